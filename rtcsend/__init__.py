@@ -1,0 +1,58 @@
+"""Move files straight between two machines with one short code, over WebRTC DataChannels.
+
+The Python API is the engine of the command line::
+
+    async with rtcsend.Sender(["film.iso"]) as sender:
+        print(sender.code)
+        async for event in sender:
+            print(event)
+
+    result = await rtcsend.receive("7-guitar-velvet", into="downloads", accept=lambda p: True)
+
+Names are loaded when they are first used, so that importing the package costs nothing:
+the rendezvous server, which shares it, never loads WebRTC.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from rtcsend.api import Sender, receive
+    from rtcsend.errors import RtcsendError
+    from rtcsend.events import Connected, Done, Event, Progress, Proposal
+    from rtcsend.options import Conflict, RoutePolicy
+
+__all__ = [
+    "Conflict",
+    "Connected",
+    "Done",
+    "Event",
+    "Progress",
+    "Proposal",
+    "RoutePolicy",
+    "RtcsendError",
+    "Sender",
+    "__version__",
+    "receive",
+]
+
+_HOME = {
+    "Conflict": "rtcsend.options",
+    "Connected": "rtcsend.events",
+    "Done": "rtcsend.events",
+    "Event": "rtcsend.events",
+    "Progress": "rtcsend.events",
+    "Proposal": "rtcsend.events",
+    "RoutePolicy": "rtcsend.options",
+    "RtcsendError": "rtcsend.errors",
+    "Sender": "rtcsend.api",
+    "receive": "rtcsend.api",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        return getattr(import_module(_HOME[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
