@@ -1,0 +1,127 @@
+"""What a transfer tells its user, as frozen dataclasses.
+
+The same objects are yielded by the Python API, drawn by the progress display and printed
+by ``--json`` (one object a line, docs/cli.md). No event holds a secret, except that
+:class:`CodeReady` holds the code itself, whose purpose is to be shown.
+
+Strings that come from the other side (names, the sender's host name) are passed on as
+they came: whoever shows them on a terminal must escape them
+(:func:`rtcsend.cli.terminal.escape`).
+"""
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+JSON_VERSION = 1
+"""The ``v`` of every line that ``--json`` prints; raised when a field changes its meaning."""
+
+MAX_LISTED_ENTRIES = 100
+"""How many entries a :class:`Proposal` lists; the counts are always of all of them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """What all events share: a name, and a JSON form."""
+
+    name: ClassVar[str] = "event"
+
+    def to_json(self) -> str:
+        """Return the event as one line of JSON, without a line end."""
+        return json.dumps({"v": JSON_VERSION, "event": self.name, **dataclasses.asdict(self)})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CodeReady(Event):
+    """The sender has a code: show it to the person who types it on the other machine."""
+
+    name: ClassVar[str] = "code"
+    code: str
+    server: str
+    """URL of the rendezvous, as the receiver's ``--server`` takes it."""
+    embedded: bool
+    """True when this process itself runs the rendezvous."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Paired(Event):
+    """Both sides have proven that they know the code."""
+
+    name: ClassVar[str] = "paired"
+    verification: str
+    """A short string, the same on both sides, which no one in the middle can make equal."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Connected(Event):
+    """The DataChannels are open; ``route`` says how the bytes go."""
+
+    name: ClassVar[str] = "connected"
+    route: Literal["direct", "relay"]
+    local: str
+    """Type of the local candidate of the selected pair: host, srflx, prflx or relay."""
+    remote: str
+    protocol: str
+    """Transport of the selected pair: ``udp``, also when a relay is reached by TCP or TLS."""
+    rtt_ms: float | None
+    """Round-trip time as the connectivity check measured it, in milliseconds."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One thing in a proposal."""
+
+    path: str
+    kind: Literal["file"]
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proposal(Event):
+    """What the sender offers, before anything is accepted."""
+
+    name: ClassVar[str] = "proposal"
+    files: int
+    bytes: int
+    entries: tuple[Entry, ...]
+    """The first MAX_LISTED_ENTRIES of them."""
+    sender: str
+    """Host name that the sender gives itself; a hint for people, proven by nothing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress(Event):
+    """How far it is: bytes that the receiver has written, on both sides."""
+
+    name: ClassVar[str] = "progress"
+    bytes: int
+    total: int
+    bytes_per_s: int
+    """Rate over the last few seconds."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Done(Event):
+    """The receiver has verified, synced and renamed, and the sender knows."""
+
+    name: ClassVar[str] = "done"
+    files: int
+    bytes: int
+    seconds: float
+    """From the first byte to the final acknowledgement."""
+    blake3: str
+    """Hexadecimal digest of the file; empty when nothing was transferred (skipped)."""
+    paths: tuple[str, ...]
+    """Receiver: where the files are. Sender: what was sent."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Error(Event):
+    """The end of a transfer that failed: the same as the exit code and standard error."""
+
+    name: ClassVar[str] = "error"
+    code: str
+    exit: int
+    message: str
+    hint: str

@@ -1,0 +1,101 @@
+"""What a user can ask of a transfer, checked once, and passed on unchanged.
+
+The command line and the Python API both build these; nothing below knows where they
+came from.
+"""
+
+import enum
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from rtcsend.events import Event, Proposal
+
+DEFAULT_TIMEOUT = 3600.0  # seconds to wait for a person on the other side; an hour is a long lunch
+DEFAULT_WORDS = 2  # 2 of 2,048 words are 22 bits, of which an attacker gets one guess
+
+
+class RoutePolicy(enum.Enum):
+    """Which candidate pairs may be used."""
+
+    ANY = "any"
+    RELAY_ONLY = "relay-only"
+    DIRECT_ONLY = "direct-only"
+
+
+class Conflict(enum.Enum):
+    """What to do when the target exists."""
+
+    ASK = "ask"
+    """Ask on a terminal; without one it is :class:`~rtcsend.errors.TargetExists`."""
+    OVERWRITE = "overwrite"
+    RENAME = "rename"
+    SKIP = "skip"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommonOptions:
+    """What both sides take."""
+
+    server: str | None = None
+    """WebSocket URL of the rendezvous; None: embedded (sender), discovered (receiver)."""
+    ice: tuple[str, ...] = ()
+    """STUN and TURN URLs, see :mod:`rtcsend.peer.ice_servers`."""
+    route: RoutePolicy = RoutePolicy.ANY
+    timeout: float = DEFAULT_TIMEOUT
+    """Seconds to wait for the other side, in all."""
+    verify: bool = False
+    """Compare the verification string before anything is sent."""
+    limit: int | None = None
+    """Bytes per second at most; None: as fast as the path allows."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SendOptions(CommonOptions):
+    """What to send, and how."""
+
+    paths: tuple[Path, ...]
+    code: str | None = None
+    """A code of the user's own; None: a new one is drawn."""
+    words: int = DEFAULT_WORDS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReceiveOptions(CommonOptions):
+    """What to receive, and where to put it."""
+
+    code: str
+    output: Path | None = None
+    """A folder (existing), or the file to write; None: the current folder."""
+    conflict: Conflict = Conflict.ASK
+    max_size: int | None = None
+    """Bytes; larger proposals are declined without asking."""
+    accept_glob: tuple[str, ...] = ()
+    """Patterns of names to accept; a proposal with another name is declined without asking."""
+
+
+class Questions(Protocol):
+    """Whoever answers for the user: a terminal, a script's options, or a test.
+
+    Each method may take as long as a person takes; it is cancelled when the transfer ends
+    in the meantime.
+    """
+
+    async def accept(self, proposal: Proposal) -> bool:
+        """Return whether the receiver wants what is proposed."""
+        ...
+
+    async def conflict(self, name: str) -> Conflict:
+        """Return what to do about an existing target; ``ASK`` means: no answer, an error."""
+        ...
+
+    async def verification_matches(self, verification: str) -> bool:
+        """Return whether the two people see the same string (asked of the sender)."""
+        ...
+
+
+Emit = Callable[[Event], None]
+"""Where events go. Called on the event loop; must not block."""
+
+AcceptCallback = Callable[[Proposal], bool | Awaitable[bool]]
