@@ -1,0 +1,1 @@
+"""Stage 1, the code: a nameplate that names the mailbox, and words that are the password."""
