@@ -1,0 +1,1 @@
+"""Stage 4: from a shared key to a peer connection that no server can stand between."""

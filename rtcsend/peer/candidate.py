@@ -1,0 +1,90 @@
+"""ICE candidates as they travel: one line of text each.
+
+Pure. Source: RFC 8839 §5.1 (the ``candidate`` attribute), RFC 8445 §5.3; names for hidden
+host addresses after draft-ietf-mmusic-mdns-ice-candidates §3.1.1. Only UDP candidates of
+component 1 are used: DataChannels have no other component, and aioice speaks no ICE-TCP.
+"""
+
+import ipaddress
+import re
+from dataclasses import dataclass
+from typing import Final, Literal, cast
+
+from rtcsend.errors import PeerProtocolError
+
+MAX_CANDIDATE_LENGTH: Final = 512  # characters; the longest real ones have about 200
+MAX_PORT: Final = 65535
+MAX_PRIORITY: Final = 2**31 - 1  # RFC 8445 §5.1.2
+
+CandidateType = Literal["host", "srflx", "prflx", "relay"]
+_TYPES: Final = ("host", "srflx", "prflx", "relay")
+
+_CANDIDATE: Final = re.compile(
+    r"(?:a=)?candidate:(?P<foundation>[A-Za-z0-9+/]{1,32}) (?P<component>[0-9]{1,3})"
+    r" (?P<transport>[A-Za-z]{1,8}) (?P<priority>[0-9]{1,10}) (?P<address>[^ ]{1,253})"
+    r" (?P<port>[0-9]{1,5}) typ (?P<type>[a-z]{1,8})"
+    r"(?: raddr (?P<related_address>[^ ]{1,253}) rport (?P<related_port>[0-9]{1,5}))?"
+    r"(?: [!-~]+ [!-~]+)*"  # extension attributes: read over
+)
+_MDNS_NAME: Final = re.compile(r"[A-Za-z0-9-]{1,63}\.local")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """One address at which a side may be reached."""
+
+    foundation: str
+    priority: int
+    address: str
+    """IPv4 or IPv6 literal, or a ``.local`` name that stands for one."""
+    port: int
+    type: CandidateType
+    related_address: str | None = None
+    related_port: int | None = None
+
+    def __str__(self) -> str:
+        """The attribute's value, ``candidate:…``."""
+        text = (
+            f"candidate:{self.foundation} 1 udp {self.priority} {self.address} {self.port}"
+            f" typ {self.type}"
+        )
+        if self.related_address is not None:
+            text += f" raddr {self.related_address} rport {self.related_port or 9}"
+        return text
+
+
+def maybe_parse_candidate_untrusted(text: str) -> Candidate | None:
+    """Return the candidate, or None for a well-formed one of a kind that is not used (TCP).
+
+    Raises:
+        PeerProtocolError: It is malformed.
+    """
+    match = _CANDIDATE.fullmatch(text) if len(text) <= MAX_CANDIDATE_LENGTH else None
+    if match is None:
+        raise PeerProtocolError("The other side sent a malformed candidate.")
+    if match["transport"].lower() != "udp" or match["component"] != "1":
+        return None
+    if match["type"] not in _TYPES:
+        raise PeerProtocolError("The other side sent a candidate of an unknown type.")
+    port, priority = int(match["port"]), int(match["priority"])
+    if not (0 < port <= MAX_PORT and 0 < priority <= MAX_PRIORITY):
+        raise PeerProtocolError("The other side sent a candidate with an impossible number.")
+    related_port = match["related_port"]
+    return Candidate(
+        foundation=match["foundation"],
+        priority=priority,
+        address=_checked_address(match["address"]),
+        port=port,
+        type=cast("CandidateType", match["type"]),
+        related_address=match["related_address"],
+        related_port=None if related_port is None else int(related_port),
+    )
+
+
+def _checked_address(text: str) -> str:
+    if _MDNS_NAME.fullmatch(text):
+        return text
+    try:
+        return str(ipaddress.ip_address(text))
+    except ValueError as exc:
+        raise PeerProtocolError("The other side sent a candidate without an address.") from exc

@@ -1,0 +1,116 @@
+"""Offer, answer and candidates, through sealed boxes, until the DataChannels are open.
+
+A shell around three pure files: :mod:`~rtcsend.peer.signals` (what is said),
+:mod:`~rtcsend.peer.description` and :mod:`~rtcsend.peer.candidate`. The rendezvous sees
+boxes only, so it can neither read an address nor change a fingerprint.
+"""
+
+import asyncio
+import logging
+from typing import Final
+
+from rtcsend.errors import NoRoute, PeerProtocolError
+from rtcsend.events import Connected
+from rtcsend.pairing.keys import Role
+from rtcsend.peer.candidate import Candidate
+from rtcsend.peer.connection import PeerConnection
+from rtcsend.peer.description import Description
+from rtcsend.peer.signalling import SealedSignalling
+from rtcsend.peer.signals import (
+    MAX_CANDIDATES,
+    AbortSignal,
+    CandidateSignal,
+    DescriptionSignal,
+    EndOfCandidates,
+    Hello,
+    UnknownSignal,
+)
+from rtcsend.tasks import first_of
+
+CONNECT_TIMEOUT: Final = 13.0  # seconds from pairing to open channels, so that all ends within 15
+
+logger = logging.getLogger("rtcsend.peer")
+
+
+class Negotiation:
+    """Brings one :class:`PeerConnection` up with the help of a :class:`SealedSignalling`.
+
+    Args:
+        role: The sender offers, the receiver answers.
+        connection: A new one; the caller closes it.
+        signalling: After the greetings.
+    """
+
+    def __init__(
+        self, role: Role, connection: PeerConnection, signalling: SealedSignalling
+    ) -> None:
+        self._role = role
+        self._connection = connection
+        self._signalling = signalling
+        self._remote: asyncio.Future[Description] = asyncio.get_running_loop().create_future()
+        self._seen: set[tuple[str, int]] = set()
+
+    @property
+    def max_message_size(self) -> int:
+        """Bytes of one message that the other side takes; known once connected."""
+        return self._remote.result().max_message_size
+
+    async def connect(self) -> Connected:
+        """Return when both DataChannels are open.
+
+        Signals are read from the mailbox until then; a cancelled or failed call leaves no
+        task behind.
+
+        Raises:
+            NoRoute: No candidate pair works, or not within CONNECT_TIMEOUT seconds.
+            PeerAborted: The other side left.
+            PeerProtocolError: It broke the rules.
+        """
+        try:
+            async with asyncio.timeout(CONNECT_TIMEOUT):
+                return await first_of(self._connect(), self._read_signals())
+        except TimeoutError as exc:
+            raise NoRoute("The two machines cannot reach each other.") from exc
+
+    async def _connect(self) -> Connected:
+        offering = self._role is Role.SENDER
+        if not offering:
+            await self._remote
+        description = self._connection.local_description("offer" if offering else "answer")
+        await self._signalling.send(DescriptionSignal(description))
+        for candidate in (await self._connection.gather())[:MAX_CANDIDATES]:
+            await self._signalling.send(CandidateSignal(candidate))
+        await self._signalling.send(EndOfCandidates())
+        return await self._connection.connect(await self._remote)
+
+    async def _read_signals(self) -> None:
+        while True:
+            match await self._signalling.receive():
+                case DescriptionSignal(description=description):
+                    self._on_description(description)
+                case CandidateSignal(candidate=candidate):
+                    await self._on_candidate(candidate)
+                case EndOfCandidates():
+                    await self._connection.add_remote_candidate(None)
+                case AbortSignal(error=error):
+                    raise error
+                case Hello():
+                    raise PeerProtocolError("The other side greeted twice.")
+                case UnknownSignal():
+                    logger.info("! unknown signal passed over")
+
+    def _on_description(self, description: Description) -> None:
+        expected = "answer" if self._role is Role.SENDER else "offer"
+        if description.type != expected or self._remote.done():
+            raise PeerProtocolError("The other side sent a description at the wrong time.")
+        self._remote.set_result(description)
+
+    async def _on_candidate(self, candidate: Candidate | None) -> None:
+        if not self._remote.done():
+            raise PeerProtocolError("The other side sent a candidate before its description.")
+        if candidate is None:
+            return
+        self._seen.add((candidate.address, candidate.port))
+        if len(self._seen) > MAX_CANDIDATES:
+            raise PeerProtocolError("The other side sent too many candidates.")
+        await self._connection.add_remote_candidate(candidate)

@@ -1,0 +1,82 @@
+"""Signals between the two sides, sealed both ways.
+
+A thin shell over a mailbox: plaintext in :mod:`~rtcsend.peer.signals`, boxes in
+:mod:`rtcsend.pairing.envelope`. The rendezvous that carries them learns their number, size
+and time, and nothing else.
+"""
+
+from typing import Protocol
+
+from rtcsend.abort import abort_message
+from rtcsend.errors import PeerAborted, PeerProtocolError, RtcsendError
+from rtcsend.pairing.envelope import Opener, Sealer
+from rtcsend.pairing.keys import Role, SessionKeys
+from rtcsend.peer.signals import (
+    AbortSignal,
+    CandidateSignal,
+    DescriptionSignal,
+    EndOfCandidates,
+    Hello,
+    Signal,
+    parse_signal_untrusted,
+    serialize_message,
+    serialize_signal,
+)
+
+
+class Mailbox(Protocol):
+    """What the rendezvous client offers to this stage."""
+
+    async def send(self, body: bytes) -> None:
+        """Queue a body for the other side."""
+        ...
+
+    async def receive_body(self) -> bytes | None:
+        """Return the next body; None when the other side has left for good."""
+        ...
+
+
+class SealedSignalling:
+    """Signals in, signals out, sealed both ways."""
+
+    def __init__(self, mailbox: Mailbox, keys: SessionKeys, role: Role) -> None:
+        self._mailbox = mailbox
+        self._sealer = Sealer(keys.sealing[role])
+        self._opener = Opener(keys.sealing[role.peer])
+
+    async def send(
+        self, signal: Hello | DescriptionSignal | CandidateSignal | EndOfCandidates
+    ) -> None:
+        """Seal and queue a signal."""
+        await self._mailbox.send(self._sealer.seal(serialize_signal(signal)))
+
+    async def send_abort(self, error: RtcsendError) -> None:
+        """Tell the other side that this one ends."""
+        await self._mailbox.send(self._sealer.seal(serialize_message(abort_message(error))))
+
+    async def receive(self) -> Signal:
+        """Return the next signal.
+
+        Raises:
+            PeerAborted: The other side has left the mailbox.
+            PeerProtocolError: A box was tampered with, or its contents are malformed.
+        """
+        body = await self._mailbox.receive_body()
+        if body is None:
+            raise PeerAborted("The other side has gone away.")
+        return parse_signal_untrusted(self._opener.open_untrusted(body))
+
+    async def receive_hello(self) -> Hello:
+        """Return the other side's greeting, its first signal.
+
+        Raises:
+            PeerProtocolError: The first signal is something else.
+            RtcsendError: It is an abort: the error with which this side ends.
+        """
+        match await self.receive():
+            case Hello() as hello:
+                return hello
+            case AbortSignal(error=error):
+                raise error
+            case _:
+                raise PeerProtocolError("The other side did not greet first.")

@@ -1,0 +1,119 @@
+"""JSON from a stranger: bounded before it is parsed, and of known types after.
+
+Pure. Every message that is JSON (rendezvous excepted, whose rules stand in
+:mod:`rtcsend.rendezvous.messages`) comes in through :func:`parse_object_untrusted`, and
+its fields come out through the ``take_`` functions.
+"""
+
+import json
+from typing import Any, Final
+
+from rtcsend.errors import PeerProtocolError
+
+MAX_INTEGER: Final = 2**53 - 1  # what a JavaScript peer holds exactly
+MAX_DEPTH: Final = 4
+_MAX_DIGITS: Final = 20
+
+JsonObject = dict[str, Any]
+
+
+def parse_object_untrusted(text: str | bytes, *, max_size: int) -> JsonObject:
+    """Return the JSON object that ``text`` holds.
+
+    Args:
+        text: UTF-8 when bytes.
+        max_size: Characters (or bytes) at most.
+
+    Raises:
+        PeerProtocolError: Too long, too deep, not JSON, not an object, a key twice, or a
+            number that is no integer of at most 53 bits.
+    """
+    if len(text) > max_size:
+        raise PeerProtocolError("The other side sent a message that is too long.")
+    as_text = text.decode("utf-8", "replace") if isinstance(text, bytes) else text
+    if _depth(as_text) > MAX_DEPTH:
+        raise PeerProtocolError("The other side sent a message that is nested too deeply.")
+    try:
+        value = json.loads(
+            as_text,
+            parse_constant=_refuse,
+            parse_float=_refuse,
+            parse_int=_bounded_int,
+            object_pairs_hook=_unique,
+        )
+    except (ValueError, RecursionError) as exc:
+        raise PeerProtocolError("The other side sent a message that is not valid JSON.") from exc
+    if not isinstance(value, dict):
+        raise PeerProtocolError("The other side sent a message that is no JSON object.")
+    return value
+
+
+def take_str(message: JsonObject, key: str, *, max_length: int, default: str | None = None) -> str:
+    """Return a string field.
+
+    Raises:
+        PeerProtocolError: Missing without a default, of another type, or too long.
+    """
+    value = message.get(key, default)
+    if not isinstance(value, str) or len(value) > max_length:
+        raise PeerProtocolError(f"The other side sent a message with a bad “{key}”.")
+    return value
+
+
+def take_int(message: JsonObject, key: str, *, low: int = 0, high: int = MAX_INTEGER) -> int:
+    """Return an integer field within ``low`` and ``high``.
+
+    Raises:
+        PeerProtocolError: Missing, of another type, or outside the bounds.
+    """
+    value = message.get(key)
+    if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+        raise PeerProtocolError(f"The other side sent a message with a bad “{key}”.")
+    return value
+
+
+def take_list(message: JsonObject, key: str, *, max_length: int) -> list[Any]:
+    """Return a list field of at most ``max_length`` values of any kind.
+
+    Raises:
+        PeerProtocolError: Missing, of another type, or too long.
+    """
+    value = message.get(key)
+    if not isinstance(value, list) or len(value) > max_length:
+        raise PeerProtocolError(f"The other side sent a message with a bad “{key}”.")
+    return value
+
+
+def _depth(text: str) -> int:
+    """Return how deep objects and lists are nested, strings left out."""
+    depth = deepest = 0
+    in_string = escaped = False
+    for character in text:
+        if in_string:
+            in_string = escaped or character != '"'
+            escaped = character == "\\" and not escaped
+        elif character == '"':
+            in_string = True
+        elif character in "{[":
+            depth += 1
+            deepest = max(deepest, depth)
+        elif character in "}]":
+            depth -= 1
+    return deepest
+
+
+def _refuse(text: str) -> Any:
+    raise ValueError(f"number {text[:_MAX_DIGITS]} is not allowed")
+
+
+def _bounded_int(text: str) -> int:
+    if len(text) > _MAX_DIGITS or abs(int(text)) > MAX_INTEGER:
+        raise ValueError("integer too large")
+    return int(text)
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> JsonObject:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a key comes twice")
+    return found
