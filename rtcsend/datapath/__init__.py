@@ -1,0 +1,1 @@
+"""Stage 5: the bytes, with back-pressure both ways."""

@@ -1,0 +1,56 @@
+"""Frames: what the data channel carries.
+
+Pure. A frame is one DataChannel message (docs/transfer-protocol.md §4), big-endian:
+
+- kind, 1 byte: ``0x01``, data
+- flags, 1 byte: 0
+- reserved, 2 bytes: 0
+- entry, 4 bytes: number of the entry in the proposal
+- offset, 8 bytes: of the payload in the file
+- payload: 1 byte to 64 KiB, and the whole frame never over the peer's max-message-size
+"""
+
+import struct
+from typing import Final, NamedTuple
+
+from rtcsend.errors import PeerProtocolError
+
+FRAME_HEADER: Final = struct.Struct("!BBHIQ")
+MAX_PAYLOAD: Final = 64 * 1024  # bytes; aiortc's reassembly is quadratic in the message size
+MAX_FRAME: Final = FRAME_HEADER.size + MAX_PAYLOAD
+_DATA: Final = 1
+
+
+class Frame(NamedTuple):
+    """A piece of one entry."""
+
+    entry: int
+    offset: int
+    """In bytes from the start of the file."""
+    payload: memoryview
+
+
+def serialize_frame(*, entry: int, offset: int, payload: bytes | memoryview) -> bytes:
+    """Return a frame. ``payload`` is copied; it must have 1 to MAX_PAYLOAD bytes."""
+    if not 0 < len(payload) <= MAX_PAYLOAD:
+        raise ValueError(f"a frame cannot hold {len(payload)} bytes")
+    return b"".join((FRAME_HEADER.pack(_DATA, 0, 0, entry, offset), payload))
+
+
+def parse_frame_untrusted(message: bytes) -> Frame:
+    """Return the frame in a message; its payload is a view into the message.
+
+    Raises:
+        PeerProtocolError: It is malformed.
+    """
+    if not FRAME_HEADER.size < len(message) <= MAX_FRAME:
+        raise PeerProtocolError("The other side sent a frame of an impossible size.")
+    kind, flags, reserved, entry, offset = FRAME_HEADER.unpack_from(message)
+    if kind != _DATA or flags or reserved:
+        raise PeerProtocolError("The other side sent a frame of an unknown kind.")
+    return Frame(entry, offset, memoryview(message)[FRAME_HEADER.size :])
+
+
+def payload_size(max_message_size: int) -> int:
+    """Return how many bytes of payload a frame may have for a peer that takes such messages."""
+    return min(MAX_PAYLOAD, max_message_size - FRAME_HEADER.size)

@@ -1,0 +1,43 @@
+"""How fast it goes, and how fast it may go. Pure; time comes in as ``now``, in seconds."""
+
+from collections import deque
+from typing import Final
+
+METER_WINDOW: Final = 3.0  # seconds over which the rate is averaged: steady to look at, not stale
+BURST: Final = 0.1  # seconds' worth of bytes that a limited sender may send at once
+
+
+class RateMeter:
+    """The rate of something that grows, over the last METER_WINDOW seconds."""
+
+    def __init__(self) -> None:
+        self._samples: deque[tuple[float, int]] = deque()
+
+    def update(self, total: int, *, now: float) -> int:
+        """Note that ``total`` bytes are done; return the rate in bytes per second."""
+        samples = self._samples
+        samples.append((now, total))
+        while len(samples) > 2 and now - samples[1][0] >= METER_WINDOW:  # noqa: PLR2004
+            samples.popleft()
+        started, first = samples[0]
+        return int((total - first) / (now - started)) if now > started else 0
+
+
+class RateLimiter:
+    """A token bucket: says how long to wait before the next bytes may go.
+
+    Args:
+        bytes_per_s: None or 0: no limit.
+        now: Seconds.
+    """
+
+    def __init__(self, bytes_per_s: int | None, *, now: float) -> None:
+        self._rate = bytes_per_s or 0
+        self._free_at = now
+
+    def delay(self, size: int, *, now: float) -> float:
+        """Take ``size`` bytes out of the bucket; return the seconds to wait before sending."""
+        if not self._rate:
+            return 0.0
+        self._free_at = max(self._free_at, now - BURST) + size / self._rate
+        return max(0.0, self._free_at - now)
