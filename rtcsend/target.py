@@ -1,0 +1,130 @@
+"""Where an arriving file goes: the receiver's decision about a proposal.
+
+Checks in the order of what they cost the user: the name, the script's own limits, the
+space, the questions. Nothing is created before all of them have passed.
+"""
+
+import fnmatch
+import os
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+from rtcsend.errors import CannotWrite, Declined, TargetExists
+from rtcsend.events import Entry, Proposal
+from rtcsend.files.paths import safe_name_untrusted
+from rtcsend.files.sink import FileSink, free_space, target_exists
+from rtcsend.options import Conflict, Emit, Questions, ReceiveOptions
+from rtcsend.transfer.messages import ProposalMessage
+
+_KEEPS_PARTIAL: Final = (CannotWrite,)  # the disk is full: what is there may be worth keeping
+
+
+class Target:
+    """Decides once, and cleans up after a transfer that fails.
+
+    Args:
+        options: What the user asked for.
+        questions: Whoever answers for the user.
+        emit: Takes the proposal.
+    """
+
+    def __init__(self, options: ReceiveOptions, *, questions: Questions, emit: Emit) -> None:
+        self._options = options
+        self._questions = questions
+        self._emit = emit
+        self._sink: FileSink | None = None
+
+    async def __aenter__(self) -> Self:
+        """Check the output before anybody is contacted.
+
+        Raises:
+            CannotWrite: The folder does not exist.
+        """
+        folder, _ = self._place("")
+        if not folder.is_dir():
+            raise CannotWrite(
+                f"The folder {folder} does not exist.", hint="Make it, or give another --output."
+            )
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._sink is not None:
+            await self._sink.abandon(keep_partial=isinstance(exc, _KEEPS_PARTIAL))
+
+    async def decide(self, proposal: ProposalMessage) -> FileSink | None:
+        """Return where the file goes; None when it is there already and to be skipped.
+
+        Raises:
+            UnsafePath: The proposed name cannot be made safe.
+            Declined: By the user, or by --max-size or --accept-glob.
+            CannotWrite: There is no space for it, or no permission.
+            TargetExists: It is there already, and nobody says what to do.
+        """
+        entry = proposal.entries[0]
+        name = safe_name_untrusted(entry.path, windows=os.name == "nt").name
+        shown = Proposal(
+            files=1,
+            bytes=entry.size,
+            entries=(Entry(path=name, kind=entry.kind, bytes=entry.size),),
+            sender=proposal.sender,
+        )
+        self._emit(shown)
+        folder, name = self._place(name)
+        self._check_limits(shown)
+        await _check_space(folder, name, entry.size)
+        if not await self._questions.accept(shown):
+            raise Declined(f"{name} was declined.", hint="Nothing was saved.")
+        conflict = await self._resolve(folder, name)
+        if conflict is Conflict.SKIP:
+            return None
+        self._sink = await FileSink.create(folder, name, size=entry.size, conflict=conflict)
+        return self._sink
+
+    def _place(self, name: str) -> tuple[Path, str]:
+        """Return the folder and the name in it, as --output says."""
+        output = self._options.output
+        if output is None:
+            return Path(), name
+        if output.is_dir():
+            return output, name
+        return output.parent, output.name
+
+    def _check_limits(self, proposal: Proposal) -> None:
+        maximum, patterns = self._options.max_size, self._options.accept_glob
+        if maximum is not None and proposal.bytes > maximum:
+            raise Declined(
+                f"The proposal has {proposal.bytes} bytes, and at most {maximum} are accepted.",
+                hint="Give a larger --max-size, or none.",
+            )
+        for entry in proposal.entries:
+            if patterns and not any(fnmatch.fnmatchcase(entry.path, glob) for glob in patterns):
+                raise Declined(
+                    f"{entry.path} matches none of the patterns that are accepted.",
+                    hint="Give another --accept-glob, or none.",
+                )
+
+    async def _resolve(self, folder: Path, name: str) -> Conflict:
+        """Return what to do about the target; SKIP only when it is there."""
+        conflict = self._options.conflict
+        if not target_exists(folder, name):
+            return Conflict.ASK if conflict is Conflict.SKIP else conflict
+        if conflict is Conflict.ASK:
+            conflict = await self._questions.conflict(name)
+        if conflict is Conflict.ASK:
+            raise TargetExists(f"{name} already exists.")
+        return conflict
+
+
+async def _check_space(folder: Path, name: str, size: int) -> None:
+    free = await free_space(folder)
+    if free is not None and free < size:
+        raise CannotWrite(
+            f"No space left for {name}: it has {size} bytes, and {free} are free.",
+            for_peer=f"The receiver has no space left for {name}.",
+        )
