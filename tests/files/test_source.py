@@ -1,0 +1,318 @@
+# ruff: noqa: ASYNC240 -- nothing else runs on the loop of a test while it looks at a file
+
+import asyncio
+import os
+from collections.abc import Callable
+from contextlib import AbstractContextManager, aclosing
+from pathlib import Path
+
+import pytest
+from blake3 import blake3
+
+from rtcsend.errors import CannotRead, InternalError
+from rtcsend.files import source as source_module
+from rtcsend.files.source import BLOCK_SIZE, FileSource
+from tests.files.conftest import open_descriptors
+from tests.files.gate import Gate
+
+SMALL = 1000  # bytes of a block in tests that need many
+
+
+@pytest.fixture
+def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(source_module, "BLOCK_SIZE", SMALL)
+
+
+@pytest.fixture
+def film(tmp_path: Path) -> Path:
+    path = tmp_path / "film.iso"
+    path.write_bytes(os.urandom(4 * SMALL))
+    return path
+
+
+@pytest.mark.parametrize(
+    "size", [0, 1, BLOCK_SIZE - 1, BLOCK_SIZE, BLOCK_SIZE + 1, 3 * BLOCK_SIZE + 17]
+)
+async def test_the_blocks_are_the_file_in_order(tmp_path: Path, size: int) -> None:
+    content = os.urandom(size)
+    path = tmp_path / "film.iso"
+    path.write_bytes(content)
+    async with await FileSource.open(path) as source:
+        blocks = [block async for block in source.blocks()]
+        digest = await source.digest()
+    assert b"".join(blocks) == content
+    assert all(len(block) == BLOCK_SIZE for block in blocks[:-1])
+    assert b"" not in blocks
+    assert digest == blake3(content).hexdigest()
+
+
+async def test_what_it_says_of_the_file(film: Path) -> None:
+    film.chmod(0o640)
+    os.utime(film, ns=(1, 1_700_000_000_123_456_789))
+    async with await FileSource.open(film) as source:
+        assert (source.path, source.name, source.size) == (film, "film.iso", 4 * SMALL)
+        assert (source.mode, source.mtime_ns) == (0o640, 1_700_000_000_123_456_789)
+
+
+async def test_a_link_is_followed_and_gives_its_own_name(film: Path, tmp_path: Path) -> None:
+    (tmp_path / "link.iso").symlink_to(film)
+    async with await FileSource.open(tmp_path / "link.iso") as source:
+        assert source.name == "link.iso"
+        assert b"".join([block async for block in source.blocks()]) == film.read_bytes()
+
+
+async def test_a_name_that_is_not_unicode_becomes_one_that_can_be_sent(tmp_path: Path) -> None:
+    path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.txt"))
+    path.write_bytes(b"x")
+    async with await FileSource.open(path) as source:
+        assert source.name == "caf\ufffd.txt"
+        assert [block async for block in source.blocks()] == [b"x"]
+
+
+async def test_one_block_is_read_ahead_and_no_more(film: Path, small_blocks: None) -> None:
+    async with await FileSource.open(film) as source, aclosing(source.blocks()) as blocks:
+        await anext(blocks)
+        assert source._ahead is not None
+        await source._ahead
+        assert await source._file.tell() == 2 * SMALL
+
+
+# What cannot be opened
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("missing.iso", "missing.iso does not exist."),
+        ("folder", "folder is a directory; sending folders is not supported yet."),
+        ("fifo", "fifo is not a regular file."),
+        ("film.iso/x", "film.iso/x cannot be read: Not a directory."),
+        ("nul\0", "nul\0 cannot be read: embedded null byte."),
+        ("loop", "loop cannot be read: Too many levels of symbolic links."),
+    ],
+)
+async def test_what_cannot_be_sent(film: Path, name: str, message: str) -> None:
+    folder = film.parent
+    (folder / "folder").mkdir()
+    os.mkfifo(folder / "fifo")
+    (folder / "loop").symlink_to("loop")
+    before = open_descriptors()
+    with pytest.raises(CannotRead) as caught:
+        await FileSource.open(folder / name)
+    assert caught.value.message == f"{folder}/{message}"
+    assert open_descriptors() == before
+
+
+async def test_a_device_is_not_read() -> None:
+    with pytest.raises(CannotRead, match="not a regular file"):
+        await FileSource.open(Path("/dev/zero"))
+
+
+async def test_the_hint_for_a_directory_says_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(CannotRead) as caught:
+        await FileSource.open(tmp_path)
+    assert "tar or zip" in caught.value.hint
+
+
+async def test_a_directory_where_the_system_does_not_open_directories(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: str, flags: int) -> int:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(source_module, "_open_regular", refuse)
+    with pytest.raises(CannotRead, match="is a directory"):
+        await FileSource.open(tmp_path)
+
+
+async def test_without_permission(
+    public_folder: Path, unprivileged: Callable[[], AbstractContextManager[None]]
+) -> None:
+    secret = public_folder / "secret"
+    secret.write_bytes(b"x")
+    secret.chmod(0)
+    hidden = public_folder / "hidden"
+    hidden.mkdir()
+    with unprivileged(), pytest.raises(CannotRead, match="secret cannot be read: Permission"):
+        await FileSource.open(secret)
+    hidden.chmod(0)
+    with unprivileged(), pytest.raises(CannotRead, match=r"film\.iso cannot be read: Permission"):
+        await FileSource.open(hidden / "film.iso")
+    hidden.chmod(0o700)
+
+
+# What happens to the file while it is sent
+
+
+def grow(path: Path) -> None:
+    with path.open("ab") as file:
+        file.write(b"more")
+
+
+def shrink(path: Path) -> None:
+    os.truncate(path, SMALL)
+
+
+def rewrite(path: Path) -> None:
+    with path.open("r+b") as file:
+        file.write(b"other")
+    os.utime(path, ns=(1, 1))  # on a coarse clock it may be the same moment still
+
+
+def replace(path: Path) -> None:
+    other = path.with_suffix(".new")
+    other.write_bytes(path.read_bytes())
+    facts = path.stat()
+    os.utime(other, ns=(facts.st_atime_ns, facts.st_mtime_ns))
+    other.rename(path)
+
+
+def remove(path: Path) -> None:
+    path.unlink()
+
+
+@pytest.mark.parametrize("change", [grow, shrink, rewrite, replace, remove])
+@pytest.mark.parametrize("after", [1, 2, 3])
+async def test_a_change_is_noticed(
+    film: Path, small_blocks: None, change: Callable[[Path], None], after: int
+) -> None:
+    async with await FileSource.open(film) as source:
+        blocks = source.blocks()
+        for _ in range(after):
+            await anext(blocks)
+        change(film)
+        with pytest.raises(CannotRead, match=r"^film\.iso changed while it was sent\.$"):
+            # What was read before the change may still come.
+            _ = [block async for block in blocks]
+        with pytest.raises(InternalError):
+            await source.digest()
+
+
+async def test_a_change_before_the_first_block_is_noticed(film: Path) -> None:
+    async with await FileSource.open(film) as source:
+        grow(film)
+        with pytest.raises(CannotRead, match="changed"):
+            await anext(source.blocks())
+
+
+async def test_growth_is_noticed_at_once_also_with_the_old_time(
+    film: Path, small_blocks: None
+) -> None:
+    async with await FileSource.open(film) as source:
+        grow(film)
+        os.utime(film, ns=(source.mtime_ns, source.mtime_ns))
+        with pytest.raises(CannotRead, match="changed"):
+            await anext(source.blocks())
+
+
+async def test_an_empty_file_that_grows(tmp_path: Path) -> None:
+    path = tmp_path / "empty"
+    path.touch()
+    async with await FileSource.open(path) as source:
+        grow(path)
+        with pytest.raises(CannotRead, match="changed"):
+            await anext(source.blocks())
+
+
+async def test_a_file_that_lies_about_its_size() -> None:
+    # Files of /proc have size 0, and content.
+    async with await FileSource.open(Path("/proc/self/status")) as source:
+        with pytest.raises(CannotRead, match="changed"):
+            await anext(source.blocks())
+
+
+async def test_a_disk_that_fails(film: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with await FileSource.open(film) as source:
+
+        def fail() -> os.stat_result:
+            raise OSError(5, "Input/output error")
+
+        monkeypatch.setattr(type(film), "stat", lambda _: fail())
+        with pytest.raises(CannotRead, match=r"film\.iso cannot be read: Input/output error\."):
+            await anext(source.blocks())
+
+
+# Misuse, cancellation, and what is left behind
+
+
+async def test_the_digest_waits_for_the_last_block(film: Path, small_blocks: None) -> None:
+    async with await FileSource.open(film) as source:
+        with pytest.raises(InternalError):
+            await source.digest()
+        async with aclosing(source.blocks()) as blocks:
+            for _ in range(4):
+                await anext(blocks)
+            with pytest.raises(InternalError):
+                await source.digest()
+            with pytest.raises(StopAsyncIteration):
+                await anext(blocks)
+        assert await source.digest() == blake3(film.read_bytes()).hexdigest()
+
+
+async def test_the_blocks_can_be_taken_once(film: Path) -> None:
+    async with await FileSource.open(film) as source:
+        _ = [block async for block in source.blocks()]
+        with pytest.raises(InternalError):
+            await anext(source.blocks())
+
+
+async def test_closed_means_closed(film: Path, small_blocks: None) -> None:
+    before = open_descriptors()
+    source = await FileSource.open(film)
+    blocks = source.blocks()
+    await anext(blocks)
+    await source.aclose()
+    await source.aclose()
+    assert open_descriptors() == before
+    with pytest.raises(InternalError):
+        await anext(blocks)
+    with pytest.raises(InternalError):
+        await anext(source.blocks())
+
+
+async def test_a_cancelled_consumer_leaves_nothing(
+    film: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, tasks = open_descriptors(), asyncio.all_tasks()
+    source = await FileSource.open(film)
+    gate = Gate()
+    compare = gate.before(source._digest_and_compare)
+    monkeypatch.setattr(source, "_digest_and_compare", compare)
+
+    async def consume() -> None:
+        async with source:
+            async for _ in source.blocks():
+                raise AssertionError("nothing comes through a shut gate")
+
+    consumer = asyncio.create_task(consume())
+    await gate.reached.wait()
+    consumer.cancel()
+    done, _ = await asyncio.wait([consumer], timeout=0)
+    assert not done  # the thread still has the file
+    gate.open()
+    with pytest.raises(asyncio.CancelledError):
+        await consumer
+    assert open_descriptors() == before
+    assert asyncio.all_tasks() == tasks
+
+
+async def test_the_error_of_a_block_that_nobody_wants_is_dropped(
+    film: Path, small_blocks: None
+) -> None:
+    async with await FileSource.open(film) as source, aclosing(source.blocks()) as blocks:
+        await anext(blocks)
+        film.unlink()
+
+
+async def test_a_cancelled_open_leaves_nothing(film: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = open_descriptors()
+    gate = Gate()
+    opener = gate.before(source_module._open_regular)
+    monkeypatch.setattr(source_module, "_open_regular", opener)
+    opening = asyncio.create_task(FileSource.open(film))
+    await gate.reached.wait()
+    opening.cancel()
+    gate.open()
+    with pytest.raises(asyncio.CancelledError):
+        await opening
+    assert open_descriptors() == before

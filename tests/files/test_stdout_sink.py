@@ -1,0 +1,137 @@
+# ruff: noqa: ASYNC230 -- nothing else runs on the loop of a test while it looks at a file
+
+import asyncio
+import os
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from blake3 import blake3
+
+from rtcsend.errors import CannotWrite, DigestMismatch, InternalError, PeerProtocolError
+from rtcsend.files.block_sink import BLOCK_SIZE
+from rtcsend.files.stdout_sink import STDOUT_PATH, StdoutSink
+
+CONTENT = os.urandom(BLOCK_SIZE + 100)
+DIGEST = blake3(CONTENT).hexdigest()
+
+
+@pytest.fixture
+def pipe() -> Iterator[tuple[int, int]]:
+    """Reading end, writing end; a test may close either."""
+    ends = os.pipe()
+    yield ends
+    for end in ends:
+        try:
+            os.close(end)
+        except OSError:
+            continue
+
+
+def read_all(fd: int) -> bytes:
+    with open(fd, "rb", closefd=False) as file:
+        return file.read()
+
+
+def stdout_threads() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name == "rtcsend-stdout"]
+
+
+async def ended(threads: list[threading.Thread]) -> None:
+    for thread in threads:
+        await asyncio.to_thread(thread.join)
+
+
+@pytest.mark.parametrize("blocking", [True, False])
+async def test_a_pipe_gets_every_byte(pipe: tuple[int, int], blocking: bool) -> None:
+    reading, writing = pipe
+    os.set_blocking(writing, blocking)
+    reader = asyncio.create_task(asyncio.to_thread(read_all, reading))
+    sink = StdoutSink(name="film.iso", size=len(CONTENT), fd=writing)
+    await sink.write(CONTENT[:BLOCK_SIZE])
+    assert sink.written == BLOCK_SIZE
+    await sink.write(CONTENT[BLOCK_SIZE:])
+    assert await sink.finish(DIGEST) == STDOUT_PATH == Path("-")
+    os.close(writing)
+    assert await reader == CONTENT
+
+
+async def test_a_file_gets_every_byte_and_stays_open(tmp_path: Path) -> None:
+    with (tmp_path / "out").open("wb") as out:
+        sink = StdoutSink(name="film.iso", size=len(CONTENT), fd=out.fileno())
+        await sink.write(CONTENT)
+        await sink.finish(DIGEST)
+        out.write(b"more")
+    assert (tmp_path / "out").read_bytes() == CONTENT + b"more"
+
+
+async def test_a_reader_that_went_away(pipe: tuple[int, int]) -> None:
+    reading, writing = pipe
+    os.close(reading)
+    sink = StdoutSink(name="film.iso", size=len(CONTENT), fd=writing)
+    with pytest.raises(CannotWrite, match="whoever read standard output closed it"):
+        await sink.write(CONTENT)
+    await sink.abandon(keep_partial=True)
+
+
+async def test_a_full_disk_behind_it() -> None:
+    with Path("/dev/full").open("wb") as out:
+        sink = StdoutSink(name="film.iso", size=len(CONTENT), fd=out.fileno())
+        with pytest.raises(CannotWrite, match=r"to standard output: No space left on device\."):
+            await sink.write(CONTENT)
+
+
+async def test_damaged_and_short(tmp_path: Path) -> None:
+    with (tmp_path / "out").open("wb") as out:
+        sink = StdoutSink(name="film.iso", size=5, fd=out.fileno())
+        await sink.write(b"hallo")
+        with pytest.raises(DigestMismatch):
+            await sink.finish(blake3(b"hello").hexdigest())
+        short = StdoutSink(name="film.iso", size=6, fd=out.fileno())
+        await short.write(b"hallo")
+        with pytest.raises(PeerProtocolError):
+            await short.finish(blake3(b"hallo").hexdigest())
+
+
+async def test_the_end_is_the_end(tmp_path: Path) -> None:
+    with (tmp_path / "out").open("wb") as out:
+        sink = StdoutSink(name="film.iso", size=0, fd=out.fileno())
+        await sink.finish(blake3(b"").hexdigest())
+        with pytest.raises(InternalError):
+            await sink.write(b"")
+
+
+async def test_a_pipe_that_nobody_reads_does_not_hold_up_a_cancellation(
+    pipe: tuple[int, int],
+) -> None:
+    reading, writing = pipe
+    sink = StdoutSink(name="film.iso", size=len(CONTENT), fd=writing)
+    task = asyncio.create_task(sink.write(CONTENT))
+    await asyncio.to_thread(os.read, reading, 1)  # now the thread is in the middle
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await sink.abandon(keep_partial=False)
+    threads = stdout_threads()
+    assert len(threads) == 1
+    assert threads[0].daemon
+    os.close(reading)  # the write ends, its error has nowhere to go
+    await ended(threads)
+
+
+def test_a_loop_that_is_gone(pipe: tuple[int, int]) -> None:
+    reading, writing = pipe
+
+    async def main() -> None:
+        sink = StdoutSink(name="film.iso", size=len(CONTENT), fd=writing)
+        task = asyncio.create_task(sink.write(CONTENT))
+        await asyncio.to_thread(os.read, reading, 1)
+        task.cancel()
+
+    asyncio.run(main())
+    threads = stdout_threads()
+    os.close(reading)
+    for thread in threads:
+        thread.join()
+    assert threads
