@@ -135,8 +135,8 @@ def complete(text: str) -> list[str]:
     if not dash:
         return [f"{last}-"] if last.isascii() and last.isdigit() else []
     matches = [word for word in word_list() if word.startswith(last)]
-    if matches == [last] and before.count("-") + 1 < MIN_WORDS:
-        return [f"{before}-{last}-"]
+    if len(matches) == 1 and before.count("-") + 1 < MIN_WORDS:
+        return [f"{before}-{matches[0]}-"]
     return [f"{before}-{word}" for word in matches]
 
 

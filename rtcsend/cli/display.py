@@ -1,0 +1,243 @@
+"""What people see of a transfer, on standard error; and what scripts read without --json.
+
+::
+
+    On the other machine, run:                  film.iso  4.4 GB  from ada-laptop
+        rtcsend receive 7-guitar-velvet         Accept? [Y/n] y
+    film.iso ━━━━━━ 4.4/4.4 GB 182 MB/s …       film.iso ━━━━━━ 4.4/4.4 GB 182 MB/s …
+    Sent. Verified by the receiver.             Saved film.iso (BLAKE3 verified)
+
+On a terminal that can redraw, a spinner and a progress line move (:mod:`rtcsend.cli.live`);
+elsewhere every state is a line of its own, and progress is left out. Standard output gets
+the result for scripts, one line: the code (send), the path (receive).
+
+Does not: ask (:mod:`rtcsend.cli.questions`). Every text from outside is escaped here.
+Place in the flow: one of the two receivers of events, beside :mod:`rtcsend.cli.json_output`.
+"""
+
+import shlex
+from pathlib import Path, PurePath
+from typing import TYPE_CHECKING, Final, Literal, Protocol
+
+from rtcsend.cli.figures import TransferState, format_rate, format_size
+from rtcsend.cli.results import ResultLines
+from rtcsend.cli.terminal import escape, say
+from rtcsend.events import CodeReady, Connected, Done, Event, Paired, Progress, Proposal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rtcsend.cli.live import LiveView
+
+Role = Literal["send", "receive"]
+
+_MAX_SENDER_LENGTH: Final = 64  # characters of a host name that anybody wants to read
+_WAITING = "Waiting for the other side…"
+_CONNECTING = "Connecting…"
+_ASKING = "Waiting for the receiver to accept…"
+
+
+class Output(Protocol):
+    """Whoever is told what happens: people or programs."""
+
+    def emit(self, event: Event) -> None:
+        """Show an event; called on the event loop, and returns at once."""
+        ...
+
+    def tell(self, text: str) -> None:
+        """Say something harmless to people, if people are listening."""
+        ...
+
+    def clear(self) -> None:
+        """Take what moves off the screen: a question or an error comes."""
+        ...
+
+    def close(self) -> None:
+        """End: clear, and write what is still to be written."""
+        ...
+
+
+class HumanOutput:
+    """Shows a transfer to people.
+
+    Args:
+        role: Which side this is.
+        name: What is sent, as far as it is known before the proposal.
+        results: Standard output, for scripts; None: it is the same terminal, and people
+            have seen it all.
+        live: Makes the view that moves, when there is first something to draw: making it
+            imports rich. None: a line for every state.
+        quiet: Say nothing but what ``results`` gets.
+        server_option: The ``--server`` that the printed command must repeat.
+        verify: Show the verification string.
+    """
+
+    def __init__(
+        self,
+        *,
+        role: Role,
+        name: str,
+        results: ResultLines | None,
+        live: "Callable[[], LiveView] | None",
+        quiet: bool,
+        server_option: str | None = None,
+        verify: bool = False,
+    ) -> None:
+        self._role = role
+        self._name = escape(name)
+        self._results = results
+        self._make_view = None if quiet else live
+        self._view: LiveView | None = None
+        self._quiet = quiet
+        self._server_option = server_option
+        self._verify = verify
+        self._route = ""
+
+    def emit(self, event: Event) -> None:
+        """Show ``event``."""
+        match event:
+            case CodeReady():
+                self._on_code(event)
+            case Paired():
+                self._on_paired(event)
+            case Connected():
+                self._on_connected(event)
+            case Proposal():
+                self._on_proposal(event)
+            case Progress():
+                self._on_progress(event)
+            case Done():
+                self._on_done(event)
+            case _:  # an event of a later version
+                return
+
+    def tell(self, text: str) -> None:
+        """Print a harmless line to people, unless they want quiet."""
+        if not self._quiet:
+            self.clear()
+            say(text)
+
+    def clear(self) -> None:
+        """Take what moves off the screen."""
+        if self._view is not None:
+            self._view.clear()
+
+    def close(self) -> None:
+        """Take what moves off the screen, and wait until the results are written."""
+        self.clear()
+        if self._results is not None:
+            self._results.close()
+
+    def _on_code(self, event: CodeReady) -> None:
+        self.tell("On the other machine, run:")
+        self.tell(f"    {receive_command(event.code, server=self._server_option)}")
+        if self._results is not None:
+            self._results.put(event.code)
+        self._state(_WAITING)
+
+    def _on_paired(self, event: Paired) -> None:
+        # The sender's question shows the string; the receiver only compares.
+        if self._verify and self._role == "receive":
+            self.tell(f"Verification: {escape(event.verification)}")
+        self._state(_CONNECTING)
+
+    def _on_connected(self, event: Connected) -> None:
+        self._route = event.route
+        if self._make_view is None:
+            self.tell(f"Connected: {event.route}, {escape(event.local)} to {escape(event.remote)}.")
+        if self._role == "send":
+            self._state(_ASKING)
+
+    def _on_proposal(self, event: Proposal) -> None:
+        if self._role == "receive":
+            self._name = proposal_name(event)
+            self.clear()
+
+    def _on_progress(self, event: Progress) -> None:
+        if view := self._live_view():
+            view.show_progress(
+                TransferState(
+                    name=self._name,
+                    bytes=event.bytes,
+                    total=event.total,
+                    bytes_per_s=event.bytes_per_s,
+                    route=self._route,
+                )
+            )
+
+    def _on_done(self, event: Done) -> None:
+        if event.blake3:
+            self._show_figures(event)
+        for line in self._done_lines(event):
+            self.tell(line)
+        if self._results is not None and self._role == "receive":
+            for path in event.paths:
+                self._results.put(path)
+
+    def _show_figures(self, event: Done) -> None:
+        state = TransferState(
+            name=self._name,
+            bytes=event.bytes,
+            total=event.bytes,
+            bytes_per_s=event.bytes / event.seconds if event.seconds > 0 else 0.0,
+            seconds=event.seconds,
+            route=self._route,
+        )
+        if view := self._live_view():
+            view.keep(state)
+        else:
+            rate = format_rate(state.bytes_per_s)
+            self.tell(
+                f"{self._name}  {format_size(state.bytes)}  {rate}  {state.time()}  {state.route}"
+            )
+
+    def _done_lines(self, event: Done) -> list[str]:
+        if self._role == "send":
+            return [
+                "Sent. Verified by the receiver."
+                if event.blake3
+                else "Not sent: the receiver has a file of that name already, and skipped this one."
+            ]
+        if not event.blake3:
+            return [f"Skipped {self._name}: it is there already."]
+        return [f"Saved {escape(_shown_path(path))} (BLAKE3 verified)" for path in event.paths]
+
+    def _state(self, text: str) -> None:
+        if view := self._live_view():
+            view.show_status(text)
+        else:
+            self.tell(text)
+
+    def _live_view(self) -> "LiveView | None":
+        if self._view is None and self._make_view is not None:
+            self._view = self._make_view()
+        return self._view
+
+
+def receive_command(code: str, *, server: str | None) -> str:
+    """Return what to type on the other machine, ready for its shell."""
+    command = f"rtcsend receive {code}"
+    return f"{command} --server {shlex.quote(escape(server))}" if server else command
+
+
+def proposal_name(proposal: Proposal) -> str:
+    """Return what to call the things proposed, harmless."""
+    if proposal.files == 1 and proposal.entries:
+        return escape(proposal.entries[0].path)
+    return f"{proposal.files} files"
+
+
+def describe(proposal: Proposal) -> str:
+    """Return the line over ``Accept?``, harmless: ``film.iso  4.4 GB  from ada-laptop``."""
+    parts = [proposal_name(proposal), format_size(proposal.bytes)]
+    if proposal.sender:
+        parts.append(f"from {escape(proposal.sender[:_MAX_SENDER_LENGTH])}")
+    return "  ".join(parts)
+
+
+def _shown_path(path: str) -> str:
+    """Return a path as people want it: relative where it is below the current folder."""
+    try:
+        return str(PurePath(path).relative_to(Path.cwd()))
+    except (ValueError, OSError):  # elsewhere; or the current folder is gone
+        return path

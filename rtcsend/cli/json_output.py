@@ -1,0 +1,49 @@
+"""``--json``: every event as one line of JSON on standard output.
+
+The form of the lines is :meth:`rtcsend.events.Event.to_json`; docs/cli.md shows all of
+them. Progress comes at most four times a second. Place in the flow: one of the two
+receivers of events, beside :mod:`rtcsend.cli.display`.
+"""
+
+from collections.abc import Callable
+from typing import Final
+
+from rtcsend.cli.results import ResultLines
+from rtcsend.events import Event, Progress
+
+PROGRESS_INTERVAL: Final = 0.25  # seconds; what people's eyes and log files bear
+
+
+class JsonOutput:
+    """Prints events for programs; says nothing to people.
+
+    Args:
+        results: Where lines go.
+        clock: Monotonic seconds.
+    """
+
+    def __init__(self, *, results: ResultLines, clock: Callable[[], float]) -> None:
+        self._results = results
+        self._clock = clock
+        self._next_progress = float("-inf")
+
+    def emit(self, event: Event) -> None:
+        """Print ``event``; progress only when some time has passed, and when it is complete."""
+        if not isinstance(event, Progress):
+            self._results.put(event.to_json())
+            return
+        now = self._clock()
+        if now < self._next_progress and event.bytes < event.total:
+            return
+        self._next_progress = now + PROGRESS_INTERVAL
+        self._results.put(event.to_json(), droppable=event.bytes < event.total)
+
+    def tell(self, text: str) -> None:
+        """Drop ``text``: it is for people."""
+
+    def clear(self) -> None:
+        """Do nothing: there is nothing on the screen."""
+
+    def close(self) -> None:
+        """Wait until all lines are written."""
+        self._results.close()

@@ -1,0 +1,142 @@
+"""The program: commands, and every end mapped to two sentences and an exit code.
+
+::
+
+    rtcsend: “guitarr” is not a code word; did you mean “guitar”?
+    Type the code as it is shown on the other side.
+
+An error goes to standard error in two lines; with ``--json`` standard output gets it as
+its last line too. What is raised on purpose is an :class:`~rtcsend.errors.RtcsendError`
+with its exit code; what typer finds in the command line is exit 2; Ctrl-C outside a
+transfer is exit 130; everything else is a bug, exit 1, and its traceback goes to the log.
+
+Imports stay light here, since the code must be on the screen within half a second: the
+engine, rich and the server are loaded by the commands that need them.
+"""
+
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from typing import Annotated, NoReturn
+
+import typer
+from typer.main import get_command
+
+from rtcsend import __version__
+from rtcsend.cli.demo import demo
+from rtcsend.cli.receive import receive
+from rtcsend.cli.results import write_all
+from rtcsend.cli.send import send
+from rtcsend.cli.serve import CONTEXT, serve
+from rtcsend.cli.terminal import escape, say
+from rtcsend.cli.transfer import OutputGone
+from rtcsend.errors import InternalError, Interrupted, RtcsendError, UsageError
+from rtcsend.events import Error
+
+logger = logging.getLogger("rtcsend.cli")
+
+app = typer.Typer(
+    name="rtcsend",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # plain help: rich would take longer to import than the rest to run
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _show_version(value: bool) -> None:
+    if value:
+        print(f"rtcsend {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _common(
+    *,
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_show_version, is_eager=True, help="Show the version, and exit."
+        ),
+    ] = False,
+) -> None:
+    """Move files straight between two machines with one short code."""
+
+
+app.command()(send)
+app.command()(receive)
+app.command(context_settings=CONTEXT)(serve)
+app.command()(demo)
+
+
+def run() -> NoReturn:
+    """Run the command line, and exit the process with its code."""
+    sys.exit(main(sys.argv[1:]))
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the command line.
+
+    Args:
+        arguments: Without the program's name.
+
+    Returns:
+        The exit code.
+    """
+    error: RtcsendError
+    try:
+        status = get_command(app).main(
+            list(arguments) or ["--help"], prog_name="rtcsend", standalone_mode=False
+        )
+    except OutputGone as exc:
+        return exc.exit_code
+    except RtcsendError as exc:
+        error = exc
+    except Exception as exc:  # the border: everything has an exit code
+        error = _translate(exc)
+    else:
+        if status != Interrupted.exit_code:
+            return status if isinstance(status, int) else 0
+        error = Interrupted("Stopped by Ctrl-C.")  # typer has caught a KeyboardInterrupt
+    report(error, as_json="--json" in _before_dashes(arguments))
+    return error.exit_code
+
+
+def report(error: RtcsendError, *, as_json: bool) -> None:
+    """Say what happened and what to do: to people, and to a program that reads JSON."""
+    say(f"rtcsend: {escape(error.message)}\n{escape(error.hint)}")
+    if not as_json:
+        return
+    event = Error(code=error.slug, exit=error.exit_code, message=error.message, hint=error.hint)
+    try:
+        write_all(sys.stdout.fileno(), os.fsencode(event.to_json() + "\n"))
+    except (OSError, ValueError, AttributeError):  # nobody reads it, or there is none
+        return
+
+
+def _translate(exc: Exception) -> RtcsendError:
+    """Return our error for somebody else's exception."""
+    # typer has carried its own click since 0.26, and imported it before: what their errors
+    # have in common, in every version, is this method.
+    format_message = getattr(exc, "format_message", None)
+    if callable(format_message):
+        message = str(format_message())
+        context = getattr(exc, "ctx", None)
+        command = context.command_path if context is not None else "rtcsend"
+        return UsageError(
+            message if message.endswith((".", "?", "!")) else f"{message}.",
+            hint=f"Try “{command} --help”.",
+        )
+    if isinstance(exc, typer.Abort):
+        return Interrupted("Stopped by the end of input.")
+    logger.info("An unexpected error", exc_info=exc)
+    return InternalError(
+        f"Something in rtcsend itself is wrong ({type(exc).__name__}).",
+        hint="Run it again with -v to see where, and report it.",
+    )
+
+
+def _before_dashes(arguments: Sequence[str]) -> Sequence[str]:
+    """Return the arguments that can be options; a usage error has no parsed ones."""
+    return arguments[: arguments.index("--")] if "--" in arguments else arguments

@@ -1,0 +1,121 @@
+"""``rtcsend receive``: a code in, a file out.
+
+Place in the flow: options in, :func:`rtcsend.session.receive` called. Contract: docs/cli.md.
+"""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rtcsend.cli import engine
+from rtcsend.cli import options as opt
+from rtcsend.cli.code_input import code_for_receive
+from rtcsend.cli.figures import parse_size
+from rtcsend.cli.questions import ScriptQuestions, TerminalQuestions
+from rtcsend.cli.signals import Stopper
+from rtcsend.cli.terminal import can_ask, restore
+from rtcsend.cli.transfer import OutputOptions, make_output, run_transfer
+from rtcsend.errors import UsageError
+from rtcsend.options import DEFAULT_TIMEOUT, ReceiveOptions
+
+Code = Annotated[
+    str | None,
+    typer.Argument(metavar="CODE", help="The code that the sender shows; asked for if missing."),
+]
+Output = Annotated[
+    Path | None,
+    typer.Option(
+        # typer would call an unreadable folder a usage error.
+        "--output",
+        "-o",
+        metavar="PATH",
+        readable=False,
+        help="Folder, or name, to save to.",
+    ),
+]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Accept without asking.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace a file that exists.")]
+Rename = Annotated[bool, typer.Option("--rename", help="Save beside a file that exists.")]
+Skip = Annotated[bool, typer.Option("--skip", help="Leave a file that exists, receive nothing.")]
+AcceptGlob = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--accept-glob",
+        metavar="GLOB",
+        help="Decline files whose name matches no such pattern (repeatable).",
+    ),
+]
+MaxSize = Annotated[
+    str | None,
+    typer.Option("--max-size", metavar="SIZE", help="Decline more than this, like 500M or 10G."),
+]
+
+
+def receive(
+    *,
+    code: Code = None,
+    code_file: opt.CodeFile = None,
+    output: Output = None,
+    yes: Yes = False,
+    overwrite: Overwrite = False,
+    rename: Rename = False,
+    skip: Skip = False,
+    accept_glob: AcceptGlob = None,
+    max_size: MaxSize = None,
+    server: opt.Server = None,
+    ice: opt.Ice = None,
+    relay_only: opt.RelayOnly = False,
+    direct_only: opt.DirectOnly = False,
+    verify: opt.Verify = False,
+    timeout: opt.Timeout = DEFAULT_TIMEOUT,
+    limit: opt.Limit = None,
+    json: opt.Json = False,
+    quiet: opt.Quiet = False,
+    no_progress: opt.NoProgress = False,
+    verbose: opt.Verbose = 0,
+) -> None:
+    """Receive a file: takes the code that the sender shows, asks, and saves."""
+    opt.set_up_logging(verbose)
+    common = opt.common_values(
+        server=server,
+        ice=ice,
+        relay_only=relay_only,
+        direct_only=direct_only,
+        timeout=timeout,
+        verify=verify,
+        limit=limit,
+    )
+    conflict = opt.conflict_policy(overwrite=overwrite, rename=rename, skip=skip)
+    size_limit = None if max_size is None else parse_size(max_size, option="--max-size")
+    if not yes and not can_ask():
+        raise UsageError(
+            "There is no terminal to ask on whether to accept.", hint="Pass -y to accept."
+        )
+    options = ReceiveOptions(
+        code=code_for_receive(argument=code, code_file=code_file, environment=os.environ),
+        output=output,
+        conflict=conflict,
+        max_size=size_limit,
+        accept_glob=tuple(accept_glob or ()),
+        **common,
+    )
+    stopper = Stopper(restore=restore)
+    shown = make_output(
+        OutputOptions(json=json, quiet=quiet, no_progress=no_progress),
+        role="receive",
+        stopper=stopper,
+        verify=verify,
+    )
+    questions = (
+        TerminalQuestions(clear=shown.clear, accept_all=yes)
+        if can_ask()
+        else ScriptQuestions(tell=shown.tell)
+    )
+    files = engine.load_engine()
+    run_transfer(
+        lambda emit: files.receive(options, questions=questions, emit=emit),
+        output=shown,
+        stopper=stopper,
+    )

@@ -1,0 +1,122 @@
+"""``rtcsend send``: one file, a code, and the wait for the other side.
+
+Place in the flow: options in, :func:`rtcsend.session.send` called. Contract: docs/cli.md.
+"""
+
+import os
+import stat
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rtcsend.cli import engine
+from rtcsend.cli import options as opt
+from rtcsend.cli.code_input import code_for_send
+from rtcsend.cli.questions import ScriptQuestions, TerminalQuestions
+from rtcsend.cli.signals import Stopper
+from rtcsend.cli.terminal import can_ask, escape, restore
+from rtcsend.cli.transfer import OutputOptions, make_output, run_transfer
+from rtcsend.errors import CannotRead, UsageError
+from rtcsend.options import DEFAULT_TIMEOUT, DEFAULT_WORDS, SendOptions
+
+Paths = Annotated[list[str], typer.Argument(metavar="PATH", help="The file to send.")]
+OwnCode = Annotated[
+    str | None,
+    typer.Option(
+        "--code", metavar="CODE", help="A code of your own, instead of one drawn at random."
+    ),
+]
+
+
+def send(
+    *,
+    paths: Paths,
+    code: OwnCode = None,
+    code_file: opt.CodeFile = None,
+    words: opt.Words = DEFAULT_WORDS,
+    server: opt.Server = None,
+    ice: opt.Ice = None,
+    relay_only: opt.RelayOnly = False,
+    direct_only: opt.DirectOnly = False,
+    verify: opt.Verify = False,
+    timeout: opt.Timeout = DEFAULT_TIMEOUT,
+    limit: opt.Limit = None,
+    json: opt.Json = False,
+    quiet: opt.Quiet = False,
+    no_progress: opt.NoProgress = False,
+    verbose: opt.Verbose = 0,
+) -> None:
+    """Send a file: prints a code, and waits for the other side to type it."""
+    opt.set_up_logging(verbose)
+    path = _only_file(paths)
+    common = opt.common_values(
+        server=server,
+        ice=ice,
+        relay_only=relay_only,
+        direct_only=direct_only,
+        timeout=timeout,
+        verify=verify,
+        limit=limit,
+    )
+    options = SendOptions(
+        paths=(path,),
+        code=code_for_send(option=code, code_file=code_file, environment=os.environ),
+        words=words,
+        **common,
+    )
+    if verify and not can_ask():
+        raise UsageError(
+            "There is no terminal to ask on, and --verify asks the sender.",
+            hint="Run it on a terminal, or without --verify.",
+        )
+    stopper = Stopper(restore=restore)
+    output = make_output(
+        OutputOptions(json=json, quiet=quiet, no_progress=no_progress),
+        role="send",
+        name=path.name,
+        stopper=stopper,
+        server_option=server,
+    )
+    questions = (
+        TerminalQuestions(clear=output.clear) if can_ask() else ScriptQuestions(tell=output.tell)
+    )
+    files = engine.load_engine()
+    run_transfer(
+        lambda emit: files.send(options, questions=questions, emit=emit),
+        output=output,
+        stopper=stopper,
+    )
+
+
+def _only_file(paths: list[str]) -> Path:
+    """Return the one file that can be sent.
+
+    Raises:
+        UsageError: It is more than one, or none.
+        CannotRead: It does not exist, or is a folder.
+    """
+    if len(paths) > 1:
+        raise UsageError(
+            f"One file at a time can be sent, and these are {len(paths)}.",
+            hint="Pack them into one file, for example with tar or zip.",
+        )
+    if paths[0] == "-":
+        raise UsageError(
+            "Standard input cannot be sent yet.", hint="Write it to a file, and send that."
+        )
+    path = Path(paths[0])
+    try:
+        facts = path.stat()
+    except FileNotFoundError as exc:
+        raise CannotRead(
+            f"There is no file {escape(str(path))}.", hint="Check the path, and send again."
+        ) from exc
+    except OSError as exc:
+        raise CannotRead(f"{escape(str(path))} cannot be read: {exc.strerror}.") from exc
+    if stat.S_ISDIR(facts.st_mode):
+        raise CannotRead(
+            f"{escape(str(path))} is a folder, and only files can be sent yet.",
+            hint="Pack it into one file, for example with tar or zip.",
+        )
+    return path

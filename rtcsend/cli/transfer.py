@@ -1,0 +1,112 @@
+"""One run of the engine: with its output, its questions, its signals, and its end.
+
+What send and receive have in common once their options are known. Whatever way a transfer
+ends, the screen is in order and all results are written before the error leaves here.
+
+Place in the flow: between the commands and the engine.
+"""
+
+import sys
+import time
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from rtcsend.cli.display import HumanOutput, Output, Role
+from rtcsend.cli.json_output import JsonOutput
+from rtcsend.cli.results import ResultLines
+from rtcsend.cli.signals import Stopper
+from rtcsend.cli.terminal import can_redraw, is_terminal
+from rtcsend.errors import Terminated
+from rtcsend.events import Done, Event
+from rtcsend.options import Emit
+
+if TYPE_CHECKING:
+    from rtcsend.cli.live import LiveView
+
+
+class OutputGone(Terminated):
+    """Nobody reads standard output any more; ends like SIGTERM, and without a word."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutputOptions:
+    """How to show a transfer.
+
+    Attributes:
+        json: Events as JSON lines.
+        quiet: Results and errors only.
+        no_progress: No progress line.
+    """
+
+    json: bool
+    quiet: bool
+    no_progress: bool
+
+
+def make_output(
+    options: OutputOptions,
+    *,
+    role: Role,
+    name: str = "",
+    stopper: Stopper,
+    server_option: str | None = None,
+    verify: bool = False,
+) -> Output:
+    """Return whoever is to be told what happens."""
+
+    def make_results() -> ResultLines:
+        return ResultLines(
+            on_broken=lambda: stopper.stop(OutputGone("Nobody reads standard output."))
+        )
+
+    if options.json:
+        return JsonOutput(results=make_results(), clock=time.monotonic)
+    # Where people see both streams on one screen, the result is in what they are told; a
+    # quiet sender still has to show its code.
+    on_screen = is_terminal(sys.stdout) and is_terminal(sys.stderr)
+    told = on_screen and (role == "receive" or not options.quiet)
+    moves = can_redraw(sys.stderr) and not options.no_progress
+    return HumanOutput(
+        role=role,
+        name=name,
+        results=None if told else make_results(),
+        live=_make_live_view if moves else None,
+        quiet=options.quiet,
+        server_option=server_option,
+        verify=verify,
+    )
+
+
+def run_transfer(
+    start: Callable[[Emit], Coroutine[Any, Any, Done]], *, output: Output, stopper: Stopper
+) -> None:
+    """Run the engine to its end.
+
+    Args:
+        start: Makes the engine's coroutine, given where events go.
+        output: Closed when this returns, or raises.
+        stopper: Ends it on a signal.
+
+    Raises:
+        RtcsendError: Every end but success.
+    """
+    shown: list[Done] = []
+
+    def emit(event: Event) -> None:
+        if isinstance(event, Done):
+            shown.append(event)
+        output.emit(event)
+
+    try:
+        done = stopper.run(start(emit))
+        if not shown:  # the engine may return it, emit it, or both
+            output.emit(done)
+    finally:
+        output.close()
+
+
+def _make_live_view() -> "LiveView":
+    from rtcsend.cli.live import LiveView  # noqa: PLC0415 - imports rich
+
+    return LiveView(sys.stderr)

@@ -1,0 +1,243 @@
+"""What people see, event by event, with standard error captured and the view recorded."""
+
+import io
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from rtcsend.cli.display import HumanOutput, Role, describe, proposal_name, receive_command
+from rtcsend.cli.figures import TransferState
+from rtcsend.cli.live import Layout, LiveView, shorten
+from rtcsend.events import Done, Entry, Event, Proposal
+from tests.cli import fake_engine
+from tests.cli.fake_engine import CODE, CONNECTED, DONE, PAIRED, progress, proposal
+from tests.cli.pty_process import Screen
+
+Capture = pytest.CaptureFixture[str]
+
+
+class RecordedView(LiveView):
+    """Keeps what it was asked to draw."""
+
+    def __init__(self) -> None:
+        super().__init__(io.StringIO(), width=80)
+        self.log: list[str] = []
+
+    def show_status(self, text: str) -> None:
+        self.log.append(text)
+
+    def show_progress(self, state: TransferState) -> None:
+        self.log.append(f"{state.name} {state.bytes} {state.route}")
+
+    def keep(self, state: TransferState) -> None:
+        self.log.append(f"keep {state.name} {state.bytes} {state.bytes_per_s:.0f} {state.time()}")
+
+    def clear(self) -> None:
+        if self.log[-1:] != ["clear"]:
+            self.log.append("clear")
+
+
+def human(
+    role: Role, *, view: LiveView | None = None, quiet: bool = False, verify: bool = False
+) -> HumanOutput:
+    return HumanOutput(
+        role=role,
+        name="film.iso" if role == "send" else "",
+        results=None,
+        live=None if view is None else lambda: view,
+        quiet=quiet,
+        verify=verify,
+    )
+
+
+def test_sender_states() -> None:
+    view = RecordedView()
+    output = human("send", view=view)
+    for event in (CODE, PAIRED, CONNECTED, proposal(), progress(0), progress(7), DONE):
+        output.emit(event)
+    assert view.log == [
+        "Waiting for the other side…",
+        "Connecting…",
+        "Waiting for the receiver to accept…",
+        "film.iso 0 direct",
+        "film.iso 7 direct",
+        "keep film.iso 4400000000 182572614 in 0:24",
+        "clear",
+    ]
+
+
+def test_receiver_states() -> None:
+    view = RecordedView()
+    output = human("receive", view=view)
+    for event in (PAIRED, CONNECTED, proposal("other.iso"), progress(7), DONE):
+        output.emit(event)
+    assert view.log == [
+        "Connecting…",
+        "clear",  # the question comes
+        "other.iso 7 direct",
+        "keep other.iso 4400000000 182572614 in 0:24",
+        "clear",
+    ]
+
+
+def test_the_view_is_made_when_there_is_something_to_draw() -> None:
+    def make() -> LiveView:
+        raise AssertionError("rich was imported")
+
+    output = HumanOutput(role="receive", name="", results=None, live=make, quiet=False)
+    output.tell("A line")
+    output.clear()
+    output.close()
+    quiet = HumanOutput(role="send", name="", results=None, live=make, quiet=True)
+    for event in (CODE, PAIRED, CONNECTED, proposal(), progress(1), DONE):
+        quiet.emit(event)
+
+
+def done(*paths: str, blake3: str = "ab") -> Done:
+    return Done(files=len(paths), bytes=0, seconds=0.0, blake3=blake3, paths=paths)
+
+
+@pytest.mark.parametrize(
+    ("role", "event", "line"),
+    [
+        ("send", done("/there/film.iso"), "Sent. Verified by the receiver."),
+        (
+            "send",
+            done(blake3=""),
+            "Not sent: the receiver has a file of that name already, and skipped this one.",
+        ),
+        ("receive", done("film (1).iso"), "Saved film (1).iso (BLAKE3 verified)"),
+        ("receive", done("/elsewhere/a"), "Saved /elsewhere/a (BLAKE3 verified)"),
+        ("receive", done("a\x1bb"), "Saved a\\x1bb (BLAKE3 verified)"),
+        ("receive", done(blake3=""), "Skipped film.iso: it is there already."),
+    ],
+)
+def test_last_line(role: Role, event: Event, line: str, capfd: Capture) -> None:
+    output = human(role)
+    output.emit(proposal())
+    output.emit(event)
+    assert capfd.readouterr().err.splitlines()[-1] == line
+
+
+def test_path_below_the_current_folder_is_shown_relative(capfd: Capture) -> None:
+    human("receive").emit(done(str(Path.cwd() / "sub" / "film.iso")))
+    assert capfd.readouterr().err.endswith(f"Saved {Path('sub/film.iso')} (BLAKE3 verified)\n")
+
+
+def test_only_the_receiver_with_verify_shows_the_string(capfd: Capture) -> None:
+    human("receive").emit(PAIRED)
+    human("send", verify=True).emit(PAIRED)
+    assert "tennis" not in capfd.readouterr().err
+    human("receive", verify=True).emit(PAIRED)
+    assert "Verification: tennis-orbit-canvas\n" in capfd.readouterr().err
+
+
+def test_describe() -> None:
+    assert describe(proposal()) == "film.iso  4.4 GB  from ada-laptop"
+    assert describe(proposal(sender="")) == "film.iso  4.4 GB"
+    assert len(describe(proposal(sender="x" * 1000))) < 100
+
+
+def test_proposal_of_several_files() -> None:
+    entries = tuple(Entry(path=name, kind="file", bytes=1) for name in "ab")
+    assert proposal_name(Proposal(files=2, bytes=2, entries=entries, sender="")) == "2 files"
+
+
+def test_receive_command() -> None:
+    assert receive_command("7-a-b", server=None) == "rtcsend receive 7-a-b"
+    assert receive_command("7-a-b", server="x y") == "rtcsend receive 7-a-b --server 'x y'"
+
+
+def recorded(width: int) -> tuple[LiveView, io.StringIO]:
+    stream = io.StringIO()
+    view = LiveView(stream)
+    view._console = Console(
+        file=stream,
+        width=width,
+        force_terminal=True,
+        color_system="truecolor",
+        highlight=False,
+        markup=False,
+        emoji=False,
+        _environ={},
+    )
+    return view, stream
+
+
+def state(name: str, part: int = 2_200_000_000, *, seconds: float | None = None) -> TransferState:
+    return TransferState(
+        name=name,
+        bytes=part,
+        total=fake_engine.TOTAL,
+        bytes_per_s=99.9e6,
+        seconds=seconds,
+        route="direct",
+    )
+
+
+@pytest.mark.parametrize("width", [24, 40, 57, 58, 60, 80, 100, 200])
+@pytest.mark.parametrize("name", ["film.iso", "n" * 255, "日本" * 60 + ".iso", "[red]{task}[/red]"])
+def test_progress_is_one_line_of_any_terminal(name: str, width: int) -> None:
+    view, stream = recorded(width)
+    view.show_progress(state(name))
+    view.show_progress(state(name))
+    view.keep(state(name, fake_engine.TOTAL, seconds=3723))
+    screen = Screen(stream.getvalue())
+    assert len(screen.lines()) == 1
+    assert screen.cursor_shown
+    if width >= 40:
+        assert "4.4/4.4 GB 99.9 MB/s" in screen.lines()[0]
+    if width >= 58:
+        assert screen.lines()[0].endswith("in 1:02:03 direct")
+
+
+def test_markup_in_a_name_is_no_markup() -> None:
+    view, stream = recorded(120)
+    view.keep(state("[red]{task}[/red] :smile:"))
+    assert Screen(stream.getvalue()).lines()[0].startswith("[red]{task}[/red] :smile: ━")
+
+
+def test_empty_file_is_complete() -> None:
+    view, stream = recorded(80)
+    view.keep(TransferState(name="empty", bytes=0, total=0, bytes_per_s=0, seconds=0))
+    assert Screen(stream.getvalue()).lines() == ["empty ━━━━━━━━━━━━━ 0/0 B 0 B/s in 0:00"]
+
+
+def test_clear_leaves_nothing() -> None:
+    view, stream = recorded(80)
+    view.show_status("Waiting…")
+    view.show_status("Still waiting…")
+    view.show_progress(state("film.iso"))
+    view.show_status("Waiting again…")
+    view.show_progress(state("film.iso"))
+    view.clear()
+    view.clear()
+    screen = Screen(stream.getvalue())
+    assert screen.lines() == []
+    assert screen.cursor_shown
+
+
+@pytest.mark.parametrize("width", range(1, 250))
+def test_layout_fits(width: int) -> None:
+    layout = Layout.for_width(width)
+    assert layout.name >= 1
+    figures = 46 if "route" in layout.figures else 24
+    assert layout.name + layout.bar + figures <= max(width, 25)
+    if width >= 80:
+        assert layout.bar >= 13
+        assert layout.name >= 20
+
+
+@pytest.mark.parametrize(
+    ("name", "width", "shown"),
+    [
+        ("film.iso", 8, "film.iso"),
+        ("film.iso", 7, "fil…iso"),
+        ("a-long-name.tar.gz", 10, "a-lon…r.gz"),
+        ("日本語日本語", 7, "日…語"),
+        ("ab", 1, "…"),
+    ],
+)
+def test_shorten(name: str, width: int, shown: str) -> None:
+    assert shorten(name, width=width) == shown

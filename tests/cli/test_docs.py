@@ -1,0 +1,75 @@
+"""docs/cli.md is true: its events, its options, its environment variables."""
+
+import dataclasses
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from typer.main import get_command
+
+from rtcsend import events
+from rtcsend.cli import demo_run
+from rtcsend.cli.main import app
+from rtcsend.events import Event
+from tests.cli.pty_process import ROOT
+
+PAGE = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
+EXAMPLES = [json.loads(line) for line in re.findall(r'^\{"v".*\}$', PAGE, re.MULTILINE)]
+
+
+def event_classes(base: type[Event] = Event) -> Iterator[type[Event]]:
+    for subclass in base.__subclasses__():
+        yield subclass
+        yield from event_classes(subclass)
+
+
+CLASSES = {
+    event.name: event
+    for event in event_classes()
+    if event.__module__ in {events.__name__, demo_run.__name__}
+}
+
+
+def test_every_event_has_an_example() -> None:
+    assert {example["event"] for example in EXAMPLES} == set(CLASSES)
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: str(example["event"]))
+def test_examples_have_the_fields_of_the_event(example: dict[str, object]) -> None:
+    fields = [field.name for field in dataclasses.fields(CLASSES[str(example["event"])])]
+    assert list(example) == ["v", "event", *fields]
+    assert example["v"] == events.JSON_VERSION
+
+
+def options(command: str) -> set[str]:
+    group = get_command(app)
+    commands = getattr(group, "commands")  # noqa: B009 - typer's group, in every version
+    return {
+        name
+        for parameter in commands[command].params
+        for name in parameter.opts
+        if name.startswith("--") and name != "--help"
+    }
+
+
+@pytest.mark.parametrize("command", ["send", "receive", "demo"])
+def test_every_option_is_on_the_page_and_no_other(command: str) -> None:
+    sections = dict(re.findall(r"^## `rtcsend (\w+)[^\n]*\n(.*?)(?=^## )", PAGE, re.M | re.S))
+    shared = re.search(r"^## Options of send and receive\n(.*?)(?=^## )", PAGE, re.M | re.S)
+    assert shared is not None
+    text = sections[command] + (shared[1] if command != "demo" else "")
+    rows = re.findall(r"^\| (`-[^|]*) \|", text, re.M)
+    named = {name for row in rows for name in re.findall(r"--[a-z-]+", row)}
+    assert named == options(command)
+
+
+def test_every_environment_variable_is_on_the_page() -> None:
+    sources = [*Path(ROOT, "rtcsend").rglob("*.py"), *Path(ROOT, "signal_server").rglob("*.py")]
+    used = {
+        name
+        for source in sources
+        for name in re.findall(r"\bRTCSEND_[A-Z_]+\b", source.read_text(encoding="utf-8"))
+    }
+    assert used <= set(re.findall(r"`(RTCSEND_[A-Z_]+)`", PAGE))
