@@ -1,0 +1,319 @@
+"""The rendezvous client: one mailbox for as long as it is needed, over as many sockets.
+
+What it does: takes the caller's requests and messages, waits for the answers, and hands
+over what comes from the other side, in order and exactly once.
+What it does not: know what to say on a socket (:mod:`rtcsend.rendezvous.machine`), keep
+one open (:mod:`rtcsend.rendezvous.keeper`), or understand a message.
+
+Shell. One task does all I/O; it ends in ``__aexit__`` at the latest.
+Source: docs/rendezvous-protocol.md.
+"""
+
+import asyncio
+import logging
+import secrets
+from collections import deque
+from collections.abc import Callable
+from types import TracebackType
+from typing import Literal, Self
+
+from rtcsend.errors import (
+    InternalError,
+    Refused,
+    RendezvousError,
+    RendezvousUnreachable,
+    RtcsendError,
+    UsageError,
+)
+from rtcsend.rendezvous.keeper import SocketKeeper, error_of
+from rtcsend.rendezvous.machine import (
+    Attached,
+    ClientMachine,
+    Failed,
+    MachineEvent,
+    MessageReceived,
+    PeerPresence,
+    State,
+    TurnedAway,
+    Welcomed,
+)
+from rtcsend.rendezvous.messages import (
+    SIDE_BYTES,
+    Allocate,
+    Claim,
+    Meet,
+    Welcome,
+    is_mailbox,
+    is_nameplate,
+)
+from rtcsend.rendezvous.server_url import normalise_server_url
+from rtcsend.rendezvous.websocket import Dial, dial_websocket
+from rtcsend.rendezvous.wire import encode_base64url
+
+__all__ = ["MessageReceived", "PeerPresence", "RendezvousClient", "normalise_server_url"]
+
+RELEASE_TIMEOUT = 1.0  # seconds for the last frames; nobody should wait for a goodbye
+
+_log = logging.getLogger("rtcsend.rendezvous")
+
+
+class RendezvousClient:
+    """A place at a rendezvous server, kept while it is entered.
+
+    Args:
+        url: As :func:`~rtcsend.rendezvous.server_url.normalise_server_url` takes it.
+        first_timeout: Seconds for the first connection, and for each answer.
+        retry_for: Seconds to try to come back after a socket dropped.
+        dial: How sockets are opened; another one in tests.
+
+    Raises:
+        UsageError: ``url`` is no address (on construction).
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        first_timeout: float = 9.0,
+        retry_for: float = 60.0,
+        dial: Dial = dial_websocket,
+    ) -> None:
+        self.url = normalise_server_url(url)
+        self._first_timeout = first_timeout
+        self._machine = ClientMachine(side=encode_base64url(secrets.token_bytes(SIDE_BYTES)))
+        self._keeper = SocketKeeper(
+            self.url,
+            self._machine,
+            deliver=self._deliver,
+            unread=lambda: len(self._inbox),
+            first_timeout=first_timeout,
+            retry_for=retry_for,
+            dial=dial,
+        )
+        self._task: asyncio.Task[None] | None = None
+        # What the task has brought; _changed is set with each change.
+        self._changed = asyncio.Event()
+        self._welcome: Welcome | None = None
+        self._answer: Attached | Failed | None = None
+        self._inbox: deque[MessageReceived | PeerPresence] = deque()
+        # How it ended.
+        self._failure: RtcsendError | None = None
+        self._released = False
+
+    @property
+    def welcome(self) -> Welcome:
+        """What the server said first: its ICE servers, and a line for people."""
+        if self._welcome is None:
+            raise InternalError("The rendezvous client was used before it was entered.")
+        return self._welcome
+
+    @property
+    def state(self) -> Literal["attached", "reconnecting", "closed"]:
+        """``attached``: the socket works, and every request on it has its answer."""
+        if self._task is None or self._is_over():
+            return "closed"
+        return "attached" if self._keeper.settled else "reconnecting"
+
+    async def __aenter__(self) -> Self:
+        """Connect, and read the welcome.
+
+        Raises:
+            RendezvousUnreachable: No server answered within ``first_timeout``.
+            Refused: It has no room, speaks another version, or breaks the protocol.
+        """
+        self._task = asyncio.get_running_loop().create_task(self._run())
+        try:
+            await self._until(lambda: self._welcome is not None or self._is_over())
+            self._check_alive()
+        except BaseException:
+            await self._stop()
+            raise
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Release the mailbox if there still is one, within a second, and end the task."""
+        try:
+            await self.release()
+        finally:
+            await self._stop()
+
+    async def allocate(self, nameplate: str | None = None) -> str:
+        """Take a nameplate, a free one or this one, and return it.
+
+        Raises:
+            UsageError: ``nameplate`` is none.
+            Refused: It is taken, or the server has no room.
+            RendezvousUnreachable: The server did not answer within ``first_timeout``.
+        """
+        if nameplate is not None:
+            _check_nameplate(nameplate)
+        granted = await self._request(Allocate(nameplate=nameplate))
+        assert granted.nameplate is not None, "the machine checks the answer"
+        return granted.nameplate
+
+    async def claim(self, nameplate: str) -> None:
+        """Join the nameplate that the other side allocated.
+
+        Raises:
+            UsageError: ``nameplate`` is none.
+            NoSuchCode: Nobody waits there.
+            Refused: Two sides are there already, or too many claims failed.
+            RendezvousUnreachable: The server did not answer within ``first_timeout``.
+        """
+        _check_nameplate(nameplate)
+        await self._request(Claim(nameplate=nameplate))
+
+    async def meet(self, mailbox: str) -> None:
+        """Come to a mailbox whose name both sides derived; the first one opens it.
+
+        Args:
+            mailbox: 16 to 64 base64url characters that nobody else can guess.
+
+        Raises:
+            InternalError: ``mailbox`` is no such name.
+            Refused: Two sides are there already, or the server has no room.
+            RendezvousUnreachable: The server did not answer within ``first_timeout``.
+        """
+        if not is_mailbox(mailbox):
+            raise InternalError("A mailbox to meet in has a name of the wrong form.")
+        await self._request(Meet(mailbox=mailbox))
+
+    async def send(self, body: bytes) -> None:
+        """Send a message to the other side; it outlives dropped sockets.
+
+        Returns as soon as it is queued: only an answer of the other side proves more.
+
+        Raises:
+            InternalError: Over 48,000 bytes, no mailbox, or released.
+            Refused: More messages than a mailbox holds.
+            RendezvousError: What has ended this rendezvous.
+        """
+        self._check_alive()
+        if self._machine.state is not State.IDLE and not self._machine.has_room:
+            raise Refused("Too many messages went through one rendezvous mailbox.")
+        self._machine.send(body)
+        self._keeper.wake()
+
+    async def receive(self) -> MessageReceived | PeerPresence:
+        """Return the next message or change of presence; safe to cancel.
+
+        What had arrived before an error is still handed over first.
+
+        Raises:
+            RendezvousUnreachable: The server did not come back within ``retry_for``, or the
+                other side had left and there is nothing more.
+            NoSuchCode: The server no longer has this mailbox.
+            Refused: The server ended it, or broke the protocol.
+            InternalError: This side has released it.
+        """
+        await self._until(lambda: bool(self._inbox) or self._is_over())
+        if not self._inbox:
+            self._check_alive()
+        received = self._inbox.popleft()
+        self._keeper.wake()  # it may wait for room
+        return received
+
+    async def release(self) -> None:
+        """End the mailbox for both sides and close; what was sent before goes out first.
+
+        Takes a second at most, and half a one more when the socket is stuck. Doing it
+        twice is harmless.
+        """
+        if self._released:
+            return
+        self._released = True
+        self._changed.set()
+        self._keeper.stop()
+        if self._task is not None and self._machine.release():
+            # The server closes the socket when it has read everything; the task ends then.
+            self._keeper.wake()
+            await asyncio.wait([self._task], timeout=RELEASE_TIMEOUT)
+        await self._stop()
+
+    async def _request(self, request: Allocate | Claim | Meet) -> Attached:
+        self._check_alive()
+        self._machine.request(request)
+        self._answer = None
+        self._keeper.wake()
+        try:
+            async with asyncio.timeout(self._first_timeout):
+                await self._until(lambda: self._answer is not None or self._is_over())
+        except TimeoutError as exc:
+            raise RendezvousUnreachable("The rendezvous server does not answer.") from exc
+        answer = self._take_answer()
+        if isinstance(answer, Failed):
+            raise error_of(answer.error)
+        return answer
+
+    def _take_answer(self) -> Attached | Failed:
+        if self._answer is None:
+            self._check_alive()
+            raise AssertionError("an answer, or an end")
+        return self._answer
+
+    async def _until(self, condition: Callable[[], bool]) -> None:
+        """Wait for a condition that only changes together with ``_changed``."""
+        while not condition():
+            self._changed.clear()  # wakes nobody late: set() has scheduled all who waited
+            await self._changed.wait()
+
+    def _is_over(self) -> bool:
+        return self._failure is not None or self._released
+
+    def _check_alive(self) -> None:
+        """Raise what has ended it, as a new object: its traceback is that of one caller."""
+        if self._failure is not None:
+            failure = self._failure
+            raise type(failure)(failure.message, hint=failure.hint) from failure
+        if self._released:
+            raise InternalError("The rendezvous client was used after its release.")
+
+    def _deliver(self, event: MachineEvent) -> None:
+        """Take an event of the machine; called by the keeper."""
+        match event:
+            case Welcomed(welcome=welcome):
+                self._welcome = welcome
+            case MessageReceived() | PeerPresence():
+                self._inbox.append(event)
+            case Failed(error=error, attached=True):
+                raise error_of(error)
+            case Attached() | Failed():
+                self._answer = event
+            case TurnedAway():
+                raise AssertionError("the keeper deals with it")
+        self._changed.set()
+
+    async def _run(self) -> None:
+        """Own the keeper; the only place that sets ``_failure``."""
+        try:
+            await self._keeper.run()
+        except RendezvousError as exc:
+            _log.debug("x the rendezvous is over: %s", exc.slug)
+            self._failure = exc
+        except Exception as exc:
+            # The owner of the task: a bug must reach the callers, who wait for it.
+            _log.exception("! the rendezvous client failed")
+            self._failure = InternalError(f"The rendezvous client failed: {type(exc).__name__}.")
+        finally:
+            self._changed.set()
+
+    async def _stop(self) -> None:
+        """End the task; nothing of it is left when this returns."""
+        self._released = True
+        self._changed.set()
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+
+def _check_nameplate(nameplate: str) -> None:
+    if not is_nameplate(nameplate):
+        raise UsageError(
+            "A nameplate has 1 to 9 digits and does not start with 0.",
+            hint="The number at the front of a code is its nameplate.",
+        )

@@ -1,0 +1,72 @@
+"""A rendezvous inside the sender's process, so that one machine and one LAN need no server.
+
+A shell. It serves one transfer, is found by :mod:`rtcsend.rendezvous.discovery`, and ends
+with the process. It is the same server as ``rtcsend-server`` and learns as little: no file,
+name or address passes through it unsealed.
+"""
+
+import os
+import socket
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager, closing
+from dataclasses import dataclass
+
+from rtcsend.rendezvous.lan import LanAnnouncement
+from rtcsend.rendezvous.local import announce_local
+from signal_server.config import ServerConfig
+from signal_server.server import RendezvousServer
+
+DISCOVERY_VARIABLE = "RTCSEND_DISCOVERY"
+_LOCAL_ONLY = "local"
+
+
+@dataclass(frozen=True, slots=True)
+class Embedded:
+    """A running embedded rendezvous."""
+
+    local_url: str
+    """For this machine."""
+    public_url: str
+    """For the LAN; the same as ``local_url`` when there is none, or it is turned off."""
+    port: int
+    lan: bool
+    stack: AsyncExitStack
+
+    async def announce(self, nameplate: str) -> None:
+        """Let receivers find the mailbox: by a file on this machine, by mDNS on the LAN."""
+        self.stack.enter_context(announce_local(nameplate, self.local_url))
+        if self.lan:
+            await self.stack.enter_async_context(LanAnnouncement(nameplate, self.port))
+
+
+def lan_allowed() -> bool:
+    """Return whether the LAN may be asked and told: not with ``RTCSEND_DISCOVERY=local``."""
+    return os.environ.get(DISCOVERY_VARIABLE) != _LOCAL_ONLY
+
+
+@asynccontextmanager
+async def embedded_rendezvous() -> AsyncIterator[Embedded]:
+    """Run a rendezvous on a free port for as long as the context lasts.
+
+    Raises:
+        OSError: No port can be bound.
+    """
+    lan = lan_allowed()
+    host = None if lan else "127.0.0.1"
+    config = ServerConfig(host=host, port=0, embedded=True)
+    async with RendezvousServer(config) as server, AsyncExitStack() as stack:
+        local_url = f"ws://127.0.0.1:{server.port}/v1"
+        address = _lan_address() if lan else None
+        public_url = f"ws://{address}:{server.port}/v1" if address else local_url
+        yield Embedded(local_url, public_url, server.port, lan, stack)
+
+
+def _lan_address() -> str | None:
+    """Return the address from which this machine would send to others; nothing is sent."""
+    with closing(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))  # RFC 5737: documentation, nobody's
+            address: str = probe.getsockname()[0]
+        except OSError:
+            return None
+    return address

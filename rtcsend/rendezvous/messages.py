@@ -1,0 +1,397 @@
+"""Every message of the rendezvous protocol, version 1, as frozen dataclasses.
+
+What it does: the one place that knows the wire format, for the client and the server
+alike (:mod:`signal_server.messages` passes it on).
+What it does not: say when a message may come; the two machines do that
+(:mod:`rtcsend.rendezvous.machine`, :mod:`signal_server.mailbox`).
+
+Pure. Source: docs/rendezvous-protocol.md, "Messages"; design section 4.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal, TypeVar, get_args
+
+from rtcsend.rendezvous.wire import (
+    MAX_FRAME,
+    BadMessage,
+    Fields,
+    checked_text,
+    decode_base64url_untrusted,
+    encode_base64url,
+    fields_of,
+    parse_object_untrusted,
+    serialize_object,
+)
+
+__all__ = [
+    "MAX_BODY",
+    "MAX_FRAME",
+    "PROTOCOL",
+    "Allocate",
+    "Allocated",
+    "BadMessage",
+    "Claim",
+    "Claimed",
+    "ClientMessage",
+    "ErrorCode",
+    "ErrorMessage",
+    "IceServer",
+    "Meet",
+    "Message",
+    "Peer",
+    "PeerState",
+    "Release",
+    "Resume",
+    "Resumed",
+    "ServerMessage",
+    "Welcome",
+    "is_mailbox",
+    "is_nameplate",
+    "parse_client_message_untrusted",
+    "parse_server_message_untrusted",
+    "serialize",
+]
+
+PROTOCOL = 1  # the only version there is; a client refuses a server that names another
+MAX_BODY = 48_000  # bytes; 64,000 characters of base64url and the object around fit a frame
+MAX_BODY_TEXT = 64_000  # characters; base64url of MAX_BODY bytes
+MAX_DISPLAY = 1_000  # characters of text that is meant for people (motd, error message)
+MAX_ICE_SERVERS = 20  # more make every connection slower, since each one is asked
+MAX_ICE_URLS = 8  # of one server: a few transports and ports
+MAX_ICE_TEXT = 512  # characters of an ICE URL, user name or credential; RFC 8489 section 14.3
+SIDE_BYTES = 16  # entropy of a side and of a token: 128 bits cannot be guessed
+
+NAMEPLATE = re.compile(r"[1-9][0-9]{0,8}", re.ASCII)  # decimal, no leading zero, 9 digits
+MAILBOX = re.compile(r"[A-Za-z0-9_-]{16,64}", re.ASCII)  # unguessable, drawn by the clients
+SIDE = re.compile(r"[A-Za-z0-9_-]{22}", re.ASCII)  # 16 bytes
+TOKEN = re.compile(r"[A-Za-z0-9_-]{16,64}", re.ASCII)  # 16 bytes here; others may use more
+ICE_URL = re.compile(r"(stun|turn|turns):[!-~]+", re.ASCII)  # printable, no space
+
+ErrorCode = Literal[
+    "not-found", "crowded", "rate-limited", "bad-message", "too-large", "expired", "full"
+]
+PeerState = Literal["joined", "away", "back", "left"]
+
+_M = TypeVar("_M")
+
+
+def is_nameplate(text: str) -> bool:
+    """Return whether ``text`` can be a nameplate: 1 to 9 digits, no leading zero."""
+    return NAMEPLATE.fullmatch(text) is not None
+
+
+def is_mailbox(text: str) -> bool:
+    """Return whether ``text`` can name a mailbox to meet in: 16 to 64 base64url characters."""
+    return MAILBOX.fullmatch(text) is not None
+
+
+@dataclass(frozen=True, slots=True)
+class IceServer:
+    """A STUN or TURN server, as RTCIceServer of WebRTC has it.
+
+    The credential is a secret: it is left out of ``repr``, and so of logs.
+    """
+
+    urls: tuple[str, ...]
+    username: str | None = None
+    credential: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Allocate:
+    """Client: take a nameplate, a free one or the one named."""
+
+    nameplate: str | None = None
+    side: str | None = field(default=None, repr=False)
+    received: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """Client: join the nameplate that the other side allocated."""
+
+    nameplate: str
+    side: str | None = field(default=None, repr=False)
+    received: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Meet:
+    """Client: come to a mailbox whose name both sides derived; whoever comes first opens it."""
+
+    mailbox: str = field(repr=False)
+    side: str | None = field(default=None, repr=False)
+    received: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resume:
+    """Client: re-attach after a dropped socket; exactly one of the two names is set."""
+
+    token: str = field(repr=False)
+    nameplate: str | None = None
+    mailbox: str | None = field(default=None, repr=False)
+    received: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """Both: one message to or from the other side, opaque to the server."""
+
+    body: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """Client: done; the mailbox ends for both."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Welcome:
+    """Server: the first frame."""
+
+    server: str
+    ice_servers: tuple[IceServer, ...] = ()
+    motd: str | None = None
+    """For people; from outside, so escape it before it goes to a terminal."""
+    protocol: int = PROTOCOL
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Allocated:
+    """Server: the answer to :class:`Allocate`."""
+
+    nameplate: str
+    token: str = field(repr=False)
+    received: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claimed:
+    """Server: the answer to :class:`Claim` and :class:`Meet`."""
+
+    token: str = field(repr=False)
+    received: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resumed:
+    """Server: the answer to :class:`Resume`; ``received`` counts what it has from this side."""
+
+    received: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """Server: presence of the other side."""
+
+    state: PeerState
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ErrorMessage:
+    """Server: something was refused."""
+
+    code: ErrorCode
+    message: str
+
+
+ClientMessage = Allocate | Claim | Meet | Resume | Message | Release
+ServerMessage = Welcome | Allocated | Claimed | Resumed | Message | Peer | ErrorMessage
+
+
+def parse_client_message_untrusted(text: str) -> ClientMessage:
+    """Return the message of a frame that a client sent.
+
+    Raises:
+        BadMessage: Anything else than one well-formed message of protocol version 1.
+    """
+    return _parse(text, _CLIENT_PARSERS)
+
+
+def parse_server_message_untrusted(text: str) -> ServerMessage:
+    """Return the message of a frame that a server sent.
+
+    Raises:
+        BadMessage: Anything else than one well-formed message of protocol version 1.
+    """
+    return _parse(text, _SERVER_PARSERS)
+
+
+def serialize(message: ClientMessage | ServerMessage) -> str:
+    """Return the frame of a message. Fields that are None are left out, except motd."""
+    values: dict[str, object] = {"type": _TYPE_NAMES[type(message)]}
+    if isinstance(message, Message):
+        values["body"] = encode_base64url(message.body)
+    elif isinstance(message, Welcome):
+        values |= _welcome_values(message)
+    else:
+        for name in message.__dataclass_fields__:
+            value = getattr(message, name)
+            if value is not None:
+                values[name] = value
+    return serialize_object(values)
+
+
+def _parse(text: str, parsers: Mapping[str, Callable[[Fields], _M]]) -> _M:
+    fields = parse_object_untrusted(text)
+    parser = parsers.get(fields.text("type", max_length=MAX_DISPLAY))
+    if parser is None:
+        raise BadMessage("unknown type")
+    return parser(fields)
+
+
+def _parse_allocate(fields: Fields) -> Allocate:
+    return Allocate(
+        nameplate=fields.maybe_matching("nameplate", NAMEPLATE),
+        side=fields.maybe_matching("side", SIDE),
+        received=fields.count("received"),
+    )
+
+
+def _parse_claim(fields: Fields) -> Claim:
+    return Claim(
+        nameplate=fields.matching("nameplate", NAMEPLATE),
+        side=fields.maybe_matching("side", SIDE),
+        received=fields.count("received"),
+    )
+
+
+def _parse_meet(fields: Fields) -> Meet:
+    return Meet(
+        mailbox=fields.matching("mailbox", MAILBOX),
+        side=fields.maybe_matching("side", SIDE),
+        received=fields.count("received"),
+    )
+
+
+def _parse_resume(fields: Fields) -> Resume:
+    if fields.has("nameplate") == fields.has("mailbox"):
+        raise BadMessage("resume names a nameplate or a mailbox")
+    return Resume(
+        token=fields.matching("token", TOKEN),
+        nameplate=fields.maybe_matching("nameplate", NAMEPLATE),
+        mailbox=fields.maybe_matching("mailbox", MAILBOX),
+        received=fields.count("received"),
+    )
+
+
+def _parse_message(fields: Fields) -> Message:
+    body = fields.text("body", max_length=MAX_BODY_TEXT)
+    return Message(decode_base64url_untrusted(body))
+
+
+def _parse_release(_fields: Fields) -> Release:
+    return Release()
+
+
+def _parse_welcome(fields: Fields) -> Welcome:
+    servers = fields.items("ice_servers", max_items=MAX_ICE_SERVERS)
+    return Welcome(
+        server=fields.text("server", max_length=MAX_DISPLAY),
+        ice_servers=tuple(_parse_ice_server(fields_of(value)) for value in servers),
+        motd=fields.maybe_text("motd", max_length=MAX_DISPLAY),
+        protocol=fields.count("protocol"),
+    )
+
+
+def _parse_ice_server(fields: Fields) -> IceServer:
+    urls = [
+        checked_text(value, name="urls", max_length=MAX_ICE_TEXT)
+        for value in fields.items("urls", max_items=MAX_ICE_URLS)
+    ]
+    if not urls or not all(ICE_URL.fullmatch(url) for url in urls):
+        raise BadMessage("field urls holds no ICE URL, or another one")
+    return IceServer(
+        urls=tuple(urls),
+        username=fields.maybe_text("username", max_length=MAX_ICE_TEXT),
+        credential=fields.maybe_text("credential", max_length=MAX_ICE_TEXT),
+    )
+
+
+def _parse_allocated(fields: Fields) -> Allocated:
+    return Allocated(
+        nameplate=fields.matching("nameplate", NAMEPLATE),
+        token=fields.matching("token", TOKEN),
+        received=fields.count("received"),
+    )
+
+
+def _parse_claimed(fields: Fields) -> Claimed:
+    return Claimed(token=fields.matching("token", TOKEN), received=fields.count("received"))
+
+
+def _parse_resumed(fields: Fields) -> Resumed:
+    return Resumed(received=fields.count("received"))
+
+
+def _parse_peer(fields: Fields) -> Peer:
+    value = fields.text("state", max_length=MAX_DISPLAY)
+    for state in get_args(PeerState):
+        if value == state:
+            return Peer(state)
+    raise BadMessage("unknown peer state")
+
+
+def _parse_error(fields: Fields) -> ErrorMessage:
+    value = fields.text("code", max_length=MAX_DISPLAY)
+    message = fields.maybe_text("message", max_length=MAX_DISPLAY) or ""
+    for code in get_args(ErrorCode):
+        if value == code:
+            return ErrorMessage(code=code, message=message)
+    raise BadMessage("unknown error code")
+
+
+def _welcome_values(message: Welcome) -> dict[str, object]:
+    return {
+        "protocol": message.protocol,
+        "server": message.server,
+        "ice_servers": [_ice_values(server) for server in message.ice_servers],
+        "motd": message.motd,
+    }
+
+
+def _ice_values(server: IceServer) -> dict[str, object]:
+    values: dict[str, object] = {"urls": list(server.urls)}
+    if server.username is not None:
+        values["username"] = server.username
+    if server.credential is not None:
+        values["credential"] = server.credential
+    return values
+
+
+_CLIENT_PARSERS: Mapping[str, Callable[[Fields], ClientMessage]] = {
+    "allocate": _parse_allocate,
+    "claim": _parse_claim,
+    "meet": _parse_meet,
+    "resume": _parse_resume,
+    "message": _parse_message,
+    "release": _parse_release,
+}
+
+_SERVER_PARSERS: Mapping[str, Callable[[Fields], ServerMessage]] = {
+    "welcome": _parse_welcome,
+    "allocated": _parse_allocated,
+    "claimed": _parse_claimed,
+    "resumed": _parse_resumed,
+    "message": _parse_message,
+    "peer": _parse_peer,
+    "error": _parse_error,
+}
+
+_TYPE_NAMES: Mapping[type, str] = {
+    Allocate: "allocate",
+    Claim: "claim",
+    Meet: "meet",
+    Resume: "resume",
+    Message: "message",
+    Release: "release",
+    Welcome: "welcome",
+    Allocated: "allocated",
+    Claimed: "claimed",
+    Resumed: "resumed",
+    Peer: "peer",
+    ErrorMessage: "error",
+}

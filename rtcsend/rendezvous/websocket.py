@@ -1,0 +1,182 @@
+"""One WebSocket to a rendezvous server, with few enough faces to be replaced in tests.
+
+Shell. What it does: opens the socket with the protocol's limits, and turns everything that
+the library and the system raise into two errors: it may work later (:class:`SocketLost`),
+or it never will (:class:`SocketRefused`).
+Source: docs/rendezvous-protocol.md, "Transport".
+"""
+
+import asyncio
+import ipaddress
+import logging
+import os
+import socket
+import ssl
+import urllib.parse
+from collections.abc import Awaitable, Callable
+from typing import Final, Literal, Protocol
+
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, InvalidStatus, InvalidURI, WebSocketException
+
+from rtcsend.rendezvous.wire import MAX_FRAME
+
+PING_INTERVAL = 20.0  # seconds; below the 30 s after which the strictest NATs drop a mapping
+PING_TIMEOUT = 20.0  # seconds; then the socket is taken for dead
+CLOSE_TIMEOUT = 0.5  # seconds for the closing handshake: a courtesy, one round trip
+MAX_QUEUED_FRAMES = 64  # read ahead of the client; then TCP holds the server back
+
+CLOSED_BROKEN: Final = frozenset({1002, 1003, 1007, 1009})
+"""One end broke the WebSocket protocol or sent a frame too large; RFC 6455 section 7.4.1."""
+
+# The library logs whole frames at DEBUG, tokens and TURN credentials among them.
+_library_log = logging.getLogger("rtcsend.rendezvous.websockets")
+_library_log.setLevel(logging.CRITICAL)
+
+
+class SocketLost(Exception):
+    """The socket is gone or did not open; another try may work.
+
+    Attributes:
+        code: The close code, when there was one.
+    """
+
+    def __init__(self, reason: str, *, code: int | None = None) -> None:
+        super().__init__(reason)
+        self.code = code
+
+
+class SocketRefused(Exception):
+    """There is no such server, and trying again now would not help."""
+
+
+class Socket(Protocol):
+    """What the client needs of a WebSocket; all methods raise SocketLost when it is gone."""
+
+    async def send(self, frame: str) -> None:
+        """Send a text frame; waits while the network does not take more."""
+        ...
+
+    async def receive(self) -> str | bytes:
+        """Return the next frame; safe to cancel."""
+        ...
+
+    async def close(self) -> None:
+        """Close it, within half a second and without an error; twice is harmless."""
+        ...
+
+
+Dial = Callable[[str], Awaitable[Socket]]
+"""Opens a socket to a URL. Raises SocketLost or SocketRefused; may take for ever."""
+
+
+class WebSocket:
+    """A :class:`Socket` over the websockets package."""
+
+    def __init__(self, connection: ClientConnection) -> None:
+        self._connection = connection
+
+    async def send(self, frame: str) -> None:
+        """Send a text frame.
+
+        Raises:
+            SocketLost: It is gone.
+        """
+        try:
+            await self._connection.send(frame)
+        except ConnectionClosed as exc:
+            raise _lost(exc) from exc
+
+    async def receive(self) -> str | bytes:
+        """Return the next frame.
+
+        Raises:
+            SocketLost: It is gone.
+        """
+        try:
+            return await self._connection.recv()
+        except ConnectionClosed as exc:
+            raise _lost(exc) from exc
+
+    async def close(self) -> None:
+        """Close it, in CLOSE_TIMEOUT seconds at most, whatever its state."""
+        try:
+            async with asyncio.timeout(CLOSE_TIMEOUT):
+                await self._connection.close()
+        except TimeoutError:
+            pass  # a server that reads nothing, or does not answer
+        finally:
+            self._connection.transport.abort()
+        await self._connection.wait_closed()
+
+
+async def dial_websocket(url: str) -> Socket:
+    """Open a WebSocket.
+
+    Raises:
+        SocketLost: The network or the server failed.
+        SocketRefused: The name is unknown, nobody listens, TLS does not hold, or something
+            answers that is no rendezvous server.
+    """
+    try:
+        connection = await connect(
+            url,
+            compression=None,
+            proxy=_proxy_for(url),
+            open_timeout=None,  # the caller has its own deadline
+            ping_interval=PING_INTERVAL,
+            ping_timeout=PING_TIMEOUT,
+            close_timeout=CLOSE_TIMEOUT,
+            max_size=MAX_FRAME,
+            max_queue=MAX_QUEUED_FRAMES,
+            logger=_library_log,
+        )
+    except InvalidStatus as exc:
+        status = exc.response.status_code
+        if status >= 500:  # noqa: PLR2004 - RFC 9110 section 15.6, the server's own failure
+            raise SocketLost(f"it answers HTTP {status}") from exc
+        raise SocketRefused(f"it answers HTTP {status}, and is no rendezvous server") from exc
+    except ssl.SSLCertVerificationError as exc:
+        raise SocketRefused("its TLS certificate is not valid") from exc
+    except OSError as exc:
+        raise _failed_to_open(exc) from exc
+    except InvalidURI as exc:
+        raise SocketRefused("its address is not valid") from exc
+    except ImportError as exc:
+        raise SocketRefused("the proxy that is set needs the package python-socks") from exc
+    except WebSocketException as exc:
+        if isinstance(exc.__cause__, EOFError):
+            raise SocketLost("it closed the connection") from exc
+        raise SocketRefused("it does not speak WebSocket") from exc
+    return WebSocket(connection)
+
+
+def _failed_to_open(exc: OSError) -> SocketLost | SocketRefused:
+    reason = _reason(exc)
+    if isinstance(exc, ConnectionResetError | BrokenPipeError | TimeoutError):
+        return SocketLost(reason)
+    return SocketRefused(reason)
+
+
+def _reason(exc: OSError) -> str:
+    """Say it as the system does: asyncio's sentences have addresses in them, or no number."""
+    if isinstance(exc, ssl.SSLError | socket.gaierror):
+        return exc.strerror or "its name or its TLS is not valid"
+    return os.strerror(exc.errno) if exc.errno else "none of its addresses takes a connection"
+
+
+def _lost(exc: ConnectionClosed) -> SocketLost:
+    """Tell how it ended: what the server said, or what this side found wrong."""
+    frame = exc.sent if exc.rcvd is None or not exc.rcvd_then_sent else exc.rcvd
+    code = None if frame is None else int(frame.code)
+    return SocketLost("the connection was closed" if code else "the connection broke", code=code)
+
+
+def _proxy_for(url: str) -> Literal[True] | None:
+    """Return None (no proxy) for what no proxy can know: this machine and the local network."""
+    host = urllib.parse.urlsplit(url).hostname or ""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return None if host == "localhost" or host.endswith(".local") else True
+    return True if address.is_global else None

@@ -1,0 +1,90 @@
+"""What the server's machine answers: frames, closed sockets, and refusals.
+
+Pure. Place in the flow: returned by :mod:`signal_server.mailbox`, carried out by
+:mod:`signal_server.server`. Source: docs/rendezvous-protocol.md, "Errors" and "Closing".
+"""
+
+from dataclasses import dataclass
+
+from signal_server.messages import (
+    MAX_FRAME,
+    BadMessage,
+    ClientMessage,
+    ErrorCode,
+    ErrorMessage,
+    ServerMessage,
+    parse_client_message_untrusted,
+)
+
+CLOSE_DONE = 1000  # released, or the mailbox is over; RFC 6455 section 7.4.1
+CLOSE_POLICY = 1008  # bad-message, full, expired, or nothing asked for
+CLOSE_TOO_LARGE = 1009  # too-large
+CLOSE_TRY_LATER = 1013  # no place for another socket; IANA WebSocket close codes
+CLOSE_REPLACED = 4001  # the same side came on another socket; private range
+
+_SENTENCES: dict[ErrorCode, str] = {
+    "not-found": "Nobody waits at this nameplate.",
+    "crowded": "This nameplate is taken.",
+    "rate-limited": "Too many failed attempts; wait a minute.",
+    "bad-message": "The server did not understand.",
+    "too-large": "The message is too large.",
+    "expired": "This mailbox is no longer there.",
+    "full": "The server has no room for more.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Send ``message`` on the socket ``connection``."""
+
+    connection: int
+    message: ServerMessage
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    """Close the socket ``connection`` after what was sent; the machine has forgotten it."""
+
+    connection: int
+    code: int
+    reason: str
+
+
+Output = Send | Close
+
+
+class RequestRefused(Exception):
+    """A frame is answered by an error.
+
+    Attributes:
+        code: The error.
+        close: The close code, when the error ends the socket.
+    """
+
+    def __init__(self, code: ErrorCode, *, close: int | None = None) -> None:
+        super().__init__(code)
+        self.code = code
+        self.close = close
+
+
+def parse_frame_untrusted(frame: str | bytes) -> ClientMessage:
+    """Return the message of one frame; bytes stand for a binary frame.
+
+    Raises:
+        RequestRefused: Too large, binary, or no message; it ends the socket.
+    """
+    # Text is counted in bytes of UTF-8, as on the wire; the server's own frames are ASCII.
+    size = len(frame) if isinstance(frame, bytes) else len(frame.encode(errors="replace"))
+    if size > MAX_FRAME:
+        raise RequestRefused("too-large", close=CLOSE_TOO_LARGE)
+    if isinstance(frame, bytes):
+        raise RequestRefused("bad-message", close=CLOSE_POLICY)
+    try:
+        return parse_client_message_untrusted(frame)
+    except BadMessage as exc:
+        raise RequestRefused("bad-message", close=CLOSE_POLICY) from exc
+
+
+def error_message(code: ErrorCode) -> ErrorMessage:
+    """Return the message of an error, with its sentence for people."""
+    return ErrorMessage(code=code, message=_SENTENCES[code])

@@ -1,0 +1,141 @@
+"""``rtcsend-server`` as a process."""
+
+import asyncio
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from rtcsend.rendezvous.client import RendezvousClient
+from rtcsend.rendezvous.messages import IceServer
+
+pytestmark = [
+    pytest.mark.net,
+    pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals"),
+]
+COMMAND = [sys.executable, "-m", "signal_server"]
+
+
+@contextmanager
+def running(*options: str) -> Iterator[tuple["subprocess.Popen[str]", str]]:
+    """Start a server, and yield it with the line that it prints."""
+    process = subprocess.Popen(
+        [*COMMAND, *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    try:
+        yield process, process.stdout.readline()
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def port_of(line: str) -> int:
+    match = re.search(r":(\d+)", line.partition("listening on ")[2].replace("[::]", ""))
+    assert match is not None, line
+    return int(match[1])
+
+
+async def welcome(url: str) -> RendezvousClient:
+    async with RendezvousClient(url) as client:
+        await client.allocate()
+    return client
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_serves_until_a_signal(number: signal.Signals) -> None:
+    with running("--port", "0", "--host", "127.0.0.1") as (process, line):
+        assert line.startswith("rtcsend-server listening on 127.0.0.1:")
+        asyncio.run(welcome(f"127.0.0.1:{port_of(line)}"))
+        process.send_signal(number)
+        out, err = process.communicate(timeout=10)
+        assert process.returncode == 0
+        assert (out, err) == ("", "")
+
+
+def test_all_interfaces_by_default() -> None:
+    with running("--port", "0") as (_, line):
+        port = port_of(line)
+        assert line.rstrip().endswith(f"(clients: --server ws://{socket.gethostname()}:{port})")
+        asyncio.run(welcome(f"127.0.0.1:{port}"))
+
+
+def test_ice_servers_and_motd_reach_the_clients() -> None:
+    options = ["--ice", "stun:s.example", "--ice", "turn:ada:p%40ss@t.example?transport=tcp"]
+    with running("--port", "0", "--host", "127.0.0.1", *options, "--motd", "hello") as (_, line):
+        client = asyncio.run(welcome(f"127.0.0.1:{port_of(line)}"))
+        assert client.welcome.motd == "hello"
+        assert client.welcome.ice_servers == (
+            IceServer(("stun:s.example",)),
+            IceServer(("turn:t.example?transport=tcp",), "ada", "p@ss"),
+        )
+
+
+def run(*options: str) -> "subprocess.CompletedProcess[str]":
+    environment = {**os.environ, "NO_COLOR": "1", "TERM": "dumb", "COLUMNS": "200"}
+    return subprocess.run(
+        [*COMMAND, *options],
+        capture_output=True,
+        text=True,
+        timeout=20,
+        env=environment,
+        check=False,
+    )
+
+
+def test_a_taken_port() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        result = run("--host", "127.0.0.1", "--port", str(port))
+    assert result.returncode == 2
+    assert result.stdout == ""
+    lines = result.stderr.splitlines()
+    assert len(lines) == 2
+    assert f"Cannot listen on 127.0.0.1, port {port}" in lines[0]
+    assert "--port" in lines[1]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--host", "nowhere.invalid"],
+        ["--host", "192.0.2.1", "--port", "0"],
+        ["--port", "65536"],
+        ["--port", "x"],
+        ["--ice", "turn:ada:hunter2@h:99999"],
+        ["--motd", "x" * 1_001],
+        ["--nonsense"],
+    ],
+)
+def test_usage_errors(options: list[str]) -> None:
+    result = run(*options)
+    assert result.returncode == 2
+    assert result.stdout == ""
+    assert result.stderr
+    assert "Traceback" not in result.stderr
+    assert "hunter2" not in result.stderr
+
+
+def test_help() -> None:
+    result = run("--help")
+    assert result.returncode == 0
+    for option in ("--host", "--port", "--ice", "--motd"):
+        assert option in result.stdout
+
+
+def test_nothing_heavy_is_imported() -> None:
+    code = (
+        "import sys, signal_server.cli;"
+        "heavy = {'aiortc', 'av', 'cryptography', 'spake2', 'rich.progress', 'zeroconf'};"
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert result.stdout.strip() == "[]"

@@ -1,0 +1,260 @@
+"""The server's shell on loopback: HTTP, bad clients, slow clients, and its end."""
+
+import asyncio
+import contextlib
+import errno
+import logging
+import socket
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
+
+from rtcsend.rendezvous.messages import (
+    MAX_BODY,
+    Allocate,
+    Allocated,
+    Claim,
+    Claimed,
+    ClientMessage,
+    ErrorMessage,
+    Message,
+    Peer,
+    Release,
+    ServerMessage,
+    Welcome,
+    parse_server_message_untrusted,
+    serialize,
+)
+from signal_server.config import Limits, ServerConfig
+from signal_server.server import RendezvousServer
+
+pytestmark = pytest.mark.net
+
+
+def config(**kwargs: Any) -> ServerConfig:
+    return ServerConfig(**{"host": "127.0.0.1", "port": 0, **kwargs})
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[RendezvousServer]:
+    async with RendezvousServer(config()) as server:
+        yield server
+
+
+def dial(server: RendezvousServer, **kwargs: Any) -> connect:
+    return connect(f"ws://127.0.0.1:{server.port}/v1", proxy=None, **kwargs)
+
+
+async def read(websocket: ClientConnection) -> ServerMessage:
+    frame = await websocket.recv()
+    assert isinstance(frame, str)
+    return parse_server_message_untrusted(frame)
+
+
+async def say(websocket: ClientConnection, message: ClientMessage) -> None:
+    await websocket.send(serialize(message))
+
+
+async def http(server: RendezvousServer, request: bytes) -> tuple[bytes, bytes]:
+    """Return head and body of the answer to a plain HTTP request."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    writer.write(request)
+    answer = await reader.read()
+    writer.close()
+    head, _, body = answer.partition(b"\r\n\r\n")
+    return head, body
+
+
+def get(path: str) -> bytes:
+    return f"GET {path} HTTP/1.1\r\nHost: h\r\n\r\n".encode()
+
+
+async def test_healthz(server: RendezvousServer) -> None:
+    head, body = await http(server, get("/healthz"))
+    assert head.startswith(b"HTTP/1.1 200")
+    assert body == b"ok\n"
+    assert b"Server:" not in head
+
+
+async def test_metrics(server: RendezvousServer) -> None:
+    async with dial(server) as a:
+        await read(a)
+        await say(a, Allocate())
+        await read(a)
+        head, body = await http(server, get("/metrics?x=1"))
+    assert head.startswith(b"HTTP/1.1 200")
+    assert b"Content-Type: text/plain; version=0.0.4" in head
+    assert head.count(b"Content-Type") == 1
+    lines = body.decode().splitlines()
+    assert "rtcsend_mailboxes 1" in lines
+    assert "rtcsend_sockets 1" in lines
+    assert "rtcsend_pairings_total 0" in lines
+
+
+@pytest.mark.parametrize("path", ["/", "/v2", "/v1/", "/healthz/", "/../v1", "/favicon.ico"])
+async def test_nothing_else_is_there(server: RendezvousServer, path: str) -> None:
+    head, _ = await http(server, get(path))
+    assert head.startswith(b"HTTP/1.1 404")
+
+
+async def test_plain_http_at_the_websocket_path(server: RendezvousServer) -> None:
+    head, _ = await http(server, get("/v1"))
+    assert head.startswith(b"HTTP/1.1 426")
+
+
+@pytest.mark.parametrize(
+    "junk", [b"\x16\x03\x01\x02\x00\r\n\r\n", b"\x00" * 100_000, b"GET\r\n\r\n"]
+)
+async def test_junk_is_not_logged_as_a_failure(
+    server: RendezvousServer, junk: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.DEBUG):
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        writer.write(junk)
+        writer.write_eof()
+        with contextlib.suppress(ConnectionResetError):
+            await reader.read()
+        writer.close()
+        head, _ = await http(server, get("/healthz"))
+    assert head.startswith(b"HTTP/1.1 200")
+    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
+
+
+async def test_two_sides(server: RendezvousServer) -> None:
+    async with dial(server) as a, dial(server) as b:
+        assert isinstance(await read(a), Welcome)
+        assert isinstance(await read(b), Welcome)
+        await say(a, Allocate())
+        allocated = await read(a)
+        assert isinstance(allocated, Allocated)
+        await say(b, Claim(nameplate=allocated.nameplate))
+        assert isinstance(await read(b), Claimed)
+        assert await read(b) == Peer("joined")
+        assert await read(a) == Peer("joined")
+        body = bytes(range(256)) * (MAX_BODY // 256)
+        await say(a, Message(body))
+        assert await read(b) == Message(body)
+        await say(a, Release())
+        assert await read(b) == Peer("left")
+        with pytest.raises(ConnectionClosed) as closed:
+            await a.recv()
+        assert closed.value.rcvd is not None
+        assert closed.value.rcvd.code == 1000
+
+
+@pytest.mark.parametrize(
+    ("frame", "error", "close"),
+    [
+        ("nonsense", "bad-message", 1008),
+        (b"binary", "bad-message", 1008),
+        ("x" * 70_000, "too-large", 1009),
+        ("x" * 200_000, None, 1009),
+    ],
+    ids=["nonsense", "binary", "large", "huge"],
+)
+async def test_bad_frames(
+    server: RendezvousServer, frame: str | bytes, error: str | None, close: int
+) -> None:
+    async with dial(server) as a:
+        await read(a)
+        await a.send(frame)
+        if error is not None:
+            answer = await read(a)
+            assert isinstance(answer, ErrorMessage)
+            assert answer.code == error
+        with pytest.raises(ConnectionClosed) as closed:
+            await a.recv()
+        assert closed.value.rcvd is not None
+        assert closed.value.rcvd.code == close
+
+
+async def test_the_timer_runs() -> None:
+    async with RendezvousServer(config(limits=Limits(unattached_seconds=0.05))) as server:
+        async with dial(server) as a:
+            await read(a)
+            with pytest.raises(ConnectionClosed) as closed:
+                await a.recv()
+        assert closed.value.rcvd is not None
+        assert closed.value.rcvd.code == 1008
+
+
+async def test_a_slow_reader_is_dropped_and_others_go_on() -> None:
+    limits = Limits(max_messages=10_000, max_bytes=2**28, max_total_bytes=2**28)
+    async with RendezvousServer(config(limits=limits, max_queued_bytes=2**20)) as server:
+        async with dial(server) as a, dial(server, max_queue=1) as slow:
+            await read(a)
+            await read(slow)
+            await say(a, Allocate())
+            allocated = await read(a)
+            assert isinstance(allocated, Allocated)
+            await say(slow, Claim(nameplate=allocated.nameplate))
+            assert await read(a) == Peer("joined")
+            # Nothing is read any more at the other end; TCP's own buffers fill up first.
+            for _ in range(1_000):
+                await say(a, Message(bytes(MAX_BODY)))
+            assert await read(a) == Peer("away")
+            head, _ = await http(server, get("/healthz"))
+            assert head.startswith(b"HTTP/1.1 200")
+            slow.transport.abort()
+
+
+async def test_leaving_closes_the_sockets_and_frees_the_port() -> None:
+    async with RendezvousServer(config()) as server:
+        port = server.port
+        websocket = await dial(server)
+        await read(websocket)
+        task = asyncio.create_task(server.serve_forever())
+    await task
+    with pytest.raises(ConnectionClosed) as closed:
+        await websocket.recv()
+    assert closed.value.rcvd is not None
+    assert closed.value.rcvd.code == 1001
+    async with RendezvousServer(config(port=port)) as again:
+        assert again.port == port
+
+
+async def test_a_port_that_is_taken() -> None:
+    async with RendezvousServer(config()) as server:
+        with pytest.raises(OSError, match=r"(?i)address") as caught:
+            async with RendezvousServer(config(port=server.port)):
+                raise AssertionError("unreachable")
+        assert caught.value.errno == errno.EADDRINUSE
+
+
+async def test_all_interfaces_share_one_port() -> None:
+    async with RendezvousServer(config(host=None)) as server:
+        assert len(set(server.ports)) == 1
+        hosts = ["127.0.0.1"]
+        if socket.has_dualstack_ipv6():
+            hosts.append("[::1]")
+        for host in hosts:
+            async with connect(f"ws://{host}:{server.port}/v1", proxy=None) as websocket:
+                assert isinstance(await read(websocket), Welcome)
+
+
+async def test_a_name_with_several_addresses_has_one_port() -> None:
+    async with RendezvousServer(config(host="localhost")) as server:
+        assert len(set(server.ports)) == 1
+        assert all(str(server.port) in address for address in server.addresses)
+
+
+async def test_nothing_secret_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.DEBUG):
+        async with RendezvousServer(config()) as server, dial(server) as a:
+            await read(a)
+            await say(a, Allocate(nameplate="987654321", side="SIDE" + "A" * 18))
+            allocated = await read(a)
+            assert isinstance(allocated, Allocated)
+            await say(a, Message(b"SECRET-BODY"))
+            await say(a, Release())
+            await a.wait_closed()
+    ours = [record for record in caplog.records if record.name.startswith("rtcsend")]
+    text = "\n".join(record.getMessage() for record in ours)
+    assert "socket 1" in text
+    for secret in ("987654321", allocated.token, "SIDE", serialize(Message(b"SECRET-BODY"))[26:36]):
+        assert secret not in text
+    loud = [record.getMessage() for record in ours if record.levelno > logging.DEBUG]
+    assert not [line for line in loud if "127.0.0.1" in line]
