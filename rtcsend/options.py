@@ -34,6 +34,10 @@ class Conflict(enum.Enum):
     SKIP = "skip"
 
 
+STDOUT = Path("-")
+"""What stands for standard output where a path is expected."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CommonOptions:
     """What both sides take."""
@@ -67,7 +71,7 @@ class ReceiveOptions(CommonOptions):
 
     code: str
     output: Path | None = None
-    """A folder (existing), or the file to write; None: the current folder."""
+    """A folder (existing), the file to write, or STDOUT; None: the current folder."""
     conflict: Conflict = Conflict.ASK
     max_size: int | None = None
     """Bytes; larger proposals are declined without asking."""

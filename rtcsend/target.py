@@ -13,8 +13,9 @@ from typing import Final, Self
 from rtcsend.errors import CannotWrite, Declined, TargetExists
 from rtcsend.events import Entry, Proposal
 from rtcsend.files.paths import safe_name_untrusted
-from rtcsend.files.sink import FileSink, free_space, target_exists
-from rtcsend.options import Conflict, Emit, Questions, ReceiveOptions
+from rtcsend.files.sink import FileSink, Sink, free_space, target_exists
+from rtcsend.files.stdout_sink import StdoutSink
+from rtcsend.options import STDOUT, Conflict, Emit, Questions, ReceiveOptions
 from rtcsend.transfer.messages import ProposalMessage
 
 _KEEPS_PARTIAL: Final = (CannotWrite,)  # the disk is full: what is there may be worth keeping
@@ -33,7 +34,7 @@ class Target:
         self._options = options
         self._questions = questions
         self._emit = emit
-        self._sink: FileSink | None = None
+        self._sink: Sink | None = None
 
     async def __aenter__(self) -> Self:
         """Check the output before anybody is contacted.
@@ -42,7 +43,7 @@ class Target:
             CannotWrite: The folder does not exist.
         """
         folder, _ = self._place("")
-        if not folder.is_dir():
+        if not self._to_stdout and not _is_folder(folder):
             raise CannotWrite(
                 f"The folder {folder} does not exist.", hint="Make it, or give another --output."
             )
@@ -57,7 +58,11 @@ class Target:
         if self._sink is not None:
             await self._sink.abandon(keep_partial=isinstance(exc, _KEEPS_PARTIAL))
 
-    async def decide(self, proposal: ProposalMessage) -> FileSink | None:
+    @property
+    def _to_stdout(self) -> bool:
+        return self._options.output == STDOUT
+
+    async def decide(self, proposal: ProposalMessage) -> Sink | None:
         """Return where the file goes; None when it is there already and to be skipped.
 
         Raises:
@@ -75,23 +80,36 @@ class Target:
             sender=proposal.sender,
         )
         self._emit(shown)
-        folder, name = self._place(name)
         self._check_limits(shown)
-        await _check_space(folder, name, entry.size)
-        if not await self._questions.accept(shown):
-            raise Declined(f"{name} was declined.", hint="Nothing was saved.")
+        self._sink = await (self._stdout(shown) if self._to_stdout else self._file(shown))
+        return self._sink
+
+    async def _stdout(self, proposal: Proposal) -> Sink:
+        entry = proposal.entries[0]
+        await self._ask(proposal)
+        return StdoutSink(name=entry.path, size=entry.bytes)
+
+    async def _file(self, proposal: Proposal) -> Sink | None:
+        entry = proposal.entries[0]
+        folder, name = self._place(entry.path)
+        await _check_space(folder, name, entry.bytes)
+        await self._ask(proposal)
         conflict = await self._resolve(folder, name)
         if conflict is Conflict.SKIP:
             return None
-        self._sink = await FileSink.create(folder, name, size=entry.size, conflict=conflict)
-        return self._sink
+        return await FileSink.create(folder, name, size=entry.bytes, conflict=conflict)
+
+    async def _ask(self, proposal: Proposal) -> None:
+        if not await self._questions.accept(proposal):
+            name = proposal.entries[0].path
+            raise Declined(f"{name} was declined.", hint="Nothing was saved.")
 
     def _place(self, name: str) -> tuple[Path, str]:
         """Return the folder and the name in it, as --output says."""
         output = self._options.output
         if output is None:
             return Path(), name
-        if output.is_dir():
+        if _is_folder(output):
             return output, name
         return output.parent, output.name
 
@@ -119,6 +137,10 @@ class Target:
         if conflict is Conflict.ASK:
             raise TargetExists(f"{name} already exists.")
         return conflict
+
+
+def _is_folder(path: Path) -> bool:
+    return os.path.isdir(path)  # noqa: PTH112 - Path.is_dir raises behind a closed folder
 
 
 async def _check_space(folder: Path, name: str, size: int) -> None:

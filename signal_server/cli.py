@@ -21,7 +21,7 @@ from signal_server.server import RendezvousServer
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 
 
 @app.command("rtcsend-server")

@@ -16,7 +16,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -24,7 +24,8 @@ from typing import Any, Final
 MAX_LINE: Final = 1 << 20  # bytes; a proposal of 100 long names takes a tenth of it
 _MAX_QUEUED: Final = 256  # lines; a child that is not heard waits
 _STOP_TIMEOUT: Final = 5.0  # seconds; the engine takes two at most to say goodbye
-_POLL: Final = 0.2  # seconds; Windows does not hear Ctrl-C while it waits without an end
+_POLL: Final = 0.2  # seconds between two looks at whether to stop; people do not notice
+_POLL_EXIT: Final = 0.01  # seconds; a process that has closed its output is about to end
 _MAX_COMPLAINT: Final = 500  # characters of a line that are worth repeating
 
 
@@ -92,28 +93,32 @@ class Child:
             )
         threading.Thread(target=self._read, name="rtcsend-child", daemon=True).start()
 
-    def wait(self) -> int:
-        """Wait for its end; return its exit code, and know its peak of memory."""
-        if self.exit_code is None:
-            if sys.platform == "win32":
-                self.exit_code = self._process.wait()
-            else:
-                _, status, usage = os.wait4(self._process.pid, 0)
+    def poll(self) -> int | None:
+        """Return its exit code; None while it runs."""
+        if self.exit_code is None and sys.platform == "win32":
+            self.exit_code = self._process.poll()
+        elif self.exit_code is None:
+            pid, status, usage = os.wait4(self._process.pid, os.WNOHANG)
+            if pid:
                 self.exit_code = self._process.returncode = os.waitstatus_to_exitcode(status)
                 # Kilobytes, except that macOS says bytes.
                 self.peak_bytes = usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
         return self.exit_code
 
+    def wait(self, *, timeout: float) -> int | None:
+        """Return its exit code as soon as it has one; None after ``timeout`` seconds."""
+        deadline = time.monotonic() + timeout
+        while self.poll() is None and time.monotonic() < deadline:
+            time.sleep(_POLL_EXIT)
+        return self.exit_code
+
     def stop(self) -> None:
         """End it if it still runs: politely, and after a while not."""
-        if self.exit_code is None and self._process.poll() is None:
+        if self.poll() is None:
             self._process.terminate()
-            try:
-                self._process.wait(_STOP_TIMEOUT)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-                self._process.wait()
-        self.exit_code = self._process.returncode
+        if self.wait(timeout=_STOP_TIMEOUT) is None:
+            self._process.kill()
+            self.wait(timeout=_STOP_TIMEOUT)
 
     def complaint(self) -> str:
         """Return the last line that it wrote to standard error: of a traceback, the error."""
@@ -134,14 +139,28 @@ class Child:
         self._lines.put(Line(child=self, event=None, at=time.monotonic()))
 
 
-def lines_until_closed(lines: LineQueue, children: Sequence[Child]) -> Iterator[Line]:
-    """Yield the lines of ``children`` as they come, until all have closed their output."""
+def lines_until_closed(
+    lines: LineQueue, children: Sequence[Child], *, check: Callable[[], None]
+) -> Iterator[Line]:
+    """Yield the lines of ``children`` as they come, until all have closed their output.
+
+    A child that has failed takes the others with it: they get a few seconds to say why.
+
+    Args:
+        lines: The queue of all children.
+        children: Whose lines are awaited.
+        check: Called several times a second; raises when it is time to stop.
+    """
     open_children = set(children)
-    while open_children:
+    deadline = float("inf")
+    while open_children and time.monotonic() < deadline:
+        check()
         try:
             line = lines.get(timeout=_POLL)
         except queue.Empty:
             continue
+        yield line
         if line.event is None:
             open_children.discard(line.child)
-        yield line
+            if line.child.wait(timeout=_STOP_TIMEOUT) != 0:
+                deadline = min(deadline, time.monotonic() + _STOP_TIMEOUT)

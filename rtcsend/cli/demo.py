@@ -32,6 +32,7 @@ from rtcsend.cli.terminal import can_redraw
 
 if TYPE_CHECKING:
     from rtcsend.cli.demo_run import DemoDone
+    from rtcsend.errors import StoppedByUser
 
 Size = Annotated[
     str, typer.Option("--size", metavar="SIZE", help="How much to transfer, like 256M or 4G.")
@@ -42,7 +43,7 @@ def demo(
     *, size: Size = "256M", json: opt.Json = False, no_progress: opt.NoProgress = False
 ) -> None:
     """Transfer a random file between two processes here, verify it, show the figures."""
-    from rtcsend.cli.demo_run import Demo, temporary_folder  # noqa: PLC0415 - for nobody else on the command line
+    from rtcsend.cli.demo_run import Demo, temporary_folder  # noqa: PLC0415 - imports blake3
 
     count = parse_size(size, option="--size")
     view = None
@@ -50,9 +51,10 @@ def demo(
         from rtcsend.cli.live import LiveView  # noqa: PLC0415 - imports rich
 
         view = LiveView(sys.stderr)
-    with _signals_raise(), temporary_folder(count) as folder:
+    stop = _Stop()
+    with stop.installed(), temporary_folder(count) as folder:
         try:
-            done = Demo(folder, size=count, view=view, forward=json).run()
+            done = Demo(folder, size=count, view=view, forward=json, check=stop.check).run()
         finally:
             if view is not None:
                 view.clear()
@@ -79,18 +81,35 @@ def _report(done: "DemoDone") -> str:
     )
 
 
-@contextlib.contextmanager
-def _signals_raise() -> Iterator[None]:
-    """Turn the first signal into an exception, and ignore others while it cleans up."""
+class _Stop:
+    """Remembers the first signal until somebody asks.
 
-    def on_signal(number: int, _frame: FrameType | None) -> None:
-        for other in SIGNALS:
-            signal.signal(other, signal.SIG_IGN)
-        raise stopped_by(number)
+    A handler that raised an exception of its own would do so anywhere: between the start of
+    a child, say, and the line that remembers to end it.
+    """
 
-    before = {number: signal.signal(number, on_signal) for number in SIGNALS}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    def __init__(self) -> None:
+        self._reason: StoppedByUser | None = None
+
+    def check(self) -> None:
+        """Raise if a signal came.
+
+        Raises:
+            Interrupted: SIGINT.
+            Terminated: SIGTERM or SIGHUP.
+        """
+        if self._reason is not None:
+            raise self._reason
+
+    @contextlib.contextmanager
+    def installed(self) -> Iterator[None]:
+        """Hear signals."""
+        before = {number: signal.signal(number, self._on_signal) for number in SIGNALS}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _on_signal(self, number: int, _frame: FrameType | None) -> None:
+        self._reason = self._reason or stopped_by(number)

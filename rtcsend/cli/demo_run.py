@@ -12,7 +12,7 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final
@@ -61,10 +61,27 @@ def program() -> list[str]:
 
 
 class Demo:
-    """One run, in a folder of its own."""
+    """One run.
 
-    def __init__(self, folder: Path, *, size: int, view: "LiveView | None", forward: bool) -> None:
+    Args:
+        folder: Empty, and nobody else's.
+        size: Bytes to move.
+        view: Where progress is drawn; None: nowhere.
+        forward: Print progress as JSON lines.
+        check: Called several times a second; raises when it is time to stop.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        size: int,
+        view: "LiveView | None",
+        forward: bool,
+        check: Callable[[], None],
+    ) -> None:
         self._folder = folder
+        self._check = check
         self._size = size
         self._view = view
         self._forward = forward
@@ -84,11 +101,11 @@ class Demo:
         source.parent.mkdir()
         copies.mkdir()
         self._status(f"Writing {format_size(self._size)} of random bytes…")
-        digest = _write_random(source, size=self._size)
+        digest = self._write_random(source)
         self._status("Starting two processes…")
         sender, receiver = self._transfer(source, copies)
         self._status("Comparing…")
-        if _digest_of(copies / _FILE_NAME) != digest:
+        if self._digest_of(copies / _FILE_NAME) != digest:
             raise DigestMismatch("The copy differs from the source.")
         assert self._setup_seconds is not None, "without a first byte there is no copy"
         return DemoDone(
@@ -113,7 +130,9 @@ class Demo:
                 lines=lines,
             )
             stack.callback(sender.stop)
-            code = self._wait_for_code(sender, lines_until_closed(lines, [sender]))
+            code = self._wait_for_code(
+                sender, lines_until_closed(lines, [sender], check=self._check)
+            )
             receiver = Child(
                 [*program(), "receive", "--json", "--timeout", _TIMEOUT, "-y", "-o", str(copies)],
                 environment={**environment, "RTCSEND_CODE": code},
@@ -121,9 +140,9 @@ class Demo:
                 lines=lines,
             )
             stack.callback(receiver.stop)
-            for line in lines_until_closed(lines, [sender, receiver]):
+            for line in lines_until_closed(lines, [sender, receiver], check=self._check):
                 self._on_line(line, sender=sender, receiver=receiver)
-            self._check(sender, receiver)
+            self._raise_errors(sender, receiver)
             return sender, receiver
 
     def _environment(self) -> dict[str, str]:
@@ -137,7 +156,7 @@ class Demo:
             if line.event is not None and line.event.get("event") == "code":
                 return str(line.event["code"])
             self._keep_error(line)
-        self._check(sender)
+        self._raise_errors(sender)
         raise InternalError("The sending process ended without a code.")
 
     def _on_line(self, line: Line, *, sender: Child, receiver: Child) -> None:
@@ -160,20 +179,49 @@ class Demo:
         if line.event is not None and line.event.get("event") == "error":
             self._errors.append(line.event)
 
-    def _check(self, *children: Child) -> None:
+    def _raise_errors(self, *children: Child) -> None:
         """Raise the error with which the children ended, if they did.
 
         Raises:
             RtcsendError: The one that came first; "aborted" only when there is no other.
         """
-        exit_codes = [child.wait() for child in children]
-        if not any(exit_codes):
+        for child in children:
+            child.stop()
+        if not any(child.exit_code for child in children):
             return
         for event in sorted(self._errors, key=lambda error: error.get("code") == PeerAborted.slug):
             raise _error_of(event)
         complaints = [child.complaint() for child in children]
         said = "; ".join(filter(None, complaints)) or "it said nothing"
         raise InternalError(f"A process of the demo ended without a reason: {said}.")
+
+    def _write_random(self, path: Path) -> str:
+        """Write random bytes; return their digest.
+
+        Raises:
+            CannotWrite: The disk does not take them.
+        """
+        digest = blake3()
+        try:
+            with path.open("wb") as file:
+                for start in range(0, self._size, _BLOCK):
+                    self._check()
+                    block = os.urandom(min(_BLOCK, self._size - start))
+                    digest.update(block)
+                    file.write(block)
+        except OSError as exc:
+            raise CannotWrite(
+                f"The demo's file cannot be written: {exc.strerror}.", hint=_OTHER_FOLDER
+            ) from exc
+        return digest.hexdigest()
+
+    def _digest_of(self, path: Path) -> str:
+        digest = blake3()
+        with path.open("rb") as file:
+            while block := file.read(_BLOCK):
+                self._check()
+                digest.update(block)
+        return digest.hexdigest()
 
     def _status(self, text: str) -> None:
         if self._view is not None:
@@ -210,34 +258,6 @@ def _leaves(error: type[RtcsendError]) -> Iterator[type[RtcsendError]]:
         if "exit_code" in vars(subclass):
             yield subclass
         yield from _leaves(subclass)
-
-
-def _write_random(path: Path, *, size: int) -> str:
-    """Write ``size`` random bytes; return their digest.
-
-    Raises:
-        CannotWrite: The disk does not take them.
-    """
-    digest = blake3()
-    try:
-        with path.open("wb") as file:
-            for start in range(0, size, _BLOCK):
-                block = os.urandom(min(_BLOCK, size - start))
-                digest.update(block)
-                file.write(block)
-    except OSError as exc:
-        raise CannotWrite(
-            f"The demo's file cannot be written: {exc.strerror}.", hint=_OTHER_FOLDER
-        ) from exc
-    return digest.hexdigest()
-
-
-def _digest_of(path: Path) -> str:
-    digest = blake3()
-    with path.open("rb") as file:
-        while block := file.read(_BLOCK):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 @contextlib.contextmanager

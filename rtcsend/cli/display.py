@@ -23,6 +23,7 @@ from rtcsend.cli.figures import TransferState, format_rate, format_size
 from rtcsend.cli.results import ResultLines
 from rtcsend.cli.terminal import escape, say
 from rtcsend.events import CodeReady, Connected, Done, Event, Paired, Progress, Proposal
+from rtcsend.options import STDOUT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -200,7 +201,7 @@ class HumanOutput:
             ]
         if not event.blake3:
             return [f"Skipped {self._name}: it is there already."]
-        return [f"Saved {escape(_shown_path(path))} (BLAKE3 verified)" for path in event.paths]
+        return [_saved(path) for path in event.paths]
 
     def _state(self, text: str) -> None:
         if view := self._live_view():
@@ -233,6 +234,12 @@ def describe(proposal: Proposal) -> str:
     if proposal.sender:
         parts.append(f"from {escape(proposal.sender[:_MAX_SENDER_LENGTH])}")
     return "  ".join(parts)
+
+
+def _saved(path: str) -> str:
+    if path == str(STDOUT):
+        return "Written to standard output (BLAKE3 verified)"
+    return f"Saved {escape(_shown_path(path))} (BLAKE3 verified)"
 
 
 def _shown_path(path: str) -> str:

@@ -18,7 +18,8 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
-from typing import Annotated, NoReturn
+from itertools import pairwise
+from typing import Annotated, NoReturn, TextIO
 
 import typer
 from typer.main import get_command
@@ -99,18 +100,20 @@ def main(arguments: Sequence[str]) -> int:
         if status != Interrupted.exit_code:
             return status if isinstance(status, int) else 0
         error = Interrupted("Stopped by Ctrl-C.")  # typer has caught a KeyboardInterrupt
-    report(error, as_json="--json" in _before_dashes(arguments))
+    options = _before_dashes(arguments)
+    stream = sys.stderr if _data_on_stdout(options) else sys.stdout
+    report(error, json_to=stream if "--json" in options else None)
     return error.exit_code
 
 
-def report(error: RtcsendError, *, as_json: bool) -> None:
+def report(error: RtcsendError, *, json_to: TextIO | None) -> None:
     """Say what happened and what to do: to people, and to a program that reads JSON."""
     say(f"rtcsend: {escape(error.message)}\n{escape(error.hint)}")
-    if not as_json:
+    if json_to is None:
         return
     event = Error(code=error.slug, exit=error.exit_code, message=error.message, hint=error.hint)
     try:
-        write_all(sys.stdout.fileno(), os.fsencode(event.to_json() + "\n"))
+        write_all(json_to.fileno(), os.fsencode(event.to_json() + "\n"))
     except (OSError, ValueError, AttributeError):  # nobody reads it, or there is none
         return
 
@@ -134,6 +137,16 @@ def _translate(exc: Exception) -> RtcsendError:
     return InternalError(
         f"Something in rtcsend itself is wrong ({type(exc).__name__}).",
         hint="Run it again with -v to see where, and report it.",
+    )
+
+
+def _data_on_stdout(options: Sequence[str]) -> bool:
+    """Return whether standard output is for a file (``-o -``); a usage error cannot tell."""
+    pairs = pairwise(options)
+    return (
+        "--output=-" in options
+        or "-o-" in options
+        or any(name in ("-o", "--output") and value == "-" for name, value in pairs)
     )
 
 

@@ -4,6 +4,7 @@ Place in the flow: options in, :func:`rtcsend.session.receive` called. Contract:
 """
 
 import os
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -18,7 +19,7 @@ from rtcsend.cli.signals import Stopper
 from rtcsend.cli.terminal import can_ask, restore
 from rtcsend.cli.transfer import OutputOptions, make_output, run_transfer
 from rtcsend.errors import UsageError
-from rtcsend.options import DEFAULT_TIMEOUT, ReceiveOptions
+from rtcsend.options import DEFAULT_TIMEOUT, STDOUT, ReceiveOptions
 
 Code = Annotated[
     str | None,
@@ -32,7 +33,7 @@ Output = Annotated[
         "-o",
         metavar="PATH",
         readable=False,
-        help="Folder, or name, to save to.",
+        help="Folder, or name, to save to; - is standard output.",
     ),
 ]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Accept without asking.")]
@@ -89,6 +90,10 @@ def receive(
     )
     conflict = opt.conflict_policy(overwrite=overwrite, rename=rename, skip=skip)
     size_limit = None if max_size is None else parse_size(max_size, option="--max-size")
+    if output == STDOUT and (sys.stdout is None or sys.stdout.isatty()):
+        raise UsageError(
+            "Standard output is a terminal.", hint="Redirect it, or give another --output."
+        )
     if not yes and not can_ask():
         raise UsageError(
             "There is no terminal to ask on whether to accept.", hint="Pass -y to accept."
@@ -103,7 +108,9 @@ def receive(
     )
     stopper = Stopper(restore=restore)
     shown = make_output(
-        OutputOptions(json=json, quiet=quiet, no_progress=no_progress),
+        OutputOptions(
+            json=json, quiet=quiet, no_progress=no_progress, data_on_stdout=output == STDOUT
+        ),
         role="receive",
         stopper=stopper,
         verify=verify,

@@ -1,5 +1,7 @@
 """Standard output: the lines that scripts read, and nothing else.
 
+With ``-o -`` it carries the file, and the lines go to standard error.
+
 A line is written by a thread of its own, because the event loop must not stand still when
 a reader does: a pipe holds some 64 KiB, and while the loop waits for room in it, ICE's
 consent checks fail and the connection dies. Lines that the next one replaces (progress)
@@ -16,7 +18,7 @@ import queue
 import sys
 import threading
 from collections.abc import Callable
-from typing import Final
+from typing import Final, TextIO
 
 _MAX_QUEUED: Final = 1024  # lines; a transfer has some ten that may not be dropped
 _MAX_DROPPABLE_QUEUED: Final = 16  # lines; four seconds of progress
@@ -29,12 +31,13 @@ class ResultLines:
 
     Args:
         on_broken: Called once, from the writing thread, when nobody reads any more.
+        to_stderr: Write to standard error instead: standard output carries the file.
     """
 
-    def __init__(self, *, on_broken: Callable[[], None]) -> None:
+    def __init__(self, *, on_broken: Callable[[], None], to_stderr: bool = False) -> None:
         self._on_broken = on_broken
         self._lines: queue.Queue[bytes | None] = queue.Queue(_MAX_QUEUED)
-        self._fd = _standard_output()
+        self._fd = _standard(sys.stderr if to_stderr else sys.stdout)
         self._thread = threading.Thread(target=self._write, name="rtcsend-stdout", daemon=True)
         self._thread.start()
 
@@ -67,12 +70,12 @@ class ResultLines:
                 self._on_broken()
 
 
-def _standard_output() -> int:
+def _standard(stream: TextIO | None) -> int:
     """Return its file descriptor; of nothing, where the process was started without one."""
-    if sys.stdout is None:
+    if stream is None:
         return os.open(os.devnull, os.O_WRONLY)
-    sys.stdout.flush()
-    return sys.stdout.fileno()
+    stream.flush()
+    return stream.fileno()
 
 
 def write_all(fd: int, data: bytes) -> None:

@@ -37,11 +37,13 @@ class OutputOptions:
         json: Events as JSON lines.
         quiet: Results and errors only.
         no_progress: No progress line.
+        data_on_stdout: Standard output carries the file (``-o -``).
     """
 
     json: bool
     quiet: bool
     no_progress: bool
+    data_on_stdout: bool = False
 
 
 def make_output(
@@ -57,7 +59,8 @@ def make_output(
 
     def make_results() -> ResultLines:
         return ResultLines(
-            on_broken=lambda: stopper.stop(OutputGone("Nobody reads standard output."))
+            on_broken=lambda: stopper.stop(OutputGone("Nobody reads standard output.")),
+            to_stderr=options.data_on_stdout,
         )
 
     if options.json:
@@ -65,7 +68,7 @@ def make_output(
     # Where people see both streams on one screen, the result is in what they are told; a
     # quiet sender still has to show its code.
     on_screen = is_terminal(sys.stdout) and is_terminal(sys.stderr)
-    told = on_screen and (role == "receive" or not options.quiet)
+    told = options.data_on_stdout or (on_screen and (role == "receive" or not options.quiet))
     moves = can_redraw(sys.stderr) and not options.no_progress
     return HumanOutput(
         role=role,

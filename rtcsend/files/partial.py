@@ -58,7 +58,8 @@ def claim_partial(folder: Folder, target: str, *, mode: int | None) -> PartialFi
         if partial is not None:
             return partial
     raise CannotWrite(
-        f"{target} cannot be written in {shown(folder.path)}: all names for its partial file are taken.",
+        f"{target} cannot be written in {shown(folder.path)}: "
+        "all names for its partial file are taken.",
         for_peer=f"The receiver cannot write {target}: its partial files are in the way.",
         hint=f"Remove the files like {partial_name(target)} there, and run both commands again.",
     )
@@ -86,7 +87,7 @@ def publish(folder: Folder, partial: PartialFile, target: str, *, conflict: Conf
     """
     if not KEEPS_OPEN_FILES and not _is_ours(folder, partial.name, partial.fd):
         raise CannotWrite(
-            f"The partial file of {target} in {shown(folder.path)} was removed or replaced meanwhile.",
+            f"The partial file of {target} in {shown(folder.path)} was removed or replaced.",
             for_peer=f"The receiver cannot write {target}: its partial file was removed.",
         )
     if conflict is Conflict.OVERWRITE:

@@ -16,10 +16,9 @@ from pathlib import Path
 
 from rtcsend.errors import CannotWrite
 from rtcsend.files.block_sink import BlockSink
+from rtcsend.options import STDOUT
 
-STDOUT = 1  # POSIX <unistd.h>, STDOUT_FILENO; Python gives it the same meaning on Windows
-STDOUT_PATH = Path("-")
-"""What stands for standard output where a path is expected."""
+_FD = 1  # POSIX <unistd.h>, STDOUT_FILENO; Python gives it the same meaning on Windows
 
 
 class StdoutSink(BlockSink):
@@ -35,7 +34,7 @@ class StdoutSink(BlockSink):
         fd: What to write to.
     """
 
-    def __init__(self, *, name: str, size: int, fd: int = STDOUT) -> None:
+    def __init__(self, *, name: str, size: int, fd: int = _FD) -> None:
         super().__init__(name=name, size=size)
         self._fd = fd
 
@@ -56,7 +55,7 @@ class StdoutSink(BlockSink):
         """
         await self._verify(expected_digest)
         self._usable = False
-        return STDOUT_PATH
+        return STDOUT
 
     async def abandon(self, *, keep_partial: bool) -> None:
         """Write nothing more."""

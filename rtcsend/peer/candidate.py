@@ -69,15 +69,17 @@ def maybe_parse_candidate_untrusted(text: str) -> Candidate | None:
     port, priority = int(match["port"]), int(match["priority"])
     if not (0 < port <= MAX_PORT and 0 < priority <= MAX_PRIORITY):
         raise PeerProtocolError("The other side sent a candidate with an impossible number.")
-    related_port = match["related_port"]
+    related_address, related_port = match["related_address"], int(match["related_port"] or 0)
+    if related_port > MAX_PORT:
+        raise PeerProtocolError("The other side sent a candidate with an impossible number.")
     return Candidate(
         foundation=match["foundation"],
         priority=priority,
         address=_checked_address(match["address"]),
         port=port,
         type=cast("CandidateType", match["type"]),
-        related_address=match["related_address"],
-        related_port=None if related_port is None else int(related_port),
+        related_address=None if related_address is None else _checked_address(related_address),
+        related_port=None if related_address is None else related_port,
     )
 
 
@@ -85,6 +87,9 @@ def _checked_address(text: str) -> str:
     if _MDNS_NAME.fullmatch(text):
         return text
     try:
-        return str(ipaddress.ip_address(text))
+        address = ipaddress.ip_address(text)
     except ValueError as exc:
         raise PeerProtocolError("The other side sent a candidate without an address.") from exc
+    if "%" in text:  # RFC 4007 §11.2: a zone means something on its own machine only
+        raise PeerProtocolError("The other side sent a candidate with a zone in its address.")
+    return str(address)

@@ -39,9 +39,10 @@ from rtcsend.errors import NoRoute
 from rtcsend.events import Connected
 from rtcsend.options import RoutePolicy
 from rtcsend.pairing.keys import Role
-from rtcsend.peer.candidate import Candidate
+from rtcsend.peer.candidate import Candidate, CandidateType
 from rtcsend.peer.description import Description, DescriptionType
 from rtcsend.peer.ice import IceConnection
+from rtcsend.rendezvous.ice_urls import maybe_usable_untrusted
 from rtcsend.rendezvous.messages import IceServer
 
 CONTROL_CHANNEL: Final = 0
@@ -90,6 +91,8 @@ class PeerConnection:
         self._sctp = RTCSctpTransport(self._dtls)
         self.control = self._channel("control", CONTROL_CHANNEL)
         self.data = self._channel("data", DATA_CHANNEL)
+        self._remote_types: dict[tuple[str, int], CandidateType] = {}
+        self._no_more_candidates = False
         self._closing = False
         self._dtls.on("statechange", self._on_dtls_state)
 
@@ -104,6 +107,8 @@ class PeerConnection:
             NoRoute: There is none: no network, or no relay and only relays are allowed.
         """
         await self._gatherer.gather()
+        if self._no_more_candidates:
+            await self._ice.addRemoteCandidate(None)
         found = [_to_candidate(candidate) for candidate in self._gatherer.getLocalCandidates()]
         logger.debug("= gathered %s", [(c.type, c.address, c.port) for c in found])
         if found:
@@ -137,10 +142,15 @@ class PeerConnection:
     async def add_remote_candidate(self, candidate: Candidate | None) -> None:
         """Add a candidate of the other side; None when no more will come."""
         if candidate is None:
-            await self._ice.addRemoteCandidate(None)
+            # aioice gives a component up when the other side ends without a candidate for it,
+            # and would then gather none: that is not this machine's lack of a network.
+            self._no_more_candidates = True
+            if self._gatherer.state == "completed":
+                await self._ice.addRemoteCandidate(None)
             return
         if candidate.type == "relay" and self._route is RoutePolicy.DIRECT_ONLY:
             return
+        self._remote_types[candidate.address, candidate.port] = candidate.type
         try:
             await self._ice.addRemoteCandidate(_from_candidate(candidate))
         except (OSError, ValueError) as exc:
@@ -200,11 +210,14 @@ class PeerConnection:
         if pair is None:
             raise NoRoute("The connection broke while it was set up.")
         logger.debug("= selected %s -> %s", pair.local_address, pair.remote_address)
-        relayed = "relay" in (pair.local_type, pair.remote_type)
+        # A check that overtakes its candidate makes it peer-reflexive (RFC 8445 §7.3.1.3) for
+        # aioice, and a relay would pass for a direct way: what was signalled knows better.
+        remote_type = self._remote_types.get(pair.remote_address, pair.remote_type)
+        relayed = "relay" in (pair.local_type, remote_type)
         return Connected(
             route="relay" if relayed else "direct",
             local=pair.local_type,
-            remote=pair.remote_type,
+            remote=remote_type,
             protocol="udp",
             rtt_ms=None if rtt_s is None else round(rtt_s * 1000, 1),
         )
@@ -230,7 +243,8 @@ def _ice_connection(role: Role, servers: Sequence[IceServer], route: RoutePolicy
     """Return an ICE agent that uses what ``route`` allows of ``servers``."""
     usable = [
         RTCIceServer(urls=list(server.urls), username=server.username, credential=server.credential)
-        for server in servers
+        for server in map(maybe_usable_untrusted, servers)
+        if server is not None
     ]
     kwargs = connection_kwargs(usable)
     if route is RoutePolicy.DIRECT_ONLY:

@@ -193,6 +193,9 @@ class RendezvousClient:
             Refused: More messages than a mailbox holds.
             RendezvousError: What has ended this rendezvous.
         """
+        if self._machine.state is State.ENDED:
+            # The server has ended it; the keeper says why as soon as its socket is closed.
+            await self._until(self._is_over)
         self._check_alive()
         if self._machine.state is not State.IDLE and not self._machine.has_room:
             raise Refused("Too many messages went through one rendezvous mailbox.")

@@ -1,10 +1,11 @@
-"""``--ice`` URLs: STUN and TURN servers as people and scripts write them.
+"""STUN and TURN servers as people and scripts write them, and as a server names them.
 
     stun:HOST[:PORT]
     turn:USER:PASSWORD@HOST[:PORT][?transport=udp|tcp]
     turns:USER:PASSWORD@HOST[:PORT][?transport=udp|tcp]
 
-USER and PASSWORD are percent-encoded; an IPv6 HOST stands in brackets.
+USER and PASSWORD are percent-encoded; an IPv6 HOST stands in brackets. A rendezvous server
+names the credentials apart from the URLs, as WebRTC does; what it names is checked here too.
 
 Pure. Source: design section 3; RFC 7064 and RFC 7065, whose URIs have no place for
 credentials, so that they are taken out here.
@@ -38,10 +39,7 @@ def parse_ice_url(url: str) -> IceServer:
     if match is None:
         raise _bad(url, "it is of another form")
     scheme, host, port = match["scheme"], match["host"], match["port"]
-    if host.startswith("["):
-        _check_ipv6(url, host[1:-1])
-    if port is not None and not 1 <= int(port) <= _MAX_PORT:
-        raise _bad(url, "the port is out of range")
+    _check_address(url, match)
     address = host if port is None else f"{host}:{port}"
     if scheme == "stun":
         if match["userinfo"] is not None or match["transport"] is not None:
@@ -50,6 +48,39 @@ def parse_ice_url(url: str) -> IceServer:
     username, credential = _credentials(url, match["userinfo"])
     query = "" if match["transport"] is None else f"?transport={match['transport']}"
     return IceServer((f"{scheme}:{address}{query}",), username, credential)
+
+
+def maybe_usable_untrusted(server: IceServer) -> IceServer | None:
+    """Return a server that a rendezvous named, with those of its URLs that can be used.
+
+    None when there is none. WebRTC would stop at the first that is malformed; here it is
+    passed over, since a later version may know more kinds. TURN takes credentials always.
+    """
+    urls = tuple(url for url in server.urls if _is_usable(url, server))
+    return IceServer(urls, server.username, server.credential) if urls else None
+
+
+def _is_usable(url: str, server: IceServer) -> bool:
+    match = _URL.fullmatch(url)
+    if match is None or match["userinfo"] is not None:
+        return False
+    if match["scheme"] == "stun":
+        complete = match["transport"] is None
+    else:
+        complete = bool(server.username and server.credential)
+    try:
+        _check_address(url, match)
+    except UsageError:
+        return False
+    return complete
+
+
+def _check_address(url: str, match: re.Match[str]) -> None:
+    host, port = match["host"], match["port"]
+    if host.startswith("["):
+        _check_ipv6(url, host[1:-1])
+    if port is not None and not 1 <= int(port) <= _MAX_PORT:
+        raise _bad(url, "the port is out of range")
 
 
 def _credentials(url: str, userinfo: str | None) -> tuple[str, str]:

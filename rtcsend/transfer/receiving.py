@@ -8,6 +8,7 @@ what waits for the disk is bounded by the window, which the machine enforces.
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Final
 
 from rtcsend.errors import ConnectionLost, PeerNeverCame
@@ -95,27 +96,30 @@ class Receiving:
         return done
 
     async def _write_all(self, sink: Sink, reporter: Reporter) -> None:
+        stored_at = self._clock()
         while self._unwritten or not self._digest.done():
-            idle = not self._unwritten and not await self._wait_for_more()
-            if idle:
-                await sink.flush()
-            elif self._unwritten:
+            before = sink.written
+            if self._unwritten:
                 await sink.write(self._unwritten.popleft())
+            else:
+                await self._wait_for_more()
+            is_slow = sink.written == before and self._clock() - stored_at >= FLUSH_INTERVAL
+            if is_slow:
+                await sink.flush()
+            if is_slow or sink.written != before:
+                stored_at = self._clock()
             self._machine.written(sink.written, now=self._clock())
-            if idle:
+            if is_slow:
                 self._machine.acknowledge(now=self._clock())
             reporter.written(sink.written, now=self._clock())
             await self._flush()
 
-    async def _wait_for_more(self) -> bool:
-        """Return whether anything came within FLUSH_INTERVAL."""
+    async def _wait_for_more(self) -> None:
+        """Return when anything came, after FLUSH_INTERVAL at the latest."""
         self._arrived.clear()
-        try:
+        with suppress(TimeoutError):
             async with asyncio.timeout(FLUSH_INTERVAL):
                 await self._arrived.wait()
-        except TimeoutError:
-            return False
-        return True
 
     async def _say_farewell(self) -> None:
         """Send the last word, and wait until the sender has it: closing would drop it."""

@@ -26,13 +26,16 @@ class Reporter:
         self._emit = emit
         self._started = now
         self._last_report = now - REPORT_INTERVAL
+        self._is_over = False
         self._meter = RateMeter()
         self._meter.update(0, now=now)
 
     def written(self, count: int, *, now: float) -> None:
         """Note that ``count`` bytes are written at the receiver."""
-        if now - self._last_report < REPORT_INTERVAL and count < self._total:
+        is_last = count >= self._total
+        if self._is_over or (now - self._last_report < REPORT_INTERVAL and not is_last):
             return
+        self._is_over = is_last  # reported once, however often the other side repeats it
         self._last_report = now
         rate = self._meter.update(count, now=now)
         self._emit(Progress(bytes=count, total=self._total, bytes_per_s=rate))

@@ -183,6 +183,8 @@ class SenderMachine:
         self._events.append(Accepted(limit=message.limit))
 
     def _on_written(self, written: int) -> None:
+        if self._state not in (SenderState.SENDING, SenderState.ENDED):
+            raise PeerProtocolError("The receiver acknowledged data at the wrong time.")
         if not self._written <= written <= self._sent:
             raise PeerProtocolError("The receiver acknowledged what it cannot have written.")
         self._written = written

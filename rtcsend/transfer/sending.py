@@ -87,6 +87,7 @@ class Sending:
         self._machine.end(digest, now=self._clock())
         await self._flush()
         await self._completed.wait()
+        reporter.written(self._source.size, now=self._clock())
         done = reporter.done(digest=digest, path=self._source.name, now=self._clock())
         await self._say_bye()
         return done

@@ -35,6 +35,8 @@ def send(path: Path) -> None:
         signal.pause()
     if MODE == "wrong-code":
         fail("aborted", 41)
+    if MODE == "left-alone":
+        signal.pause()
     show("connected", route="direct")
     show("progress", bytes=path.stat().st_size, total=path.stat().st_size, bytes_per_s=9)
     show("done", files=1, bytes=path.stat().st_size, seconds=0.5, blake3="believed by nobody")
@@ -49,6 +51,8 @@ def receive(folder: Path) -> None:
         signal.pause()
     if MODE == "wrong-code":
         fail("wrong-code", 20)
+    if MODE == "left-alone":
+        fail("no-such-code", 12)
     if MODE == "crash":
         print("no line of JSON", flush=True)
         sys.exit("out of luck")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from rtcsend.cli import demo_run
+from rtcsend.cli import children, demo_run
 from rtcsend.cli.demo_run import DemoDone
 from rtcsend.cli.main import main
 from tests.cli.pty_process import PtyProcess, Screen
@@ -93,6 +93,7 @@ def test_json(monkeypatch: pytest.MonkeyPatch, capfd: Capture) -> None:
     [
         ("corrupt", 42, "The copy differs from the source."),
         ("wrong-code", 20, "It ended: wrong-code."),  # and not the sender's "aborted"
+        ("left-alone", 12, "It ended: no-such-code."),  # and nobody waits for the sender
         ("no-code", 11, "It ended: refused."),
         ("crash", 1, "A process of the demo ended without a reason: out of luck."),
     ],
@@ -106,6 +107,7 @@ def test_it_fails(
     monkeypatch: pytest.MonkeyPatch,
     capfd: Capture,
 ) -> None:
+    monkeypatch.setattr(children, "_STOP_TIMEOUT", 1.0)
     monkeypatch.setenv("DEMO_MODE", mode)
     assert main(["demo", "--size", "3k"]) == exit_code
     out, err = capfd.readouterr()

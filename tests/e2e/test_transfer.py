@@ -1,5 +1,6 @@
 """The main job, with two real processes."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,28 @@ async def test_a_file_arrives(machine: Machine, size: int) -> None:
     assert receiver.names() == ["paired", "connected", "proposal", "done"]
     assert sender.events[1]["verification"] == receiver.events[0]["verification"]
     assert sender.stderr == receiver.stderr == ""
+
+
+async def test_to_standard_output(machine: Machine) -> None:
+    source = random_file(machine.folder / "film.iso", 3_000_000)
+    copy = machine.folder / "copy"
+    async with machine.send(source) as sender:
+        shell = f'"$@" -o - > {copy}'
+        wrapper = ("sh", "-c", shell, "sh")
+        async with machine.receive(await sender.code(), wrapper=wrapper) as receiver:
+            assert (await receiver.exit(), await sender.exit()) == (0, 0)
+    assert copy.read_bytes() == source.read_bytes()
+    lines = [json.loads(line) for line in receiver.stderr.splitlines()]
+    assert lines[0]["event"] == "paired"
+    assert (lines[-1]["event"], lines[-1]["paths"]) == ("done", ["-"])
+
+
+async def test_an_error_does_not_get_into_standard_output(machine: Machine) -> None:
+    wrong = ("7-guitar-velvet", "-o", "-", "--server", "ws://127.0.0.1:1")
+    async with machine.receive(*wrong) as receiver:
+        assert await receiver.exit() == 10
+    assert receiver.stdout == []
+    assert json.loads(receiver.stderr.splitlines()[-1])["event"] == "error"
 
 
 async def test_nothing_is_left_behind(machine: Machine) -> None:

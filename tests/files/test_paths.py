@@ -55,7 +55,7 @@ safe_names = any_text.filter(_is_accepted).map(
         "no extension",
         ".bashrc",
         "archive.tar.gz",
-        "caf\u00e9",
+        "t\u00eate",
         "\u65e5\u672c\u8a9e.txt",
         "\U0001f4be.bin",
         "\u2764\ufe0f.png",  # an emoji's variation selector is no trick
@@ -108,7 +108,7 @@ def test_what_cannot_be_a_bare_name_is_refused(name: str, reason: str) -> None:
 @pytest.mark.parametrize(
     ("name", "safe"),
     [
-        ("cafe\u0301", "caf\u00e9"),
+        ("e\u0302tre", "\u00eatre"),
         ("a\nb\tc", "a_b_c"),
         ("\x1b[2Jfilm", "_[2Jfilm"),
         ("a\x7fb\x85c\x9bd", "a_b_c_d"),

@@ -359,7 +359,7 @@ async def test_a_folder_that_vanishes(tmp_path: Path) -> None:
     await write(sink)
     (folder / PARTIAL).unlink()
     folder.rmdir()
-    with pytest.raises(CannotWrite, match="removed or replaced meanwhile"):
+    with pytest.raises(CannotWrite, match="removed or replaced"):
         await sink.finish(DIGEST)
     await sink.abandon(keep_partial=False)
     assert names(tmp_path) == []

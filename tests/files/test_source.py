@@ -62,10 +62,10 @@ async def test_a_link_is_followed_and_gives_its_own_name(film: Path, tmp_path: P
 
 
 async def test_a_name_that_is_not_unicode_becomes_one_that_can_be_sent(tmp_path: Path) -> None:
-    path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.txt"))
+    path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/t\xeate.txt"))
     path.write_bytes(b"x")
     async with await FileSource.open(path) as source:
-        assert source.name == "caf\ufffd.txt"
+        assert source.name == "t\ufffdte.txt"
         assert [block async for block in source.blocks()] == [b"x"]
 
 
