@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from rtcsend.datapath.channel import Channels
+from rtcsend.datapath.choice import local_version, path_maker
 from rtcsend.events import Connected
 from rtcsend.options import RoutePolicy
 from rtcsend.pairing.keys import Role
@@ -15,6 +16,8 @@ from rtcsend.peer.connection import PeerConnection
 from rtcsend.peer.negotiation import Negotiation
 from rtcsend.peer.signalling import SealedSignalling
 from rtcsend.rendezvous.messages import IceServer
+
+__all__ = ["Connection", "connected", "local_version"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,17 +37,27 @@ async def connected(
     route: RoutePolicy,
     ice_servers: Sequence[IceServer],
     signalling: SealedSignalling,
+    peer_datapath: int,
 ) -> AsyncIterator[Connection]:
     """Connect to the other side, and close the connection at the end of the context.
+
+    Args:
+        role: The sender offers.
+        route: Which candidate pairs may be used.
+        ice_servers: STUN and TURN servers.
+        signalling: After the greetings.
+        peer_datapath: What the other side's greeting says of its data path.
 
     Raises:
         NoRoute: No candidate pair works.
         PeerAborted: The other side left meanwhile.
         PeerProtocolError: It broke the rules.
     """
-    peer = PeerConnection(role, ice_servers=ice_servers, route=route)
+    peer = PeerConnection(
+        role, ice_servers=ice_servers, route=route, make_path=path_maker(peer_datapath)
+    )
     try:
-        channels = Channels(control=peer.control, data=peer.data)
+        channels = Channels(peer.path)
         peer.on_closed = channels.fail
         negotiation = Negotiation(role, peer, signalling)
         outcome = await negotiation.connect()

@@ -79,9 +79,17 @@ class Line:
                 raise signal.error
 
     async def _tell(self, error: RtcsendError) -> None:
-        with suppress(TimeoutError, RtcsendError):
+        with suppress(TimeoutError):
             async with asyncio.timeout(FAREWELL_TIMEOUT):
-                await self._signalling.send_abort(error)
-                if self.channels is not None:
-                    await self.channels.send_control(serialize_control(AbortMessage(error)))
-                    await self.channels.wait_closed()
+                await asyncio.gather(self._tell_by_rendezvous(error), self._tell_by_channel(error))
+
+    async def _tell_by_rendezvous(self, error: RtcsendError) -> None:
+        with suppress(RtcsendError):  # it may be long gone: there is the other way
+            await self._signalling.send_abort(error)
+
+    async def _tell_by_channel(self, error: RtcsendError) -> None:
+        if self.channels is None:
+            return
+        with suppress(RtcsendError):
+            await self.channels.send_control(serialize_control(AbortMessage(error)))
+            await self.channels.wait_closed()

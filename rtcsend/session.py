@@ -93,10 +93,11 @@ async def send(options: SendOptions, *, questions: Questions, emit: Emit) -> Don
             hello = await _within(PAIRING_TIMEOUT, signalling.receive_hello(), _SILENT)
             if options.verify:
                 await first_of(_compare(questions, keys.verification), line.watch())
-            await signalling.send(_hello(options))
+            ours = _hello(options, await webrtc)
+            await signalling.send(ours)
             servers = [*ice_servers, *client.welcome.ice_servers]
             attempt = _attempt(
-                await webrtc, Role.SENDER, options, hello, servers=servers, signalling=signalling
+                await webrtc, Role.SENDER, ours, hello, servers=servers, signalling=signalling
             )
             connection = await stack.enter_async_context(attempt)
             line.channels = connection.channels
@@ -142,11 +143,12 @@ async def receive(options: ReceiveOptions, *, questions: Questions, emit: Emit) 
 
         signalling = SealedSignalling(mailbox, keys, Role.RECEIVER)
         async with Line(signalling) as line:
-            await signalling.send(_hello(options))
+            ours = _hello(options, await webrtc)
+            await signalling.send(ours)
             hello = await _within(options.timeout, signalling.receive_hello(), _SILENT)
             servers = [*ice_servers, *client.welcome.ice_servers]
             attempt = _attempt(
-                await webrtc, Role.RECEIVER, options, hello, servers=servers, signalling=signalling
+                await webrtc, Role.RECEIVER, ours, hello, servers=servers, signalling=signalling
             )
             connection = await stack.enter_async_context(attempt)
             line.channels = connection.channels
@@ -214,14 +216,16 @@ async def _compare(questions: Questions, verification: str) -> None:
         )
 
 
-def _hello(options: CommonOptions) -> Hello:
-    return Hello(agent=f"rtcsend/{__version__}", route=options.route)
+def _hello(options: CommonOptions, webrtc: "ModuleType") -> Hello:
+    return Hello(
+        agent=f"rtcsend/{__version__}", route=options.route, datapath=webrtc.local_version()
+    )
 
 
 def _attempt(
     webrtc: "ModuleType",
     role: Role,
-    options: CommonOptions,
+    ours: Hello,
     theirs: Hello,
     *,
     servers: "Sequence[IceServer]",
@@ -233,13 +237,13 @@ def _attempt(
         IncompatiblePeer: There is no common protocol version.
         NoRoute: One allows relays only, the other none.
     """
-    ours = _hello(options)
     common_protocol(ours, theirs)
     connection: AbstractAsyncContextManager[Connection] = webrtc.connected(
         role,
         route=common_route(ours.route, theirs.route),
         ice_servers=servers,
         signalling=signalling,
+        peer_datapath=theirs.datapath,
     )
     return connection
 
@@ -265,8 +269,9 @@ class _Mailbox:
             pass  # nothing else means anything yet
 
     async def send(self, body: bytes) -> None:
-        """Queue a body for the other side."""
-        await self._client.send(body)
+        """Queue a body for the other side; when that has left, its last words say why."""
+        if not self._client.peer_left:
+            await self._client.send(body)
 
     async def receive_body(self) -> bytes | None:
         """Return the next body; None when the other side has left for good."""

@@ -10,13 +10,15 @@ Logging: never bodies, nameplates or tokens; source addresses at DEBUG only.
 import asyncio
 import logging
 import secrets
+import weakref
 from collections import deque
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
+from websockets.protocol import State
 
 from signal_server.config import ServerConfig
 from signal_server.limits import source_of
@@ -118,6 +120,7 @@ class RendezvousServer:
             nameplate_bounds=self._config.nameplate_bounds,
         )
         self._clients: dict[int, _Client] = {}
+        self._connections: weakref.WeakSet[ServerConnection] = weakref.WeakSet()
         self._last_number = 0
         self._servers: list[Server] = []
         self._timer: asyncio.TimerHandle | None = None
@@ -156,6 +159,7 @@ class RendezvousServer:
                 max_size=LARGEST_READ,
                 logger=_library_log,
                 server_header=None,
+                create_connection=self._create_connection,  # type: ignore[arg-type] # any factory
             )
             self._servers.append(server)
         _log.info("= listening on port %d", self.port)
@@ -173,6 +177,11 @@ class RendezvousServer:
             self._timer = None
         for server in self._servers:
             server.close()
+        for connection in list(self._connections):
+            # A client that holds a socket and asks for nothing would hold up the end.
+            transport = getattr(connection, "transport", None)
+            if transport is not None and connection.state is State.CONNECTING:
+                transport.abort()
         for server in self._servers:
             await server.wait_closed()
         self._servers.clear()
@@ -181,6 +190,11 @@ class RendezvousServer:
     async def serve_forever(self) -> None:
         """Wait until the server is closed; cancelling it leaves the closing to ``__aexit__``."""
         await asyncio.gather(*(server.wait_closed() for server in self._servers))
+
+    def _create_connection(self, *args: Any, **kwargs: Any) -> ServerConnection:
+        connection = ServerConnection(*args, **kwargs)
+        self._connections.add(connection)
+        return connection
 
     async def _handle(self, websocket: ServerConnection) -> None:
         """Own one WebSocket, from its welcome to its end."""

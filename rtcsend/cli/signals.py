@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any, Final, TypeVar
 
+from rtcsend.datapath.loop import new_event_loop
 from rtcsend.errors import Interrupted, RtcsendError, StoppedByUser, Terminated
 
 T = TypeVar("T")
@@ -49,8 +50,8 @@ class Stopper:
             Interrupted: SIGINT stopped it.
             Terminated: SIGTERM, SIGHUP or :meth:`stop` stopped it.
         """
-        with self._handlers():
-            return asyncio.run(self._run(work))
+        with self._handlers(), asyncio.Runner(loop_factory=new_event_loop) as runner:
+            return runner.run(self._run(work))
 
     def stop(self, reason: StoppedByUser) -> None:
         """End the work for ``reason``; from any thread, and from signal handlers."""

@@ -1,7 +1,7 @@
 """The two DataChannels of a connection, with a bound on everything that waits.
 
-A shell over aiortc's channels. Outwards it waits while ``bufferedAmount`` is high; inwards
-it keeps what arrived until it is taken, up to a limit that no honest peer reaches: the
+A shell over the channels of a data path. Outwards it waits while ``bufferedAmount`` is high;
+inwards it keeps what arrived until it is taken, up to a limit that no honest peer reaches: the
 transfer protocol's window of unwritten bytes (docs/transfer-protocol.md) stays under it,
 since SCTP as aiortc has it pushes nothing back.
 """
@@ -9,12 +9,10 @@ since SCTP as aiortc has it pushes nothing back.
 import asyncio
 import logging
 from collections import deque
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from rtcsend.errors import ConnectionLost, PeerProtocolError, RtcsendError
-
-if TYPE_CHECKING:
-    from aiortc import RTCDataChannel
+from rtcsend.peer.ports import DataChannel, DataPath
 
 HIGH_WATER: Final = 1 << 20  # bytes of bufferedAmount above which sending waits; a few round trips
 LOW_WATER: Final = 1 << 19  # bytes at which it goes on
@@ -31,16 +29,17 @@ class Channels:
     instant. Call on the event loop only.
     """
 
-    def __init__(self, *, control: "RTCDataChannel", data: "RTCDataChannel") -> None:
-        self._control = control
-        self._data = data
+    def __init__(self, path: DataPath) -> None:
+        self._path = path
+        self._control = path.control
+        self._data = path.data
         self._inbound: deque[str | bytes] = deque()
         self._inbound_size = 0
         self._failure: RtcsendError | None = None
         self._arrived = asyncio.Event()
         self._drained = asyncio.Event()
         self._closed = asyncio.Event()
-        for channel, kind in ((control, str), (data, bytes)):
+        for channel, kind in ((path.control, str), (path.data, bytes)):
             channel.bufferedAmountLowThreshold = LOW_WATER
             channel.on("message", lambda message, kind=kind: self._on_message(message, kind))
             channel.on("bufferedamountlow", self._drained.set)
@@ -83,6 +82,8 @@ class Channels:
             await self._arrived.wait()
         message = self._inbound.popleft()
         self._inbound_size -= len(message)
+        if isinstance(message, bytes):
+            self._path.taken(len(message))
         return message
 
     def fail(self, error: RtcsendError | None = None) -> None:
@@ -97,10 +98,12 @@ class Channels:
         """Return when the channels are gone."""
         await self._closed.wait()
 
-    async def _send(self, channel: "RTCDataChannel", message: str | bytes) -> None:
+    async def _send(self, channel: DataChannel, message: str | bytes) -> None:
         while channel.bufferedAmount > HIGH_WATER and self._failure is None:
             self._drained.clear()
             await self._drained.wait()
+        if channel.readyState in ("closing", "closed"):
+            self.fail()  # the other side has reset the stream; "close" is emitted later
         if self._failure is not None:
             raise self._failure
         channel.send(message)

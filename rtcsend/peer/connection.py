@@ -1,27 +1,25 @@
-"""One peer connection: ICE, DTLS and SCTP of aiortc, put together by their ORTC classes.
+"""One peer connection: ICE and DTLS of aiortc, put together by their ORTC classes.
 
-A shell. aiortc's RTCPeerConnection would do the same, but gathers before it gives a
-description away, takes one fixed path through its stages, and hides the transports that
-later stages tune. Here each stage is its own line in :meth:`PeerConnection.connect`.
+A shell. What goes over DTLS, the association and its channels, is the next stage's, and comes
+in as a :class:`~rtcsend.peer.ports.DataPath`. aiortc's RTCPeerConnection would do all of it,
+but gathers before it gives a description away, takes one fixed path through its stages, and
+hides the transports that the data path builds on. Here each stage is its own line in
+:meth:`PeerConnection.connect`.
 
 Roles are fixed: the sender of the files offers, is the controlling ICE agent and the DTLS
 server; the receiver answers, is controlled and the DTLS client. Sources: RFC 8445 §6.1.1,
 RFC 8842 §5.3 (``setup:active``), RFC 8831 (DataChannels).
-
-Both DataChannels are negotiated beforehand (ids 0 and 1), so they are open as soon as the
-association is: no DCEP round trip, no race between an open and its first message.
 """
 
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Final
 
 import aioice
 from aiortc import (
     RTCCertificate,
-    RTCDataChannel,
-    RTCDataChannelParameters,
     RTCDtlsFingerprint,
     RTCDtlsParameters,
     RTCDtlsTransport,
@@ -30,8 +28,6 @@ from aiortc import (
     RTCIceParameters,
     RTCIceServer,
     RTCIceTransport,
-    RTCSctpCapabilities,
-    RTCSctpTransport,
 )
 from aiortc.rtcicetransport import connection_kwargs
 
@@ -39,19 +35,20 @@ from rtcsend.errors import NoRoute
 from rtcsend.events import Connected
 from rtcsend.options import RoutePolicy
 from rtcsend.pairing.keys import Role
-from rtcsend.peer.candidate import Candidate, CandidateType
+from rtcsend.peer.candidate import Candidate
 from rtcsend.peer.description import Description, DescriptionType
 from rtcsend.peer.ice import IceConnection
+from rtcsend.peer.ports import DataPath
 from rtcsend.rendezvous.ice_urls import maybe_usable_untrusted
 from rtcsend.rendezvous.messages import IceServer
 
-CONTROL_CHANNEL: Final = 0
-DATA_CHANNEL: Final = 1
-
 _RTT_TIMEOUT: Final = 1.0  # seconds to wait for the one check that measures the round trip
+_CANDIDATES_TIMEOUT: Final = 1.0  # seconds for candidates that the first check has overtaken
 _FINGERPRINT: Final = "sha-256"  # the one algorithm that every implementation has; RFC 8122 §5
 
 logger = logging.getLogger("rtcsend.peer")
+
+MakeDataPath = Callable[[RTCDtlsTransport, IceConnection], DataPath]
 
 
 class PeerConnection:
@@ -66,8 +63,10 @@ class PeerConnection:
         ice_servers: aioice uses the first STUN and the first TURN server among them.
         route: With ``RELAY_ONLY`` no address of this machine is gathered; with
             ``DIRECT_ONLY`` no relay is.
+        make_path: Makes what goes over the DTLS connection.
 
     Attributes:
+        path: What ``make_path`` made.
         on_closed: Called once when the connection ends by itself, not by :meth:`close`.
     """
 
@@ -77,6 +76,7 @@ class PeerConnection:
         *,
         ice_servers: Sequence[IceServer],
         route: RoutePolicy,
+        make_path: MakeDataPath,
     ) -> None:
         self._role = role
         self._route = route
@@ -88,17 +88,10 @@ class PeerConnection:
         self._ice = RTCIceTransport(gatherer)
         self._dtls = RTCDtlsTransport(self._ice, [RTCCertificate.generateCertificate()])
         self._dtls._set_role("server" if role is Role.SENDER else "client")
-        self._sctp = RTCSctpTransport(self._dtls)
-        self.control = self._channel("control", CONTROL_CHANNEL)
-        self.data = self._channel("data", DATA_CHANNEL)
-        self._remote_types: dict[tuple[str, int], CandidateType] = {}
-        self._no_more_candidates = False
+        self.path = make_path(self._dtls, self._ice_connection)
+        self._no_more_candidates = asyncio.Event()
         self._closing = False
         self._dtls.on("statechange", self._on_dtls_state)
-
-    def _channel(self, label: str, channel_id: int) -> RTCDataChannel:
-        parameters = RTCDataChannelParameters(label=label, negotiated=True, id=channel_id)
-        return RTCDataChannel(self._sctp, parameters)
 
     async def gather(self) -> list[Candidate]:
         """Return the local candidates, in at most about 4 s.
@@ -107,7 +100,7 @@ class PeerConnection:
             NoRoute: There is none: no network, or no relay and only relays are allowed.
         """
         await self._gatherer.gather()
-        if self._no_more_candidates:
+        if self._no_more_candidates.is_set():
             await self._ice.addRemoteCandidate(None)
         found = [_to_candidate(candidate) for candidate in self._gatherer.getLocalCandidates()]
         logger.debug("= gathered %s", [(c.type, c.address, c.port) for c in found])
@@ -135,8 +128,6 @@ class PeerConnection:
                 if fingerprint.algorithm == _FINGERPRINT
             ),
             setup="actpass" if description_type == "offer" else "active",
-            max_message_size=self._sctp.getCapabilities().maxMessageSize,
-            sctp_port=self._sctp.port,
         )
 
     async def add_remote_candidate(self, candidate: Candidate | None) -> None:
@@ -144,13 +135,12 @@ class PeerConnection:
         if candidate is None:
             # aioice gives a component up when the other side ends without a candidate for it,
             # and would then gather none: that is not this machine's lack of a network.
-            self._no_more_candidates = True
+            self._no_more_candidates.set()
             if self._gatherer.state == "completed":
                 await self._ice.addRemoteCandidate(None)
             return
         if candidate.type == "relay" and self._route is RoutePolicy.DIRECT_ONLY:
             return
-        self._remote_types[candidate.address, candidate.port] = candidate.type
         try:
             await self._ice.addRemoteCandidate(_from_candidate(candidate))
         except (OSError, ValueError) as exc:
@@ -183,6 +173,7 @@ class PeerConnection:
             rtt_s = None
         finally:
             rtt.cancel()
+        await self._wait_for_overtaken_candidates()
         return self._connected(rtt_s)
 
     async def _secure(self, remote: Description) -> None:
@@ -194,30 +185,30 @@ class PeerConnection:
         await self._dtls.start(RTCDtlsParameters(fingerprints=fingerprints))
         if self._dtls.state != "connected":
             raise NoRoute("The machine at the other end could not prove who it is.")
-        opened = asyncio.Event()
-        self.control.on("open", opened.set)
-        self.control.on("close", opened.set)
-        await self._sctp.start(
-            RTCSctpCapabilities(maxMessageSize=remote.max_message_size), remote.sctp_port
-        )
-        if self.control.readyState == "connecting":
-            await opened.wait()
-        if self.control.readyState != "open":
-            raise NoRoute("The connection broke while it was set up.")
+        await self.path.open(remote)
+
+    async def _wait_for_overtaken_candidates(self) -> None:
+        """Wait for what may still be on its way through the rendezvous, but not for long.
+
+        A check that arrives before its candidate makes that peer-reflexive until it is
+        signalled (RFC 8445 §7.3.1.3): a relay would be reported as a direct way.
+        """
+        pair = self._ice_connection.selected_pair()
+        if pair is not None and pair.remote_type == "prflx":
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_CANDIDATES_TIMEOUT):
+                    await self._no_more_candidates.wait()
 
     def _connected(self, rtt_s: float | None) -> Connected:
         pair = self._ice_connection.selected_pair()
         if pair is None:
             raise NoRoute("The connection broke while it was set up.")
         logger.debug("= selected %s -> %s", pair.local_address, pair.remote_address)
-        # A check that overtakes its candidate makes it peer-reflexive (RFC 8445 §7.3.1.3) for
-        # aioice, and a relay would pass for a direct way: what was signalled knows better.
-        remote_type = self._remote_types.get(pair.remote_address, pair.remote_type)
-        relayed = "relay" in (pair.local_type, remote_type)
+        relayed = "relay" in (pair.local_type, pair.remote_type)
         return Connected(
             route="relay" if relayed else "direct",
             local=pair.local_type,
-            remote=remote_type,
+            remote=pair.remote_type,
             protocol="udp",
             rtt_ms=None if rtt_s is None else round(rtt_s * 1000, 1),
         )
@@ -225,7 +216,7 @@ class PeerConnection:
     async def close(self) -> None:
         """End the connection: SCTP ABORT, DTLS alert, sockets. Safe at any time, twice too."""
         self._closing = True
-        await self._sctp.stop()
+        await self.path.close()
         await self._dtls.stop()
         await self._ice.stop()
 

@@ -1,11 +1,12 @@
 """aioice, with what it leaves out: offline machines, long round trips, the route taken.
 
 A shell. The subclass replaces public coroutines of :class:`aioice.Connection`; the private
-names that it reads (``_nominated``) are held by tests/peer/test_private_names.py.
+names that it reads (``_nominated``, ``_protocols``) are held by tests/peer/test_private_names.py.
 """
 
 import asyncio
 import random
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -13,9 +14,12 @@ import aioice
 from aioice import stun
 
 if TYPE_CHECKING:
+    from types import FrameType
+
     from aioice.ice import CandidatePair
 
 GATHERING_TIMEOUT: Final = 4  # seconds for a dead STUN or TURN server; ours to keep 15 s in all
+ABANDON_TIMEOUT: Final = 0.5  # seconds for a gathering that nobody wants any more; Ctrl-C waits
 CONSENT_EXPIRY: Final = 30.0  # seconds; RFC 7675 §5.1
 CONSENT_INTERVAL: Final = 5.0  # seconds, randomised by 0.8 to 1.2; RFC 7675 §5.1
 CONSENT_RETRANSMISSIONS: Final = 3  # 0.5 + 1 + 2 + 4 s: a full queue or a satellite is no death
@@ -40,9 +44,34 @@ class IceConnection(aioice.Connection):
 
     - A machine without any network still has its loopback addresses to offer, so that two
       processes on it can connect. aioice leaves them out always.
+    - Datagrams that are not STUN can be had as they come, by :attr:`on_datagram`, instead of by
+      the queue that ``recv`` reads.
     - A consent check may take 7.5 s instead of 0.5 s (aioice issue 58), and consent expires
       by time, as RFC 7675 §5.1 has it, not by a count of checks.
+    - A cancelled gathering leaves no socket and no TURN allocation behind. aioice forgets what
+      it has not yet returned; here it comes to its end before everything is closed.
     """
+
+    _gathering: "asyncio.Task[list[aioice.Candidate]] | None" = None
+
+    on_datagram: Callable[[bytes], None] | None = None
+    """Takes what arrives on any pair, once DTLS is connected; must not raise."""
+
+    def data_received(self, data: bytes, component: int) -> None:
+        """Take a datagram that is not STUN."""
+        if self.on_datagram is None:
+            super().data_received(data, component)
+        else:
+            self.on_datagram(data)
+
+    def selected_transport(self) -> tuple[asyncio.DatagramTransport, tuple[str, int]] | None:
+        """Return what carries the data now, and where to; None without a selected pair."""
+        pair: CandidatePair | None = self._nominated.get(_COMPONENT)
+        return None if pair is None else (pair.protocol.transport, pair.remote_addr)
+
+    def transports(self) -> list[asyncio.DatagramTransport]:
+        """Return the transports of all local candidates."""
+        return [protocol.transport for protocol in self._protocols]
 
     async def get_component_candidates(
         self,
@@ -54,9 +83,23 @@ class IceConnection(aioice.Connection):
         relay_only = self._transport_policy is aioice.TransportPolicy.RELAY
         if not addresses and not relay_only:
             addresses = ["127.0.0.1", "::1"]
-        return await super().get_component_candidates(
-            component, addresses, timeout=min(timeout, GATHERING_TIMEOUT)
+        self._gathering = asyncio.create_task(
+            super().get_component_candidates(
+                component, addresses, timeout=min(timeout, GATHERING_TIMEOUT)
+            )
         )
+        return await asyncio.shield(self._gathering)
+
+    async def close(self) -> None:
+        """End everything, also what a cancelled gathering was about to open."""
+        if self._gathering is not None and not self._gathering.done():
+            await asyncio.wait([self._gathering], timeout=ABANDON_TIMEOUT)
+            # Who asks a silent server goes on for a minute, by then through a closed socket.
+            tasks = [self._gathering, *_tasks_of(self._gathering)]
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        await super().close()
 
     async def query_consent(self) -> None:
         """Check every few seconds that the other side still consents. Source: RFC 7675 §5.1."""
@@ -102,3 +145,9 @@ class IceConnection(aioice.Connection):
         except stun.TransactionError:
             return False
         return True
+
+
+def _tasks_of(gathering: "asyncio.Task[list[aioice.Candidate]]") -> "list[asyncio.Task[object]]":
+    """Return the tasks that ask the servers; aioice has them in a local variable only."""
+    frame: FrameType | None = getattr(gathering.get_coro(), "cr_frame", None)
+    return [] if frame is None else list(frame.f_locals.get("tasks", ()))

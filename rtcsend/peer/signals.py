@@ -6,7 +6,7 @@ Pure. Each is one JSON object; docs/rendezvous-protocol.md has the full text.
 type                 fields                         meaning
 ==================== ============================== ===================================
 ``hello``            ``protocols`` ``agent``        first box of each side: versions
-                     ``route``                      and which routes it allows
+                     ``route`` ``datapath``         routes it allows, its data path
 ``offer``            ``sdp``                        from the sender, once
 ``answer``           ``sdp``                        from the receiver, once
 ``candidate``        ``candidate``                  one of at most MAX_CANDIDATES
@@ -27,7 +27,7 @@ from rtcsend.options import RoutePolicy
 from rtcsend.pairing.envelope import MAX_PLAINTEXT
 from rtcsend.peer.candidate import MAX_CANDIDATE_LENGTH, Candidate, maybe_parse_candidate_untrusted
 from rtcsend.peer.description import MAX_SDP_LENGTH, Description, parse_description_untrusted
-from rtcsend.strict_json import JsonObject, parse_object_untrusted, take_list, take_str
+from rtcsend.strict_json import JsonObject, parse_object_untrusted, take_int, take_list, take_str
 
 TRANSFER_PROTOCOLS: Final = (1,)
 """Versions of docs/transfer-protocol.md that this side speaks, best first."""
@@ -35,6 +35,7 @@ TRANSFER_PROTOCOLS: Final = (1,)
 MAX_CANDIDATES: Final = 64  # of one side; a host with ten addresses and two relays has about 30
 _MAX_PROTOCOLS: Final = 16
 _MAX_AGENT_LENGTH: Final = 100
+_MAX_DATAPATH: Final = 255
 _MAX_TYPE_LENGTH: Final = 32
 
 
@@ -45,6 +46,8 @@ class Hello:
     protocols: tuple[int, ...] = TRANSFER_PROTOCOLS
     agent: str
     route: RoutePolicy
+    datapath: int = 0
+    """Which data path this side has; see :mod:`rtcsend.datapath.choice`. 0: any."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +96,7 @@ def serialize_signal(
                 "protocols": list(signal.protocols),
                 "agent": signal.agent,
                 "route": signal.route.value,
+                "datapath": signal.datapath,
             }
         case DescriptionSignal():
             message = {"type": signal.description.type, "sdp": signal.description.to_sdp()}
@@ -168,7 +172,8 @@ def _parse_hello(message: JsonObject) -> Hello:
     except ValueError as exc:
         raise PeerProtocolError("The other side's greeting has an unknown route.") from exc
     agent = take_str(message, "agent", max_length=_MAX_AGENT_LENGTH)
-    return Hello(protocols=tuple(protocols), agent=agent, route=route)
+    datapath = take_int({"datapath": 0, **message}, "datapath", high=_MAX_DATAPATH)
+    return Hello(protocols=tuple(protocols), agent=agent, route=route, datapath=datapath)
 
 
 def _parse_description(message: JsonObject, kind: Literal["offer", "answer"]) -> DescriptionSignal:

@@ -114,6 +114,11 @@ class RendezvousClient:
             return "closed"
         return "attached" if self._keeper.settled else "reconnecting"
 
+    @property
+    def peer_left(self) -> bool:
+        """Whether the other side has ended the rendezvous."""
+        return self._machine.peer_left
+
     async def __aenter__(self) -> Self:
         """Connect, and read the welcome.
 

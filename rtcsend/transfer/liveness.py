@@ -37,8 +37,8 @@ class Liveness:
         Raises:
             ConnectionLost: The other side has been silent for SILENCE_LIMIT seconds.
         """
-        if now - self._heard >= SILENCE_LIMIT:
+        if now >= self._heard + SILENCE_LIMIT:
             raise ConnectionLost(
                 f"Nothing has come from the other side for {SILENCE_LIMIT:.0f} seconds."
             )
-        return now - self._said >= PING_INTERVAL
+        return now >= self._said + PING_INTERVAL

@@ -11,9 +11,10 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Final
 
-from rtcsend.errors import ConnectionLost, PeerNeverCame
+from rtcsend.errors import PeerNeverCame, RtcsendError
 from rtcsend.events import Done
 from rtcsend.tasks import first_of
+from rtcsend.transfer.frames import MAX_PAYLOAD
 from rtcsend.transfer.messages import ProposalMessage
 from rtcsend.transfer.ports import Channels, Clock, Emit, Sink
 from rtcsend.transfer.receiver import AllReceived, Proposed, ReceiverMachine, SenderKnows
@@ -22,6 +23,7 @@ from rtcsend.transfer.reporting import Reporter, nothing_done
 FLUSH_INTERVAL: Final = 0.25  # seconds; on a slow path less than a block is written and reported
 FAREWELL_TIMEOUT: Final = 10.0  # seconds for the sender to say that it knows; not an error if not
 PROPOSAL_TIMEOUT: Final = 60.0  # seconds; a program answers at once, a person may have to --verify
+SMALL_PIECE: Final = 4096  # bytes; less is joined, since each object costs some 200 bytes besides
 
 Decide = Callable[[ProposalMessage], Awaitable[Sink | None]]
 """Decides about a proposal: where it goes, or None to skip it; raises to decline."""
@@ -56,7 +58,7 @@ class Receiving:
         self._clock = clock
         self._proposal_timeout = proposal_timeout
         self._machine = ReceiverMachine(now=clock())
-        self._unwritten: deque[memoryview] = deque()
+        self._unwritten: deque[memoryview | bytearray] = deque()
         self._arrived = asyncio.Event()
         loop = asyncio.get_running_loop()
         self._proposal: asyncio.Future[ProposalMessage] = loop.create_future()
@@ -70,7 +72,18 @@ class Receiving:
             RtcsendError: Whatever ended the transfer, on either side. The channels are then
                 still open, so that the caller can say so to the other side.
         """
-        return await first_of(self._store(), self._receive(), self._tick())
+        return await first_of(
+            self._store(), self._unless_stored(self._receive), self._unless_stored(self._tick)
+        )
+
+    async def _unless_stored(self, watch: Callable[[], Awaitable[None]]) -> None:
+        """Watch. Once the file is stored, nothing that the sender says or leaves out undoes it."""
+        try:
+            await watch()
+        except RtcsendError:
+            if not self._machine.is_over:
+                raise
+            self._finished.set()
 
     async def _store(self) -> Done:
         try:
@@ -100,7 +113,7 @@ class Receiving:
         while self._unwritten or not self._digest.done():
             before = sink.written
             if self._unwritten:
-                await sink.write(self._unwritten.popleft())
+                await sink.write(memoryview(self._unwritten.popleft()))
             else:
                 await self._wait_for_more()
             is_slow = sink.written == before and self._clock() - stored_at >= FLUSH_INTERVAL
@@ -127,36 +140,39 @@ class Receiving:
             async with asyncio.timeout(FAREWELL_TIMEOUT):
                 await self._flush()
                 await self._finished.wait()
-        except (TimeoutError, ConnectionLost):
+        except (TimeoutError, RtcsendError):
             return  # the file is safe here; whether the sender knows is the sender's matter
 
     async def _receive(self) -> None:
         while not self._finished.is_set():
-            try:
-                message = await self._channels.receive()
-            except ConnectionLost:
-                if self._machine.is_over:
-                    self._finished.set()
-                    return
-                raise
-            self._take(message)
+            self._take(await self._channels.receive())
             await self._flush()
 
     def _take(self, message: str | bytes) -> None:
         now = self._clock()
         if isinstance(message, bytes):
-            self._unwritten.append(self._machine.receive_frame_untrusted(message, now=now))
+            self._keep(self._machine.receive_frame_untrusted(message, now=now))
         else:
             self._machine.receive_control_untrusted(message, now=now)
         self._arrived.set()
         while event := self._machine.next_event():
             match event:
                 case Proposed(proposal=proposal):
-                    self._proposal.set_result(proposal)
+                    if not self._proposal.done():  # given up in the same instant
+                        self._proposal.set_result(proposal)
                 case AllReceived(digest=digest):
                     self._digest.set_result(digest)
                 case SenderKnows():
                     self._finished.set()
+
+    def _keep(self, payload: memoryview) -> None:
+        """Keep a piece for the disk; small ones in common, whatever size a sender likes."""
+        last = self._unwritten[-1] if self._unwritten else None
+        if isinstance(last, bytearray) and len(last) + len(payload) <= MAX_PAYLOAD:
+            last += payload
+        else:
+            is_small = len(payload) < SMALL_PIECE
+            self._unwritten.append(bytearray(payload) if is_small else payload)
 
     async def _tick(self) -> None:
         while True:

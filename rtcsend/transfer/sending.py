@@ -6,9 +6,10 @@ sends control messages.
 """
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Final
 
-from rtcsend.errors import ConnectionLost, PeerNeverCame
+from rtcsend.errors import PeerNeverCame, RtcsendError
 from rtcsend.events import Done
 from rtcsend.tasks import first_of
 from rtcsend.transfer.messages import MAX_SENDER_LENGTH, ProposedEntry
@@ -69,7 +70,17 @@ class Sending:
             RtcsendError: Whatever ended the transfer, on either side. The channels are then
                 still open, so that the caller can say so to the other side.
         """
-        return await first_of(self._send(), self._receive(), self._tick())
+        return await first_of(
+            self._send(), self._unless_completed(self._receive), self._unless_completed(self._tick)
+        )
+
+    async def _unless_completed(self, watch: Callable[[], Awaitable[None]]) -> None:
+        """Watch. Once the receiver has the file, nothing that it says or leaves out undoes it."""
+        try:
+            await watch()
+        except RtcsendError:
+            if not self._completed.is_set():
+                raise
 
     async def _send(self) -> Done:
         await self._flush()
@@ -120,17 +131,12 @@ class Sending:
             async with asyncio.timeout(CLOSE_TIMEOUT):
                 await self._flush()
                 await self._channels.wait_closed()
-        except (TimeoutError, ConnectionLost):
+        except (TimeoutError, RtcsendError):
             return  # it has confirmed everything: what is left is manners
 
     async def _receive(self) -> None:
         while True:
-            try:
-                message = await self._channels.receive()
-            except ConnectionLost:
-                if self._completed.is_set():
-                    return
-                raise
+            message = await self._channels.receive()
             # A receiver has nothing to say on the data channel: frames fail to parse as text.
             text = message if isinstance(message, str) else ""
             self._machine.receive_control_untrusted(text, now=self._clock())
@@ -143,8 +149,8 @@ class Sending:
                 case Accepted() | Skipped():
                     if isinstance(event, Skipped):
                         self._completed.set()
-                    self._answered.set_result(event)
-                    self._window.set()
+                    if not self._answered.done():  # given up in the same instant
+                        self._answered.set_result(event)
                 case Written(bytes=count):
                     self._window.set()
                     if self._reporter is not None:

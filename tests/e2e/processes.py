@@ -1,17 +1,35 @@
-"""Real processes for end-to-end tests: started, read line by line, always ended."""
+"""Real processes for end-to-end tests: started, read line by line, always ended.
+
+What every process must do, whatever the test is about, is checked for all of them at the
+end of each test: :meth:`Machine.check`.
+"""
 
 import asyncio
+import fcntl
 import json
 import os
+import pty
+import re
 import signal
+import struct
 import sys
-from collections.abc import AsyncIterator
+import termios
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 STEP_TIMEOUT = 40.0  # seconds for any single thing to happen; the machine may be busy
+ROOT = Path(__file__).parents[2]
+
+T = TypeVar("T")
+
+_BUG = re.compile(
+    r"Traceback|never retrieved|never awaited|was destroyed|Exception ignored|\w+Warning\b"
+    r"|Unhandled|Something in rtcsend itself"
+)
+_ONE_SENTENCE = re.compile(r"\S[^\n]*[.?!]")
 
 
 @dataclass
@@ -19,6 +37,9 @@ class Side:
     """One running command, its JSON events and what it says on standard error."""
 
     process: asyncio.subprocess.Process
+    arguments: tuple[str, ...] = ()
+    master: int = -1
+    """The other end of its terminal, if it is on one."""
     events: list[dict[str, Any]] = field(default_factory=list)
     stdout: list[str] = field(default_factory=list)
     stderr: str = ""
@@ -27,22 +48,33 @@ class Side:
 
     async def event(self, name: str) -> dict[str, Any]:
         """Return the first event of that name, when it comes."""
-        async with asyncio.timeout(STEP_TIMEOUT):
-            while True:
-                for event in self.events:
-                    if event["event"] == name:
-                        return event
-                if all(reader.done() for reader in self._readers):
-                    raise AssertionError(f"no {name} event; got {self.events} {self.stderr}")
-                self._changed.clear()
-                await self._changed.wait()
+        return await self._first(
+            lambda: (event for event in self.events if event["event"] == name), name
+        )
+
+    async def moving(self) -> None:
+        """Return when the first bytes are written at the receiver."""
+        await self._first(
+            lambda: (event for event in self.events if "total" in event and event["bytes"]),
+            "bytes written",
+        )
+
+    async def line(self, text: str) -> str:
+        """Return the first line of standard output that holds ``text``, when it comes."""
+        return await self._first(lambda: (line for line in self.stdout if text in line), text)
 
     async def stderr_has(self, text: str) -> None:
         """Return when ``text`` has appeared on standard error."""
+        await self._first(lambda: (True for _ in (0,) if text in self.stderr), text)
+
+    async def _first(self, found: Callable[[], Iterator[T]], what: str) -> T:
+        """Return the first of what is ``found``, asking again whenever something was read."""
         async with asyncio.timeout(STEP_TIMEOUT):
-            while text not in self.stderr:
+            while True:
+                for result in found():
+                    return result
                 if all(reader.done() for reader in self._readers):
-                    raise AssertionError(f"{text!r} never came: {self.stderr}")
+                    raise AssertionError(f"{what!r} never came: {self.stdout} {self.stderr}")
                 self._changed.clear()
                 await self._changed.wait()
 
@@ -56,6 +88,60 @@ class Side:
         async with asyncio.timeout(STEP_TIMEOUT):
             await asyncio.gather(*self._readers)
             return await self.process.wait()
+
+    async def fails(self, code: str) -> dict[str, Any]:
+        """Return the error event, when the process has ended with it.
+
+        Exit code, JSON and standard error must agree, and say one sentence each about what
+        happened and what to do; standard error holds nothing else.
+        """
+        status = await self.exit()
+        assert self.events, f"no error event; exit code {status}: {self.stderr}"
+        error = self.last()
+        assert (error["event"], error["code"], error["exit"]) == ("error", code, status), error
+        assert _ONE_SENTENCE.fullmatch(error["message"]), error
+        assert _ONE_SENTENCE.fullmatch(error["hint"]), error
+        assert [event["event"] for event in self.events].count("error") == 1
+        if not self.has_option("-v", "-vv") and self.master < 0:
+            sentences = "".join(self.stderr.removeprefix("rtcsend: ").split("\n"))
+            assert self.stderr.count("\n") == 2, self.stderr
+            if (error["message"] + error["hint"]).isprintable():
+                assert sentences == error["message"] + error["hint"]
+        return error
+
+    async def succeeds(self) -> dict[str, Any]:
+        """Return the final event, when the process has ended well; with --json, in silence."""
+        assert await self.exit() == 0, self.stderr
+        done = self.last()
+        assert done["event"] == "done"
+        if not self.has_option("-v", "-vv") and self.master < 0:
+            assert self.stderr == ""
+        return done
+
+    def has_option(self, *names: str) -> bool:
+        """Return whether one of these was on its command line."""
+        return not set(names).isdisjoint(self.arguments)
+
+    def type(self, keys: str) -> None:
+        """Press keys on its terminal."""
+        os.write(self.master, keys.encode())
+
+    def echoes(self) -> bool:
+        """Return whether its terminal is in the ordinary mode, in which shells want it."""
+        flags: int = termios.tcgetattr(self.master)[3]
+        return bool(flags & termios.ECHO) and bool(flags & termios.ICANON)
+
+    def check(self) -> None:
+        """Check what holds for every process: no sign of a bug; with --json, nothing but JSON."""
+        text = self.stderr + "\n".join(self.stdout)
+        assert not _BUG.search(text), text
+        assert self.process.returncode != 1, text
+        assert self.master >= 0 or "\x1b" not in text, text
+        if self.has_option("--json"):
+            for line in self.stdout:
+                event = json.loads(line)
+                assert event["v"] == 1, line
+                assert isinstance(event["event"], str), line
 
     def names(self) -> list[str]:
         """Return the names of all events so far, progress left out."""
@@ -85,6 +171,28 @@ class Side:
             self._changed.set()
         self._changed.set()
 
+    def _read_terminal(self) -> asyncio.Task[None]:
+        """Collect what is shown on the terminal in ``stderr``, until its last user is gone."""
+        loop = asyncio.get_running_loop()
+        hung_up = asyncio.Event()
+
+        def on_readable() -> None:
+            try:
+                data = os.read(self.master, 65536)
+            except OSError:  # Linux says EIO when the last process has closed the terminal
+                data = b""
+            if not data:
+                loop.remove_reader(self.master)
+                hung_up.set()
+            self.stderr += data.decode("utf-8", "surrogateescape")
+            self._changed.set()
+
+        async def read() -> None:
+            await hung_up.wait()
+
+        loop.add_reader(self.master, on_readable)
+        return asyncio.create_task(read())
+
     async def _read_stderr(self) -> None:
         assert self.process.stderr is not None
         while chunk := await self.process.stderr.read(4096):
@@ -103,10 +211,14 @@ class Machine:
         self.folder = folder
         (folder / "run").mkdir(mode=0o700)
         (folder / "home").mkdir()
+        (folder / "tmp").mkdir()
+        self.sides: list[Side] = []
         self.env = {
             **{name: value for name, value in os.environ.items() if "RTCSEND" not in name},
             "XDG_RUNTIME_DIR": str(folder / "run"),
             "HOME": str(folder / "home"),
+            "TMPDIR": str(folder / "tmp"),
+            "PYTHONPATH": str(ROOT),  # for the modules of tests/, wherever a process runs
             "RTCSEND_DISCOVERY": "local",
             "PYTHONWARNINGS": "default",
             "PYTHONASYNCIODEBUG": "",
@@ -136,7 +248,8 @@ class Machine:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
         )
-        side = Side(process)
+        side = Side(process, tuple(map(str, arguments)))
+        self.sides.append(side)
         side._readers = [
             asyncio.create_task(side._read_stdout()),
             asyncio.create_task(side._read_stderr()),
@@ -147,6 +260,67 @@ class Machine:
             if process.returncode is None:
                 process.kill()
             await asyncio.gather(process.wait(), *side._readers)
+
+    @asynccontextmanager
+    async def on_terminal(
+        self,
+        *arguments: str | Path,
+        env: dict[str, str] | None = None,
+        module: str = "rtcsend",
+        stdout_is_pipe: bool = False,
+    ) -> AsyncIterator[Side]:
+        """Run ``python -m MODULE ARGUMENTS`` on a terminal of its own, of 80 columns.
+
+        What the terminal shows is in ``stderr``. With ``stdout_is_pipe`` standard output is
+        read for events instead, as in a script that is started by a person.
+        """
+        master, terminal = pty.openpty()
+        fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            module,
+            *map(str, arguments),
+            env={**self.env, "TERM": "xterm-256color", **(env or {})},
+            cwd=self.folder,
+            stdin=terminal,
+            stdout=asyncio.subprocess.PIPE if stdout_is_pipe else terminal,
+            stderr=terminal,
+            start_new_session=True,
+            preexec_fn=lambda: fcntl.ioctl(2, termios.TIOCSCTTY, 0),  # one system call
+        )
+        os.close(terminal)
+        side = Side(process, tuple(map(str, arguments)), master)
+        self.sides.append(side)
+        side._readers = [side._read_terminal()]
+        if stdout_is_pipe:
+            side._readers.append(asyncio.create_task(side._read_stdout()))
+        try:
+            yield side
+        finally:
+            if process.returncode is None:
+                process.kill()
+            await asyncio.gather(process.wait(), *side._readers)
+            os.close(master)
+
+    @asynccontextmanager
+    async def server(self, *arguments: str, port: int = 0) -> AsyncIterator[tuple[Side, str]]:
+        """Run ``rtcsend-server`` on loopback; yields it, and its URL."""
+        command = ("--host", "127.0.0.1", "--port", str(port), *arguments)
+        async with self.run(*command, module="signal_server") as side:
+            line = await side.line("ws://")
+            yield side, re.search(r"ws://[0-9.:]+", line)[0]  # type: ignore[index]  # it is there
+
+    def announcements(self) -> list[str]:
+        """Return what the runtime folder still says about embedded servers."""
+        return [path.name for path in (self.folder / "run").rglob("*") if path.is_file()]
+
+    def check(self) -> None:
+        """Check what holds for every process of every test; call when all have ended."""
+        for side in self.sides:
+            side.check()
+        assert not list((self.folder / "home").iterdir())
+        assert not list((self.folder / "tmp").iterdir())
 
     def send(self, *arguments: str | Path, **kwargs: Any) -> Any:
         """Run ``rtcsend send --json ARGUMENTS``."""
@@ -168,3 +342,8 @@ def random_file(path: Path, size: int, *, seed: int = 1) -> Path:
             file.write(generator.randbytes(block))
             size -= block
     return path
+
+
+def listing(folder: Path) -> list[str]:
+    """Return everything below ``folder``, hidden files too."""
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))

@@ -7,13 +7,16 @@ unread is bounded. For event loops on virtual time (:mod:`tests.fakes.clock`).
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from rtcsend.datapath.channel import HIGH_WATER, LOW_WATER, MAX_INBOUND
 from rtcsend.errors import ConnectionLost, PeerProtocolError, RtcsendError
 from rtcsend.transfer.frames import FRAME_HEADER
 from tests.fakes.link import Lane
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +55,7 @@ class FakeChannels:
         self._check()
         self.controls_sent.append(text)
         arrival = self._control.put(text, arrival=self._loop.time() + self._network.control_delay)
-        self._loop.call_at(arrival, self._arrive)
+        self._loop.call_at(arrival, self._arrive, arrival)
 
     async def send_data(self, frame: bytes) -> None:
         while self._buffered > HIGH_WATER and self._failure is None:
@@ -64,7 +67,7 @@ class FakeChannels:
         self._wire_free_at = start + len(frame) / self._network.bytes_per_s
         self._loop.call_at(self._wire_free_at, self._leave, len(frame))
         arrival = self._data.put(frame, arrival=self._wire_free_at + self._network.data_delay)
-        self._loop.call_at(arrival, self._arrive)
+        self._loop.call_at(arrival, self._arrive, arrival)
 
     async def receive(self) -> str | bytes:
         while not self._inbound:
@@ -110,8 +113,7 @@ class FakeChannels:
         if self._buffered <= LOW_WATER:
             self._drained.set()
 
-    def _arrive(self) -> None:
-        now = self._loop.time()
+    def _arrive(self, now: float) -> None:
         lanes: tuple[Lane[str] | Lane[bytes], ...] = (self._control, self._data)
         for lane in lanes:
             while (message := lane.take_due(now=now)) is not None:

@@ -250,6 +250,7 @@ class HostileRendezvous:
     ice_servers: Sequence[Any] = ()
     seen: dict[Role, list[Kind]] = field(default_factory=lambda: {role: [] for role in Role})
     _places: dict[Role, _Place] = field(default_factory=dict)
+    _sender_there: asyncio.Event = field(default_factory=asyncio.Event)
     _server: Server | None = None
 
     async def __aenter__(self) -> Self:
@@ -305,8 +306,12 @@ class HostileRendezvous:
     async def _grant(self, role: Role, socket: ServerConnection, answer: str) -> None:
         granted = {"type": answer, "nameplate": NAMEPLATE, "token": secrets.token_urlsafe(16)}
         await socket.send(json.dumps(granted))
-        self._places[role] = _Place(socket)
         await self._send_frames("granted", role, socket)
+        if role is Role.RECEIVER:
+            await self._sender_there.wait()
+        else:
+            self._sender_there.set()
+        self._places[role] = _Place(socket)
         if len(self._places) == len(Role):
             for each, place in self._places.items():
                 await _quietly(place.socket, serialize(Peer("joined")))

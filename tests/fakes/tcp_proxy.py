@@ -15,8 +15,6 @@ class TcpProxy:
         port: Where clients connect.
         connections: How many have come so far.
         refusing: New connections are dropped at once.
-        silent: Nothing is passed on, in either direction, until it is False again and
-            another connection comes.
         cut_after: Break a connection when the server has sent so many bytes on it; the rest
             is lost. Taken anew for each connection.
     """
@@ -30,7 +28,6 @@ class TcpProxy:
         self.port = 0
         self.connections = 0
         self.refusing = False
-        self.silent = False
         self.cut_after: int | None = None
 
     async def __aenter__(self) -> Self:
@@ -70,6 +67,7 @@ class TcpProxy:
         task = asyncio.current_task()
         assert task is not None
         self._tasks.add(task)
+        self._writers.add(writer)
         async with self._came:
             self.connections += 1
             self._came.notify_all()
@@ -80,11 +78,12 @@ class TcpProxy:
             pass  # broken, or the proxy ends
         finally:
             self._tasks.discard(task)
+            self._writers.discard(writer)
             writer.transport.abort()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         to_server, from_server = await asyncio.open_connection("127.0.0.1", self._target)
-        self._writers |= {writer, from_server}
+        self._writers.add(from_server)
         limit, self.cut_after = self.cut_after, None
         pumps = [
             asyncio.create_task(self._pump(reader, from_server, None)),
@@ -96,7 +95,7 @@ class TcpProxy:
             for pump in pumps:
                 pump.cancel()
             await asyncio.gather(*pumps, return_exceptions=True)
-            self._writers -= {writer, from_server}
+            self._writers.discard(from_server)
             from_server.transport.abort()
 
     async def _pump(
@@ -104,8 +103,6 @@ class TcpProxy:
     ) -> None:
         with contextlib.suppress(OSError):
             while data := await reader.read(BLOCK):
-                if self.silent:
-                    await asyncio.Event().wait()
                 if limit is not None and len(data) >= limit:
                     writer.write(data[:limit])
                     await writer.drain()

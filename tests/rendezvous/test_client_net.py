@@ -112,13 +112,13 @@ async def test_sockets_cut_among_messages(server: RendezvousServer, proxy: TcpPr
             for cut in (2_000, 9_000, 30_000):
                 proxy.cut_after = cut
                 proxy.drop_all()
-                await proxy.wait_for_connections(proxy.connections + 2)
+                await proxy.wait_for_connections(proxy.connections + 1)
 
         results = await asyncio.gather(listen(a), listen(b), talk(a), talk(b), break_things())
         expected = [b"%d" % number for number in range(count)]
         assert results[0] == expected
         assert results[1] == expected
-    assert proxy.connections >= 8
+    assert proxy.connections >= 2 + 3
 
 
 async def test_a_server_that_is_away_for_a_moment(
@@ -194,7 +194,8 @@ async def http_server(answer: bytes) -> AsyncIterator[str]:
 )
 async def test_something_else_answers(answer: bytes, says: str) -> None:
     async with http_server(answer) as address:
-        with pytest.raises(RendezvousUnreachable, match=says):
+        # What may pass is tried again until the time is over, which may come in between.
+        with pytest.raises(RendezvousUnreachable, match=f"{says}|does not answer"):
             async with RendezvousClient(address, first_timeout=0.5):
                 raise AssertionError("unreachable")
 

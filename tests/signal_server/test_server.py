@@ -29,7 +29,7 @@ from rtcsend.rendezvous.messages import (
     serialize,
 )
 from signal_server.config import Limits, ServerConfig
-from signal_server.server import RendezvousServer
+from signal_server.server import OPEN_TIMEOUT, RendezvousServer
 
 pytestmark = pytest.mark.net
 
@@ -214,6 +214,17 @@ async def test_leaving_closes_the_sockets_and_frees_the_port() -> None:
     assert closed.value.rcvd.code == 1001
     async with RendezvousServer(config(port=port)) as again:
         assert again.port == port
+
+
+async def test_a_client_that_says_nothing_does_not_hold_up_the_end() -> None:
+    async with RendezvousServer(config()) as server:
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        await http(server, get("/healthz"))  # by now it has been accepted as well
+        started = asyncio.get_running_loop().time()
+    assert asyncio.get_running_loop().time() - started < OPEN_TIMEOUT / 2
+    with contextlib.suppress(ConnectionResetError):
+        assert await reader.read() == b""
+    writer.close()
 
 
 async def test_a_port_that_is_taken() -> None:

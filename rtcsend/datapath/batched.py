@@ -1,0 +1,301 @@
+"""The project's own data path: our SCTP association over aiortc's ICE and DTLS, in batches.
+
+A shell. It feeds :class:`~rtcsend.datapath.sctp.association.Association` with what comes out
+of DTLS, seals what it gives, and arms one timer. Below it is whatever ICE has selected: where
+that is a :class:`~rtcsend.datapath.udp.BatchedDatagramTransport`, a system call carries many
+packets; elsewhere (a relay, another event loop) each packet goes by itself.
+
+aiortc has done the handshake and checked the fingerprint before this begins; its own DTLS
+pump then idles, and ends when the sockets do.
+"""
+
+import asyncio
+import logging
+import os
+from itertools import groupby
+from typing import TYPE_CHECKING, Final
+
+from pyee import EventEmitter
+
+from rtcsend.datapath.congestion.bbr import Bbr
+from rtcsend.datapath.records import Records
+from rtcsend.datapath.sctp.association import (
+    Association,
+    AssociationConfig,
+    Closed,
+    Established,
+    StreamsReset,
+)
+from rtcsend.datapath.sctp.inbound import Message
+from rtcsend.datapath.udp import BatchedDatagramTransport
+from rtcsend.errors import InternalError, NoRoute
+
+if TYPE_CHECKING:
+    from aiortc import RTCDtlsTransport
+
+    from rtcsend.peer.description import Description
+    from rtcsend.peer.ice import IceConnection
+
+CONTROL_CHANNEL: Final = 0  # both channels are agreed on beforehand: open with the association
+DATA_CHANNEL: Final = 1
+PPID_STRING: Final = 51  # RFC 8831 §8, all of these
+PPID_BINARY: Final = 53
+PPID_STRING_EMPTY: Final = 56
+PPID_BINARY_EMPTY: Final = 57
+MAX_MESSAGE_SIZE: Final = 262_144  # bytes; what aiortc takes, and Chromium sends at most
+MAX_ROUNDS: Final = 4  # bursts of one turn of the event loop; then others have theirs
+
+logger = logging.getLogger("rtcsend.datapath")
+
+
+class BatchedChannel(EventEmitter):
+    """One DataChannel, with the names of the W3C as far as they are used here."""
+
+    def __init__(self, path: "BatchedPath", stream: int) -> None:
+        super().__init__()
+        self._path = path
+        self._stream = stream
+        self.readyState = "connecting"
+        self.bufferedAmountLowThreshold = 0
+        self._was_high = False
+
+    @property
+    def bufferedAmount(self) -> int:  # noqa: N802 - the W3C's name
+        """Bytes that are queued and not yet sent. Source: W3C WebRTC §6.2."""
+        return self._path.association.queued_on(self._stream)
+
+    def send(self, message: str | bytes) -> None:
+        """Queue a message. Source: RFC 8831 §6.6, on empty ones too."""
+        if isinstance(message, str):
+            ppid, data = (PPID_STRING, message.encode()) if message else (PPID_STRING_EMPTY, b"\0")
+        else:
+            ppid, data = (PPID_BINARY, message) if message else (PPID_BINARY_EMPTY, b"\0")
+        self._path.association.send(self._stream, ppid, data)
+        self._was_high = self.bufferedAmount > self.bufferedAmountLowThreshold
+        self._path.wake()
+
+    def deliver(self, message: Message) -> None:
+        """Hand a message to whoever listens."""
+        if message.ppid == PPID_BINARY:
+            self.emit("message", message.data)  # taken when the application says so
+            return
+        self._path.taken(len(message.data))
+        if message.ppid == PPID_STRING:
+            self.emit("message", message.data.decode("utf-8", "replace"))
+        elif message.ppid == PPID_BINARY_EMPTY:
+            self.emit("message", b"")
+        elif message.ppid == PPID_STRING_EMPTY:
+            self.emit("message", "")
+
+    def on_sent(self) -> None:
+        """Say that the queue has become short, if it was long."""
+        if self._was_high and self.bufferedAmount <= self.bufferedAmountLowThreshold:
+            self._was_high = False
+            self.emit("bufferedamountlow")
+
+    def set_state(self, state: str) -> None:
+        """Open or close."""
+        if self.readyState in (state, "closed"):
+            return
+        self.readyState = state
+        self.emit("open" if state == "open" else "close")
+
+
+class BatchedPath:
+    """One association over one DTLS connection.
+
+    Args:
+        dtls: Connected.
+        ice: What it goes over.
+        own_peer: The other side runs this very code.
+    """
+
+    def __init__(
+        self,
+        dtls: "RTCDtlsTransport",
+        ice: "IceConnection",
+        *,
+        own_peer: bool,
+    ) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._ice = ice
+        self._dtls = dtls
+        self._records: Records | None = None
+        now = self._loop.time()
+        config = AssociationConfig(
+            tag=int.from_bytes(os.urandom(4), "big") or 1,
+            initial_tsn=int.from_bytes(os.urandom(4), "big"),
+            cookie=os.urandom(32),
+            own_peer=own_peer,
+            max_message_size=MAX_MESSAGE_SIZE,
+            controller=lambda mss, now: Bbr(mss=mss, now=now),
+        )
+        self.association = Association(config, now=now)
+        self.channels = {
+            stream: BatchedChannel(self, stream) for stream in (CONTROL_CHANNEL, DATA_CHANNEL)
+        }
+        self._received: list[bytes] = []
+        self._timer: asyncio.TimerHandle | None = None
+        self._soon: asyncio.Handle | None = None
+        self._closed = False
+        self._opened = asyncio.Event()
+
+    @property
+    def control(self) -> BatchedChannel:
+        """The channel for control messages."""
+        return self.channels[CONTROL_CHANNEL]
+
+    @property
+    def data(self) -> BatchedChannel:
+        """The channel for frames."""
+        return self.channels[DATA_CHANNEL]
+
+    async def open(self, remote: "Description") -> None:
+        """Begin the association, and return when both channels are open.
+
+        The other side's max-message-size is kept by whoever makes the frames.
+
+        Raises:
+            NoRoute: The association ended before it began.
+        """
+        connection = self._dtls._ssl
+        if connection is None:
+            raise InternalError("The data path was opened before DTLS was connected.")
+        self._records = Records(connection)
+        self._ice.on_datagram = self._on_datagram
+        for transport in self._batched_transports():
+            transport.set_tap(self._on_datagrams)
+            transport.on_batch_end = self._on_batch_end
+            transport.on_writable = self.wake
+        self.association.connect(now=self._loop.time())
+        self._pump()
+        await self._opened.wait()
+        if self._closed:
+            raise NoRoute("The connection broke while it was set up.")
+
+    async def close(self) -> None:
+        """End the association, and tell the other side. Safe at any time, twice too."""
+        if self._closed or self._records is None:
+            return
+        self.association.abort()
+        self._send()
+        self._end()
+
+    def taken(self, size: int) -> None:
+        """The application has taken so many bytes of messages."""
+        self.association.taken(size, now=self._loop.time())
+
+    def wake(self) -> None:
+        """Something is to be sent: do it in this turn of the loop, once."""
+        if self._soon is None and not self._closed and self._records is not None:
+            self._soon = self._loop.call_soon(self._on_soon)
+
+    def _batched_transports(self) -> list[BatchedDatagramTransport]:
+        transports = self._ice.transports()
+        return [item for item in transports if isinstance(item, BatchedDatagramTransport)]
+
+    # In
+
+    def _on_datagrams(self, view: memoryview, size: int, _address: object) -> None:
+        if self._records is not None:
+            self._received.extend(self._records.open(view, size))
+
+    def _on_batch_end(self) -> None:
+        received, self._received = self._received, []
+        if received:
+            self.association.receive_packets_untrusted(received, now=self._loop.time())
+        self._pump()
+
+    def _on_datagram(self, data: bytes) -> None:
+        self._on_datagrams(memoryview(data), len(data), None)
+        self.wake()
+
+    def _on_soon(self) -> None:
+        self._soon = None
+        self._on_batch_end()
+
+    def _on_timer(self) -> None:
+        self._timer = None
+        self.association.handle_timer(now=self._loop.time())
+        self._pump()
+
+    # Out
+
+    def _pump(self) -> None:
+        """Deliver, send, and arm the timer: after everything that changed something."""
+        self._deliver()
+        if not self._closed:
+            self._send()
+            self._arm()
+        for channel in self.channels.values():
+            channel.on_sent()
+        if self._records is not None and self._records.closed:
+            self._end()
+
+    def _send(self) -> None:
+        assert self._records is not None, "started"
+        for _ in range(MAX_ROUNDS):
+            packets = self.association.packets_to_send(now=self._loop.time())
+            if not packets:
+                return
+            for size, group in groupby(packets, key=len):
+                self._send_equal(size, list(group))
+        self.wake()
+
+    def _send_equal(self, size: int, packets: list[bytes]) -> None:
+        """Seal and send packets of one size."""
+        assert self._records is not None, "started"
+        sealed = self._records.seal(packets)
+        selected = self._ice.selected_transport()
+        if not sealed or selected is None:
+            return
+        transport, address = selected
+        record = len(sealed) // len(packets)
+        if isinstance(transport, BatchedDatagramTransport):
+            transport.send_segments(sealed, record, address)
+            return
+        for start in range(0, len(sealed), record):
+            transport.sendto(sealed[start : start + record], address)
+
+    def _arm(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        at = self.association.get_timer()
+        if at is not None:
+            self._timer = self._loop.call_at(at, self._on_timer)
+
+    def _deliver(self) -> None:
+        while (event := self.association.next_event()) is not None:
+            match event:
+                case Message(stream=stream, data=data):
+                    channel = self.channels.get(stream)
+                    if channel is None:
+                        self.taken(len(data))
+                    else:
+                        channel.deliver(event)
+                case Established():
+                    self._opened.set()
+                    for channel in self.channels.values():
+                        channel.set_state("open")
+                case StreamsReset(streams=streams):
+                    for stream in streams or tuple(self.channels):
+                        if stream in self.channels:
+                            self.channels[stream].set_state("closed")
+                case Closed():
+                    self._end()
+
+    def _end(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        self._opened.set()
+        for handle in (self._timer, self._soon):
+            if handle is not None:
+                handle.cancel()
+        self._ice.on_datagram = None
+        for transport in self._batched_transports():
+            transport.set_tap(None)
+            transport.on_batch_end = transport.on_writable = None
+        for channel in self.channels.values():
+            channel.set_state("closed")

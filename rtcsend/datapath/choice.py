@@ -1,0 +1,69 @@
+"""Which data path to take: our own, or plain aiortc's.
+
+Our own touches private names of aiortc, aioice and pyOpenSSL. Their versions are pinned; should
+one of the names be gone all the same, the plain path is taken, with a warning, instead of an
+error in the midst of a transfer.
+"""
+
+import logging
+import os
+from collections.abc import Callable
+from typing import Final
+
+from aioice import Connection
+from aiortc import RTCDtlsTransport
+from OpenSSL import SSL
+
+from rtcsend.datapath.batched import BatchedPath
+from rtcsend.datapath.stock import StockPath
+from rtcsend.peer.ice import IceConnection
+from rtcsend.peer.ports import DataPath
+
+DATAPATH_VARIABLE: Final = "RTCSEND_DATAPATH"
+STOCK: Final = "stock"
+BATCHED_VERSION: Final = 1
+"""What the greeting says of a side with our own path: it reads records of 16 KiB, and sends
+and understands a SACK a batch. 0, or nothing, is a side that may be any implementation."""
+
+logger = logging.getLogger("rtcsend.datapath")
+
+
+def local_version() -> int:
+    """Return what this side is to say of its data path: BATCHED_VERSION, or 0."""
+    if os.environ.get(DATAPATH_VARIABLE) == STOCK:
+        return 0
+    if missing := missing_names():
+        logger.warning("! plain data path, since %s moved", ", ".join(missing))
+        return 0
+    return BATCHED_VERSION
+
+
+def path_maker(peer_version: int) -> Callable[[RTCDtlsTransport, IceConnection], DataPath]:
+    """Return what makes the data path to a side that says ``peer_version`` of its own."""
+    if not local_version():
+        return lambda dtls, _ice: StockPath(dtls)
+    own_peer = peer_version == BATCHED_VERSION
+    return lambda dtls, ice: BatchedPath(dtls, ice, own_peer=own_peer)
+
+
+def missing_names() -> list[str]:
+    """Return the private names that our own path needs and that are not there."""
+    needed: list[tuple[object, str, str]] = [
+        (RTCDtlsTransport.__init__, "_ssl", "aiortc's DTLS connection"),
+        (Connection.__init__, "_nominated", "aioice's selected pair"),
+        (Connection.__init__, "_protocols", "aioice's transports"),
+        (SSL.Connection.__init__, "_into_ssl", "pyOpenSSL's input"),
+        (SSL.Connection.__init__, "_from_ssl", "pyOpenSSL's output"),
+    ]
+    missing = [what for where, name, what in needed if name not in _names_in(where)]
+    library = getattr(SSL, "_lib", None)
+    functions = ("SSL_write", "SSL_read", "BIO_write", "BIO_read", "SSL_get_shutdown")
+    missing += [name for name in functions if not hasattr(library, name)]
+    return missing
+
+
+def _names_in(function: object) -> tuple[str, ...]:
+    """Return the attribute names that a function's code uses."""
+    code = getattr(function, "__code__", None)
+    names: tuple[str, ...] = getattr(code, "co_names", ())
+    return names

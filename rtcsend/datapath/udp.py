@@ -1,0 +1,377 @@
+"""Batched UDP: an asyncio datagram transport with segmentation and coalescing offload.
+
+To aioice it is the transport that asyncio would have made. To the data path it offers more:
+:meth:`~BatchedDatagramTransport.send_segments` sends many datagrams with one system call
+where the kernel has ``UDP_SEGMENT``, and a tap receives all DTLS of one ``UDP_GRO`` buffer
+with one call. Where kernel or device has neither (macOS, old kernels, a device without
+checksum offload), both work a datagram at a time: that is noticed once, remembered for the
+socket, and what was under way is sent again plainly. Needs a loop with ``add_reader`` and
+``add_writer``; all calls belong on that loop.
+
+It does not pace, retransmit or fragment (datagrams are never fragmented: path MTU discovery,
+RFC 8899, depends on that), and knows nothing of DTLS but its first byte (RFC 7983 §7).
+
+Place in the flow: made by :mod:`rtcsend.datapath.loop`, below ICE; over
+:mod:`rtcsend.datapath.udp_socket`, with :mod:`rtcsend.datapath.gso` as its pure part.
+"""
+
+import asyncio
+import socket
+import warnings
+from collections.abc import Callable, Iterable
+from typing import Final, cast
+
+from rtcsend.datapath import gso
+from rtcsend.datapath.gso import Address, Unsent
+from rtcsend.datapath.udp_socket import (
+    SegmentSender,
+    enable_coalescing,
+    peername,
+    prepare_socket,
+)
+
+READ_SIZE: Final = 65_536  # bytes; no UDP datagram and no coalesced buffer is larger
+CONTROL_SIZE: Final = 64  # bytes; one control message with an int, with room for alignment
+MAX_READS: Final = 64  # a wake-up; datagrams one by one: under 1 ms, then timers have their turn
+MAX_READ_BYTES: Final = 512 << 10  # a wake-up; the same with coalesced buffers: 2 ms at 250 MB/s
+
+Data = bytes | bytearray | memoryview
+Tap = Callable[[memoryview, int, Address], None]
+
+
+def _wake(waiter: "asyncio.Future[None]") -> None:
+    if not waiter.done():  # who waited may have been cancelled
+        waiter.set_result(None)
+
+
+class BatchedDatagramTransport(asyncio.DatagramTransport):
+    """A UDP socket as an asyncio transport, and batches of datagrams both ways.
+
+    ``get_extra_info`` knows ``sockname`` and ``peername``, but no ``socket``: aioice would
+    shrink its receive buffer to 262,144 bytes.
+
+    Args:
+        loop: With ``add_reader`` and ``add_writer``.
+        sock: Bound or connected UDP socket, IPv4 or IPv6; becomes the transport's.
+        protocol: As asyncio wants it; ``connection_made`` is called soon.
+        offload: False: a datagram at a time even where the kernel could do better.
+        waiter: Gets None as its result after ``connection_made``.
+
+    Attributes:
+        on_writable: Called when :attr:`writable` becomes True again.
+        on_batch_end: Called once a wake-up, after the last of what it received.
+        on_too_large: Called with the size in bytes of a datagram that was dropped because
+            the device's MTU is smaller; without it ``error_received`` gets EMSGSIZE.
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        sock: socket.socket,
+        protocol: asyncio.BaseProtocol,
+        *,
+        offload: bool = True,
+        waiter: "asyncio.Future[None] | None" = None,
+    ) -> None:
+        prepare_socket(sock)
+        self._peer = peername(sock)
+        super().__init__({"sockname": sock.getsockname(), "peername": self._peer})
+        self._loop = loop
+        self._sock: socket.socket | None = sock
+        self._protocol = cast("asyncio.DatagramProtocol", protocol)
+        # sending
+        self._sender = SegmentSender(
+            sock, offload=offload, on_error=self._on_error, on_too_large=self._on_too_large
+        )
+        self._queue = gso.SendQueue()
+        self._paused = False
+        self.on_writable: Callable[[], None] | None = None
+        self.on_too_large: Callable[[int], None] | None = None
+        # receiving
+        self._buffer = bytearray(READ_SIZE)
+        self._tap: Tap | None = None
+        self._coalescing = offload and enable_coalescing(sock)
+        self.on_batch_end: Callable[[], None] | None = None
+        # ending
+        self._closing = False
+        self._lost = False  # connection_lost is on its way
+        # As asyncio does: reading begins, and the waiter wakes, after connection_made, even if
+        # that raised.
+        loop.call_soon(protocol.connection_made, self)
+        loop.call_soon(self._start_reading)
+        if waiter is not None:
+            loop.call_soon(_wake, waiter)
+
+    def __repr__(self) -> str:
+        state = "closed" if self._sock is None else "closing" if self._closing else "open"
+        return f"<{type(self).__name__} {state}, {self._queue.size} bytes queued>"
+
+    def __del__(self) -> None:
+        if getattr(self, "_sock", None) is not None:
+            warnings.warn(
+                f"unclosed transport {self!r}", ResourceWarning, stacklevel=2, source=self
+            )
+            cast("socket.socket", self._sock).close()
+
+    def _start_reading(self) -> None:
+        if not self._closing:
+            self._loop.add_reader(self._live_socket(), self._on_readable)
+
+    def _live_socket(self) -> socket.socket:
+        sock = self._sock
+        assert sock is not None, "the socket lives until connection_lost"
+        return sock
+
+    # Facts
+
+    @property
+    def segmentation(self) -> bool:
+        """Whether batches are sent with one call each, as far as is known by now."""
+        return self._sender.segmentation
+
+    @property
+    def coalescing(self) -> bool:
+        """Whether the kernel may hand out many datagrams with one call."""
+        return self._coalescing
+
+    @property
+    def dropped(self) -> int:
+        """How many datagrams were given up here: errors, and queues at their bound."""
+        return self._sender.dropped
+
+    @property
+    def writable(self) -> bool:
+        """Whether there is room: ask before :meth:`send_segments`."""
+        return not (self._paused or self._closing)
+
+    def get_write_buffer_size(self) -> int:
+        """Return how many bytes are queued, the objects around them counted in."""
+        return self._queue.size
+
+    def get_protocol(self) -> asyncio.BaseProtocol:
+        """Return the protocol in use."""
+        return self._protocol
+
+    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
+        """Replace the protocol."""
+        self._protocol = cast("asyncio.DatagramProtocol", protocol)
+
+    def is_closing(self) -> bool:
+        """Return True once :meth:`close` or :meth:`abort` was called."""
+        return self._closing
+
+    # Sending
+
+    # The stubs of asyncio also take the str of a UNIX socket, which this is not.
+    def sendto(  # type: ignore[override]
+        self, data: Data, addr: Address | None = None
+    ) -> None:
+        """Send one datagram now if the socket takes it, else before all queued batches.
+
+        At the bound of its queue it is dropped. An empty one is ignored.
+
+        Args:
+            data: At most what UDP carries.
+            addr: Where to; None, or the connected address, on a connected socket.
+
+        Raises:
+            ValueError: No address, or another one than the socket is connected to.
+        """
+        view = memoryview(data).cast("B")
+        address = self._target(addr)
+        if view and not self._closing:
+            self._send_or_queue(view, len(view), address, is_batch=False)
+
+    def send_segments(self, data: Data, segment_size: int, addr: Address | None = None) -> bool:
+        """Send a concatenation of equal datagrams in as few system calls as possible.
+
+        Args:
+            data: Datagrams one after another; may be reused when this returns. At most
+                :data:`~rtcsend.datapath.gso.MAX_QUEUED_BATCHES` less one entry's cost.
+            segment_size: Bytes of each but the last, which may be shorter.
+            addr: As for :meth:`sendto`.
+
+        Returns:
+            True if all was sent or queued, or dropped by an error that was reported. False if
+            nothing was taken: the queue is full (:attr:`writable` was False for long before),
+            or the transport closes.
+
+        Raises:
+            ValueError: A size or an address that can never work.
+        """
+        if not 0 < segment_size <= gso.MAX_SEGMENT_SIZE:
+            raise ValueError("segment_size must be 1 to 65,535")
+        view = memoryview(data).cast("B")
+        if len(view) > gso.MAX_QUEUED_BATCHES - gso.ENTRY_COST:
+            raise ValueError("more data than the queue could ever hold")
+        address = self._target(addr)
+        if self._closing:
+            return False
+        return self._send_or_queue(view, segment_size, address, is_batch=True)
+
+    def _target(self, addr: Address | None) -> Address | None:
+        """Check an address; return what the socket wants to hear: None when connected."""
+        if self._peer is not None:
+            if addr is not None and tuple(addr[:2]) != self._peer[:2]:
+                raise ValueError("the socket is connected to another address")
+            return None
+        if addr is None:
+            raise ValueError("an address is needed: the socket is not connected")
+        return addr
+
+    def _send_or_queue(
+        self, view: memoryview, segment_size: int, address: Address | None, *, is_batch: bool
+    ) -> bool:
+        """Send what can be sent, queue the rest; False and nothing sent if it has no room."""
+        # What waits in the same lane goes first; a datagram need not wait for batches.
+        waits = self._queue.holds(batches=False) or (is_batch and bool(self._queue))
+        if waits and not self._queue.fits(len(view), batch=is_batch):
+            self._sender.dropped += -(-len(view) // segment_size)
+            return False
+        done = 0 if waits else self._sender.send(view, segment_size, address)
+        if done < len(view) and not self._lost:
+            # Whole bytes objects cannot change under us; all else is copied, slices of bytes
+            # too: one small slice would keep all of a large object alive.
+            rest = view[done:]
+            if not (isinstance(view.obj, bytes) and len(view.obj) == len(view)):
+                rest = memoryview(bytes(rest))
+            if not self._queue:
+                self._loop.add_writer(self._live_socket(), self._on_socket_writable)
+            self._queue.append(
+                Unsent(data=rest, segment_size=segment_size, address=address, is_batch=is_batch)
+            )
+            self._update_flow()
+        return True
+
+    def _on_socket_writable(self) -> None:
+        """Send from the queue until the socket is full again or nothing is left."""
+        while self._queue:
+            unsent = self._queue.pop()
+            done = self._sender.send(unsent.data, unsent.segment_size, unsent.address)
+            if self._lost:
+                return
+            if done < len(unsent.data):
+                rest = Unsent(
+                    data=unsent.data[done:],
+                    segment_size=unsent.segment_size,
+                    address=unsent.address,
+                    is_batch=unsent.is_batch,
+                )
+                self._queue.put_back(rest)
+                break
+        else:
+            self._loop.remove_writer(self._live_socket())
+            if self._closing:
+                self._lose()
+                return
+        self._update_flow()
+
+    def _update_flow(self) -> None:
+        """Tell the protocol and the slot when a water mark was crossed."""
+        if not self._paused and self._queue.size > gso.HIGH_WATER:
+            self._paused = True
+            self._protocol.pause_writing()
+        elif self._paused and self._queue.size <= gso.LOW_WATER:
+            self._paused = False
+            self._protocol.resume_writing()
+            if self.on_writable is not None and not self._closing:
+                self.on_writable()
+
+    def _on_error(self, exc: OSError) -> None:
+        self._protocol.error_received(exc)
+
+    def _on_too_large(self, size: int, exc: OSError) -> None:
+        if self.on_too_large is not None:
+            self.on_too_large(size)
+        else:
+            self._protocol.error_received(exc)
+
+    # Receiving
+
+    def set_tap(self, tap: Tap | None) -> None:
+        """Hand all DTLS to ``tap(view, segment_size, addr)`` instead of the protocol.
+
+        The view holds datagrams of ``segment_size`` bytes one after another, the last one
+        perhaps shorter, and is valid only during the call. None gives DTLS back to the
+        protocol's ``datagram_received``, which gets everything else in any case.
+        """
+        self._tap = tap
+
+    def _on_readable(self) -> None:
+        """Receive for a bounded while, then end the batch."""
+        total = reads = 0
+        while reads < MAX_READS and total < MAX_READ_BYTES and not self._closing:
+            try:
+                size, control, flags, address = self._live_socket().recvmsg_into(
+                    (self._buffer,), CONTROL_SIZE
+                )
+            except (BlockingIOError, InterruptedError):
+                break
+            except OSError as exc:
+                self._protocol.error_received(exc)
+                reads += 1
+                continue
+            reads += 1
+            total += size
+            if not flags & socket.MSG_TRUNC:  # cut short, so no datagram of it is whole
+                self._deliver(size, gso.coalesced_size(control, received=size), address)
+        if reads and self.on_batch_end is not None and not self._closing:
+            self.on_batch_end()
+
+    def _deliver(self, size: int, segment_size: int, address: Address) -> None:
+        """Hand one received buffer to the tap and the protocol."""
+        if self._tap is None or not size:
+            self._deliver_each(0, size, segment_size, address)
+            return
+        for is_dtls, first, after in gso.dtls_runs(self._buffer[0:size:segment_size]):
+            if self._closing:
+                return
+            start, stop = first * segment_size, min(after * segment_size, size)
+            if is_dtls and self._tap is not None:  # a callback may have removed it
+                with memoryview(self._buffer)[start:stop] as view:
+                    self._tap(view, segment_size, address)
+            else:
+                self._deliver_each(start, stop, segment_size, address)
+
+    def _deliver_each(self, start: int, stop: int, segment_size: int, address: Address) -> None:
+        """Hand datagrams to the protocol one by one; an empty one too."""
+        offsets: Iterable[int] = range(start, stop, segment_size) if stop else (0,)
+        for offset in offsets:
+            if self._closing:
+                return
+            end = min(offset + segment_size, stop)
+            self._protocol.datagram_received(bytes(self._buffer[offset:end]), address)
+
+    # Ending
+
+    def close(self) -> None:
+        """Read no more, send what is queued, then call ``connection_lost(None)`` once."""
+        if self._closing:
+            return
+        self._closing = True
+        self._loop.remove_reader(self._live_socket())
+        if not self._queue:
+            self._lose()
+
+    def abort(self) -> None:
+        """Forget what is queued, and call ``connection_lost(None)`` soon, once."""
+        if self._sock is not None:
+            self._closing = True
+            self._queue.clear()
+            self._loop.remove_reader(self._sock)
+            self._lose()
+
+    def _lose(self) -> None:
+        """Call ``connection_lost`` soon; never a second time."""
+        # Also in the midst of _on_socket_writable, with the last buffer out of the queue.
+        self._loop.remove_writer(self._live_socket())
+        if not self._lost:
+            self._lost = True
+            self._loop.call_soon(self._call_connection_lost)
+
+    def _call_connection_lost(self) -> None:
+        try:
+            self._protocol.connection_lost(None)
+        finally:
+            self._live_socket().close()
+            self._sock = None

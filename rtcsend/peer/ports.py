@@ -1,0 +1,63 @@
+"""What a peer connection needs from the stage after it, so that it depends on no data path.
+
+Pure. The names are the W3C's (WebRTC §6.2), as aiortc has them.
+"""
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from rtcsend.peer.description import Description
+
+
+class DataChannel(Protocol):
+    """One DataChannel: aiortc's, or our own."""
+
+    bufferedAmountLowThreshold: int  # noqa: N815
+
+    @property
+    def bufferedAmount(self) -> int:  # noqa: N802
+        """Bytes that are queued and not yet sent."""
+        ...
+
+    @property
+    def readyState(self) -> str:  # noqa: N802
+        """``connecting``, ``open``, ``closing`` or ``closed``."""
+        ...
+
+    def send(self, data: str | bytes) -> None:
+        """Queue a message."""
+        ...
+
+    def on(self, event: str, f: Callable[..., Any]) -> Any:
+        """Call ``f`` at ``message`` (with it), ``open``, ``close``, ``bufferedamountlow``."""
+        ...
+
+
+class DataPath(Protocol):
+    """What goes over DTLS: an association with the two DataChannels."""
+
+    @property
+    def control(self) -> DataChannel:
+        """The channel for control messages."""
+        ...
+
+    @property
+    def data(self) -> DataChannel:
+        """The channel for frames."""
+        ...
+
+    async def open(self, remote: Description) -> None:
+        """Return when both channels are open; to be called as soon as DTLS is connected.
+
+        Raises:
+            NoRoute: The association could not be set up.
+        """
+        ...
+
+    def taken(self, size: int) -> None:
+        """The application has taken so many bytes of binary messages: there is room for more."""
+        ...
+
+    async def close(self) -> None:
+        """End the association, and tell the other side. Safe at any time, twice too."""
+        ...

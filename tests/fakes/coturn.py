@@ -1,0 +1,155 @@
+"""A real coturn on loopback, and what it says about the bytes that went through it.
+
+Credentials are ephemeral ones (draft-uberti-behave-turn-rest-00): the user name holds the
+time of expiry, the password is its HMAC-SHA1 with the server's secret, in base64.
+"""
+
+import asyncio
+import base64
+import hmac
+import os
+import re
+import secrets
+import shutil
+import socket
+import time
+import urllib.parse
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from types import TracebackType
+from typing import Literal, Self
+
+import pytest
+
+START_TIMEOUT = 20.0  # seconds; it starts in half a second
+USAGE_TIMEOUT = 20.0  # seconds; it reports a session when it deletes it, a second after its end
+CREDENTIAL_LIFETIME = 600  # seconds
+
+_USAGE = re.compile(
+    r"session (?P<session>\d+): usage: .*, rp=\d+, rb=(?P<received>\d+), sp=\d+, sb=(?P<sent>\d+)"
+)
+_DELETED = re.compile(r"session (\d+): delete: ")
+_LISTENING = re.compile(r"(TCP|UDP) listener opened on")
+_LISTENERS = {"TCP", "UDP"}
+_NEW = re.compile(r"session (\d+): new, ")
+
+
+def require_coturn() -> None:
+    """Skip the test where there is no coturn; fail it in CI."""
+    if shutil.which("turnserver") is None:
+        reason = "coturn is missing (Debian, Ubuntu: apt install coturn)"
+        if os.environ.get("CI"):
+            pytest.fail(reason)
+        pytest.skip(reason)
+
+
+class Coturn:
+    """The server, running while it is entered.
+
+    Args:
+        folder: For its files.
+
+    Attributes:
+        log: What it has said so far.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._secret = secrets.token_hex(16)
+        self._port = _free_port()
+        self._process: asyncio.subprocess.Process | None = None
+        self._reader: asyncio.Task[None] | None = None
+        self._said = asyncio.Event()
+        self.log = ""
+
+    async def __aenter__(self) -> Self:
+        self._process = await asyncio.create_subprocess_exec(
+            "turnserver",
+            "-n",  # no configuration file
+            "--listening-ip=127.0.0.1",
+            f"--listening-port={self._port}",
+            "--relay-ip=127.0.0.1",
+            "--allow-loopback-peers",
+            "--use-auth-secret",
+            f"--static-auth-secret={self._secret}",
+            "--realm=test",
+            "--user-quota=20",
+            "--total-quota=100",
+            "--no-tls",
+            "--no-dtls",
+            "--no-cli",
+            "--log-file=stdout",
+            "--verbose",
+            f"--userdb={self._folder / 'turn.db'}",
+            f"--pidfile={self._folder / 'turn.pid'}",
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        self._reader = asyncio.create_task(self._read())
+        async with asyncio.timeout(START_TIMEOUT):
+            await self._until(lambda: _LISTENERS.issubset(_LISTENING.findall(self.log)))
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        assert self._process is not None, "it was entered"
+        assert self._reader is not None, "it was entered"
+        if self._process.returncode is None:
+            self._process.kill()
+        await asyncio.gather(self._process.wait(), self._reader)
+
+    def ice_url(
+        self, transport: Literal["udp", "tcp"] = "udp", *, password: str | None = None
+    ) -> str:
+        """Return it as ``--ice`` takes it, with a credential; a wrong one by ``password``."""
+        username = f"{int(time.time()) + CREDENTIAL_LIFETIME}:alice"  # noqa: TID251 - wall clock
+        digest = hmac.digest(self._secret.encode(), username.encode(), "sha1")
+        password = base64.b64encode(digest).decode() if password is None else password
+        user, credential = (urllib.parse.quote(text, safe="") for text in (username, password))
+        return f"turn:{user}:{credential}@127.0.0.1:{self._port}?transport={transport}"
+
+    def sessions(self) -> list[str]:
+        """Return the allocations that there have been, in order."""
+        return _NEW.findall(self.log)
+
+    async def usage(self, *, sessions: int) -> dict[str, tuple[int, int]]:
+        """Return the bytes that came from and went to the client of each allocation.
+
+        Waits until so many allocations have ended; coturn says it then at the latest.
+        """
+        async with asyncio.timeout(USAGE_TIMEOUT):
+            await self._until(lambda: len(_DELETED.findall(self.log)) >= sessions)
+        totals: dict[str, tuple[int, int]] = {}
+        for match in _USAGE.finditer(self.log):
+            received, sent = totals.get(match["session"], (0, 0))
+            totals[match["session"]] = received + int(match["received"]), sent + int(match["sent"])
+        return totals
+
+    async def _read(self) -> None:
+        assert self._process is not None, "it was started"
+        assert self._process.stdout is not None, "it was started with a pipe"
+        while chunk := await self._process.stdout.read(65_536):
+            self.log += chunk.decode(errors="replace")
+            self._said.set()
+        self._said.set()
+
+    async def _until(self, condition: Callable[[], bool]) -> None:
+        while not condition():
+            if self._reader is None or self._reader.done():
+                raise AssertionError(f"coturn has ended: {self.log}")
+            self._said.clear()
+            await self._said.wait()
+
+
+def _free_port() -> int:
+    """Return a port that is free now, for UDP and TCP alike as a rule."""
+    with closing(socket.socket(socket.AF_INET, socket.SOCK_STREAM)) as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port

@@ -1,0 +1,235 @@
+"""The names of aiortc and aioice that they do not promise, and rtcsend/peer relies on.
+
+When a test here fails after an upgrade, read the package's changes, then mend rtcsend/peer
+and this file together, and move the bounds in pyproject.toml.
+"""
+
+import ast
+import inspect
+import tomllib
+from importlib.metadata import version
+from pathlib import Path
+
+import aioice
+import aiortc
+import pytest
+from aiortc import (
+    RTCCertificate,
+    RTCDtlsTransport,
+    RTCIceGatherer,
+    RTCIceServer,
+    RTCIceTransport,
+    RTCSctpTransport,
+)
+from aiortc.rtcicetransport import connection_kwargs
+
+from rtcsend.peer.ice import IceConnection
+
+ROOT = Path(__file__).parent.parent.parent
+
+KNOWN_PRIVATE = {
+    "_nominated",
+    "_protocols",
+    "_transport_policy",
+    "_query_consent_task",
+    "_connection",
+    "_set_role",
+}
+"""What this file holds; test_no_other_private_name_is_touched compares."""
+
+
+def moved(name: str, why: str) -> str:
+    return f"{name} has moved in the installed version: rtcsend/peer needs it to {why}"
+
+
+@pytest.mark.parametrize("package", [aioice, aiortc], ids=lambda package: package.__name__)
+def test_the_installed_version_is_the_one_that_is_pinned(package: object) -> None:
+    name = getattr(package, "__name__", "")
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    (pin,) = [line for line in project["dependencies"] if line.startswith(name)]
+    lowest, bound = pin.removeprefix(f"{name}>=").split(",<")
+    installed = tuple(int(part) for part in version(name).split(".")[:2])
+    assert as_tuple(lowest) <= installed < as_tuple(bound), (
+        f"{name} {version(name)} is installed, and {pin} was tried: see this file's first lines"
+    )
+
+
+def as_tuple(text: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in text.split("."))
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("_nominated", "know the selected pair"),
+        ("_protocols", "let the data path at the sockets"),
+        ("_transport_policy", "keep loopback addresses out when only relays are allowed"),
+        ("_query_consent_task", "close itself from within the consent checks"),
+    ],
+)
+def test_attributes_of_an_ice_connection(name: str, why: str) -> None:
+    connection = aioice.Connection(ice_controlling=True)
+    assert name in vars(connection), moved(f"aioice.Connection.{name}", why)
+    reads = inspect.getsource(aioice.ice)
+    assert f"self.{name}" in reads, moved(f"aioice.Connection.{name}", why)
+
+
+def test_nominated_pairs_are_kept_by_component() -> None:
+    assert aioice.Connection(ice_controlling=True)._nominated == {}, moved(
+        "aioice.Connection._nominated", "look a pair up by its component"
+    )
+    source = inspect.getsource(aioice.Connection)
+    assert "self._nominated[pair.component] = pair" in source, moved(
+        "aioice.Connection._nominated", "look a pair up by its component"
+    )
+
+
+def test_a_pair_has_what_is_reported_of_it() -> None:
+    source = inspect.getsource(aioice.ice.CandidatePair)
+    for name in ("protocol", "remote_candidate", "local_candidate", "local_addr", "remote_addr"):
+        assert f"self.{name}" in source or f"def {name}(" in source, moved(
+            f"aioice.ice.CandidatePair.{name}", "report the route and check consent"
+        )
+
+
+def test_datagrams_come_by_the_method_that_is_replaced() -> None:
+    why = "hand datagrams to the data path"
+    parameters = inspect.signature(aioice.Connection.data_received).parameters
+    assert list(parameters) == ["self", "data", "component"], moved(
+        "The signature of aioice.Connection.data_received", why
+    )
+    caller = inspect.getsource(aioice.ice.StunProtocol.datagram_received)
+    assert "self.receiver.data_received(data, " in caller, moved(
+        "The call of aioice.Connection.data_received", why
+    )
+    assert "self.transport = " in inspect.getsource(aioice.ice.StunProtocol.connection_made), moved(
+        "aioice.ice.StunProtocol.transport", why
+    )
+
+
+def test_the_transport_policy_is_the_argument() -> None:
+    policy = aioice.TransportPolicy.RELAY
+    connection = aioice.Connection(ice_controlling=True, transport_policy=policy)
+    assert connection._transport_policy is policy
+
+
+def test_candidates_are_gathered_by_the_method_that_is_replaced() -> None:
+    why = "offer loopback addresses on a machine without network"
+    parameters = inspect.signature(aioice.Connection.get_component_candidates).parameters
+    assert list(parameters) == ["self", "component", "addresses", "timeout"], moved(
+        "The signature of aioice.Connection.get_component_candidates", why
+    )
+    caller = inspect.getsource(aioice.Connection.gather_candidates)
+    assert "self.get_component_candidates(component=component, addresses=addresses)" in caller, (
+        moved("The call of aioice.Connection.get_component_candidates", why)
+    )
+    assert inspect.iscoroutinefunction(aioice.Connection.get_component_candidates)
+    source = inspect.getsource(aioice.Connection.get_component_candidates)
+    assert "done, pending = await asyncio.wait(tasks, timeout=timeout)" in source, moved(
+        "The variable tasks of aioice.Connection.get_component_candidates",
+        "end what a cancelled gathering leaves behind",
+    )
+
+
+def test_consent_is_queried_by_the_method_that_is_replaced() -> None:
+    why = "outlive round trips of more than half a second"
+    assert list(inspect.signature(aioice.Connection.query_consent).parameters) == ["self"], moved(
+        "The signature of aioice.Connection.query_consent", why
+    )
+    assert inspect.iscoroutinefunction(aioice.Connection.query_consent)
+    caller = inspect.getsource(aioice.Connection.connect)
+    assert "self._query_consent_task = asyncio.create_task(self.query_consent())" in caller, moved(
+        "The call of aioice.Connection.query_consent", why
+    )
+    closing = inspect.getsource(aioice.Connection.close)
+    assert "self._query_consent_task.cancel()" in closing, moved(
+        "aioice.Connection._query_consent_task", "close itself from within the consent checks"
+    )
+
+
+def test_a_request_takes_what_a_consent_check_says() -> None:
+    parameters = inspect.signature(aioice.ice.StunProtocol.request).parameters
+    assert {"request", "addr", "integrity_key", "retransmissions"} <= set(parameters), moved(
+        "The signature of aioice.ice.StunProtocol.request", "check consent"
+    )
+    parameters = inspect.signature(aioice.Connection.build_request).parameters
+    assert {"pair", "nominate"} <= set(parameters), moved(
+        "The signature of aioice.Connection.build_request", "check consent"
+    )
+
+
+def test_a_gatherer_takes_another_connection() -> None:
+    why = "put its own ICE agent under aiortc's transports"
+    gatherer = RTCIceGatherer(iceServers=[])
+    assert isinstance(vars(gatherer).get("_connection"), aioice.Connection), moved(
+        "RTCIceGatherer._connection", why
+    )
+    ours = IceConnection(ice_controlling=True)
+    gatherer._connection = ours
+    assert RTCIceTransport(gatherer)._connection is ours, moved("RTCIceTransport._connection", why)
+    assert gatherer.getLocalParameters().password == ours.local_password
+    assert RTCIceTransport(gatherer).role == "controlling", moved(
+        "RTCIceTransport.role", "be the controlling agent as sender"
+    )
+
+
+@pytest.mark.parametrize("role", ["client", "server"])
+def test_the_dtls_role_can_be_set(role: str) -> None:
+    transport = RTCDtlsTransport(
+        RTCIceTransport(RTCIceGatherer(iceServers=[])), [RTCCertificate.generateCertificate()]
+    )
+    assert hasattr(transport, "_set_role"), moved(
+        "RTCDtlsTransport._set_role", "have the DTLS roles of the descriptions"
+    )
+    transport._set_role(role)
+    assert transport._role == role
+    assert 'if self._role == "auto"' in inspect.getsource(RTCDtlsTransport.start), moved(
+        "RTCDtlsTransport._role", "have the DTLS roles of the descriptions"
+    )
+
+
+async def test_the_sctp_port_has_a_name() -> None:
+    transport = RTCSctpTransport(
+        RTCDtlsTransport(
+            RTCIceTransport(RTCIceGatherer(iceServers=[])), [RTCCertificate.generateCertificate()]
+        )
+    )
+    assert transport.port == 5000, moved("RTCSctpTransport.port", "write it into descriptions")
+
+
+def test_connection_kwargs() -> None:
+    servers = [
+        RTCIceServer(urls=["stun:192.0.2.1:1", "turn:192.0.2.2:2?transport=tcp"]),
+        RTCIceServer(urls=["turns:192.0.2.3:3"], username="u", credential="p"),
+    ]
+    assert connection_kwargs(servers) == {
+        "stun_server": ("192.0.2.1", 1),
+        "turn_server": ("192.0.2.2", 2),
+        "turn_ssl": False,
+        "turn_transport": "tcp",
+        "turn_username": None,
+        "turn_password": None,
+    }, moved("aiortc.rtcicetransport.connection_kwargs", "hand the ICE servers on")
+    accepted = inspect.signature(aioice.Connection.__init__).parameters
+    assert set(connection_kwargs(servers)) <= set(accepted)
+
+
+def test_no_other_private_name_is_touched() -> None:
+    touched = set()
+    for path in (ROOT / "rtcsend" / "peer").glob("*.py"):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        own = {
+            node.attr if isinstance(node, ast.Attribute) else node.name
+            for node in ast.walk(tree)
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+            or (isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store))
+        }
+        touched |= {
+            node.attr
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Attribute)
+            and node.attr.startswith("_")
+            and not node.attr.startswith("__")
+            and node.attr not in own - KNOWN_PRIVATE
+        }
+    assert touched == KNOWN_PRIVATE, "hold the new name above, or forget the old one"

@@ -1,0 +1,99 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rtcsend.transfer.rate import BURST, METER_WINDOW, RateLimiter, RateMeter
+
+STEPS = st.lists(st.tuples(st.floats(0, 2), st.integers(1, 65_536)), min_size=1, max_size=60)
+
+
+def test_meter_starts_at_zero() -> None:
+    assert RateMeter().update(1_000, now=5.0) == 0
+
+
+def test_meter_with_two_reports_at_once() -> None:
+    meter = RateMeter()
+    meter.update(0, now=1.0)
+    assert meter.update(1_000, now=1.0) == 0
+
+
+def test_meter_of_a_steady_flow() -> None:
+    meter = RateMeter()
+    rates = [meter.update(100 * tick, now=tick / 10) for tick in range(100)]
+    assert rates[0] == 0
+    assert rates[1:] == pytest.approx([1_000] * 99, abs=1)
+
+
+def test_meter_forgets() -> None:
+    meter = RateMeter()
+    meter.update(0, now=0.0)
+    meter.update(1_000_000, now=1.0)
+    rates = [meter.update(1_000_000, now=1.0 + tick / 10) for tick in range(1, 42)]
+    assert rates == sorted(rates, reverse=True)
+    assert rates[-1] == 0
+
+
+def test_meter_keeps_few_samples() -> None:
+    meter = RateMeter()
+    for tick in range(10_000):
+        meter.update(tick, now=tick / 10)
+    assert len(meter._samples) <= METER_WINDOW * 10 + 2
+
+
+@given(STEPS)
+def test_meter_is_never_above_the_fastest_step_nor_negative(steps: list[tuple[float, int]]) -> None:
+    meter = RateMeter()
+    now, total, fastest = 0.0, 0, 0.0
+    meter.update(0, now=now)
+    for pause, size in steps:
+        step = max(pause, 1e-3)
+        now, total = now + step, total + size
+        fastest = max(fastest, size / step)
+        assert 0 <= meter.update(total, now=now) <= fastest * (1 + 1e-6)
+
+
+@pytest.mark.parametrize("rate", [None, 0])
+def test_no_limit(rate: int | None) -> None:
+    limiter = RateLimiter(rate, now=0.0)
+    assert [limiter.delay(2**40, now=0.0) for _ in range(3)] == [0.0, 0.0, 0.0]
+
+
+def test_limit_of_a_greedy_sender() -> None:
+    limiter = RateLimiter(1_000, now=0.0)
+    now = 0.0
+    for _ in range(100):
+        now += limiter.delay(500, now=now)
+    assert now == pytest.approx(50.0)
+
+
+def test_what_was_not_used_is_not_saved_up() -> None:
+    limiter = RateLimiter(1_000, now=0.0)
+    assert limiter.delay(50, now=100.0) == 0.0
+    assert limiter.delay(50, now=100.0) == 0.0
+    assert limiter.delay(1_000, now=100.0) == pytest.approx(1.0)
+
+
+@given(rate=st.integers(1, 10**9), steps=STEPS)
+def test_never_above_the_rate_over_any_window(rate: int, steps: list[tuple[float, int]]) -> None:
+    limiter = RateLimiter(rate, now=0.0)
+    now = 0.0
+    sent: list[tuple[float, int]] = []
+    for pause, size in steps:
+        now += pause
+        now += limiter.delay(size, now=now)
+        sent.append((now, size))
+    for first in range(len(sent)):
+        total = 0
+        for when, size in sent[first:]:
+            total += size
+            allowed = rate * (when - sent[first][0]) + max(rate * BURST, sent[first][1])
+            assert total <= allowed * (1 + 1e-6) + 1
+
+
+@given(rate=st.integers(1, 10**9), steps=STEPS)
+def test_a_greedy_sender_uses_all_of_it(rate: int, steps: list[tuple[float, int]]) -> None:
+    limiter = RateLimiter(rate, now=0.0)
+    now = 0.0
+    for _, size in steps:
+        now += limiter.delay(size, now=now)
+    assert now == pytest.approx(sum(size for _, size in steps) / rate, rel=1e-6, abs=1e-9)

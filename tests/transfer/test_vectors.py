@@ -1,0 +1,83 @@
+"""The wire vectors that other clients check themselves against hold for this one."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from blake3 import blake3
+
+from rtcsend.errors import PeerProtocolError
+from rtcsend.transfer.frames import parse_frame_untrusted, serialize_frame
+from rtcsend.transfer.messages import (
+    AbortMessage,
+    ControlMessage,
+    parse_control_untrusted,
+    serialize_control,
+)
+
+PATH = Path(__file__).parents[1] / "vectors" / "transfer.json"
+VECTORS: dict[str, list[dict[str, Any]]] = json.loads(PATH.read_text("utf-8"))
+
+
+def fields_of(message: ControlMessage) -> object:
+    return json.loads(serialize_control(message))
+
+
+def name_of(vector: dict[str, Any]) -> str:
+    return str(vector.get("name") or vector.get("text"))
+
+
+def vectors(kind: str) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("vector", VECTORS[kind], ids=name_of)
+
+
+@vectors("frames")
+def test_frames(vector: dict[str, Any]) -> None:
+    message, payload = bytes.fromhex(vector["hex"]), bytes.fromhex(vector["payload"])
+    entry, offset = vector["entry"], vector["offset"]
+    assert serialize_frame(entry=entry, offset=offset, payload=payload) == message
+    assert parse_frame_untrusted(message) == (entry, offset, memoryview(payload))
+
+
+@vectors("bad_frames")
+def test_bad_frames(vector: dict[str, Any]) -> None:
+    with pytest.raises(PeerProtocolError):
+        parse_frame_untrusted(bytes.fromhex(vector["hex"]))
+
+
+@vectors("control")
+def test_control(vector: dict[str, Any]) -> None:
+    message = parse_control_untrusted(vector["text"])
+    assert fields_of(message) == vector["fields"]
+    assert serialize_control(message) == vector["text"]
+
+
+@vectors("control_also_valid")
+def test_control_that_others_may_write(vector: dict[str, Any]) -> None:
+    assert fields_of(parse_control_untrusted(vector["text"])) == vector["fields"]
+
+
+@vectors("aborts")
+def test_aborts(vector: dict[str, Any]) -> None:
+    message = parse_control_untrusted(vector["text"])
+    assert isinstance(message, AbortMessage)
+    assert message.error.exit_code == vector["exit_code"]
+
+
+@vectors("bad_control")
+def test_bad_control(vector: dict[str, Any]) -> None:
+    with pytest.raises(PeerProtocolError):
+        parse_control_untrusted(vector["text"])
+
+
+@pytest.mark.parametrize("vector", VECTORS["digests"], ids=lambda vector: str(vector["blake3"]))
+def test_digests(vector: dict[str, Any]) -> None:
+    assert blake3(bytes.fromhex(vector["hex"])).hexdigest() == vector["blake3"]
+
+
+def test_every_type_has_a_vector() -> None:
+    kinds = {vector["fields"]["type"] for vector in VECTORS["control"]} | {"abort"}
+    assert kinds == {
+        "proposal", "accept", "written", "end", "complete", "bye", "ping", "abort",
+    }  # fmt: skip
