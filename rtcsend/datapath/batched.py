@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final
 
 from pyee import EventEmitter
 
+from rtcsend.datapath.carrier import Carrier
 from rtcsend.datapath.congestion.bbr import Bbr
 from rtcsend.datapath.records import Records
 from rtcsend.datapath.sctp.association import (
@@ -27,7 +28,6 @@ from rtcsend.datapath.sctp.association import (
     StreamsReset,
 )
 from rtcsend.datapath.sctp.inbound import Message
-from rtcsend.datapath.udp import BatchedDatagramTransport
 from rtcsend.errors import InternalError, NoRoute
 
 if TYPE_CHECKING:
@@ -134,6 +134,8 @@ class BatchedPath:
         self.channels = {
             stream: BatchedChannel(self, stream) for stream in (CONTROL_CHANNEL, DATA_CHANNEL)
         }
+        self._carrier = Carrier(ice)
+        self._wait_until: float | None = None
         self._received: list[bytes] = []
         self._timer: asyncio.TimerHandle | None = None
         self._soon: asyncio.Handle | None = None
@@ -163,7 +165,8 @@ class BatchedPath:
             raise InternalError("The data path was opened before DTLS was connected.")
         self._records = Records(connection)
         self._ice.on_datagram = self._on_datagram
-        for transport in self._batched_transports():
+        for transport in self._carrier.batched_transports():
+            # Only DTLS is tapped: what a relay sends comes by on_datagram.
             transport.set_tap(self._on_datagrams)
             transport.on_batch_end = self._on_batch_end
             transport.on_writable = self.wake
@@ -189,10 +192,6 @@ class BatchedPath:
         """Something is to be sent: do it in this turn of the loop, once."""
         if self._soon is None and not self._closed and self._records is not None:
             self._soon = self._loop.call_soon(self._on_soon)
-
-    def _batched_transports(self) -> list[BatchedDatagramTransport]:
-        transports = self._ice.transports()
-        return [item for item in transports if isinstance(item, BatchedDatagramTransport)]
 
     # In
 
@@ -233,35 +232,32 @@ class BatchedPath:
             self._end()
 
     def _send(self) -> None:
+        """Send what may go, while there is room for it below."""
         assert self._records is not None, "started"
         for _ in range(MAX_ROUNDS):
+            wait = self._carrier.room_in()
+            if wait is None:
+                return  # on_writable will wake us
+            if wait:
+                self._wait_until = self._loop.time() + wait
+                return
             packets = self.association.packets_to_send(now=self._loop.time())
             if not packets:
                 return
-            for size, group in groupby(packets, key=len):
-                self._send_equal(size, list(group))
+            for _size, group in groupby(packets, key=len):
+                equal = list(group)
+                if sealed := self._records.seal(equal):
+                    self._carrier.send(sealed, len(sealed) // len(equal))
         self.wake()
-
-    def _send_equal(self, size: int, packets: list[bytes]) -> None:
-        """Seal and send packets of one size."""
-        assert self._records is not None, "started"
-        sealed = self._records.seal(packets)
-        selected = self._ice.selected_transport()
-        if not sealed or selected is None:
-            return
-        transport, address = selected
-        record = len(sealed) // len(packets)
-        if isinstance(transport, BatchedDatagramTransport):
-            transport.send_segments(sealed, record, address)
-            return
-        for start in range(0, len(sealed), record):
-            transport.sendto(sealed[start : start + record], address)
 
     def _arm(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
         at = self.association.get_timer()
+        if self._wait_until is not None:
+            at = self._wait_until if at is None else min(at, self._wait_until)
+            self._wait_until = None
         if at is not None:
             self._timer = self._loop.call_at(at, self._on_timer)
 
@@ -294,7 +290,7 @@ class BatchedPath:
             if handle is not None:
                 handle.cancel()
         self._ice.on_datagram = None
-        for transport in self._batched_transports():
+        for transport in self._carrier.batched_transports():
             transport.set_tap(None)
             transport.on_batch_end = transport.on_writable = None
         for channel in self.channels.values():

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Final
 
 from aioice import Connection
+from aioice.turn import TurnClientMixin, TurnTransport
 from aiortc import RTCDtlsTransport
 from OpenSSL import SSL
 
@@ -52,6 +53,9 @@ def missing_names() -> list[str]:
         (RTCDtlsTransport.__init__, "_ssl", "aiortc's DTLS connection"),
         (Connection.__init__, "_nominated", "aioice's selected pair"),
         (Connection.__init__, "_protocols", "aioice's transports"),
+        (TurnTransport.__init__, "_TurnTransport__inner_protocol", "aioice's relay"),
+        (TurnClientMixin.__init__, "peer_to_channel", "aioice's TURN channels"),
+        (TurnClientMixin.__init__, "channel_refresh_at", "aioice's TURN channels"),
         (SSL.Connection.__init__, "_into_ssl", "pyOpenSSL's input"),
         (SSL.Connection.__init__, "_from_ssl", "pyOpenSSL's output"),
     ]

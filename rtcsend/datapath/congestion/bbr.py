@@ -18,7 +18,6 @@ Where it leaves the draft: loss that comes with a queue makes a flow give way (`
 Source: draft-ietf-ccwg-bbr-06 §5; names are the draft's.
 """
 
-import enum
 import math
 
 from rtcsend.datapath.congestion.base import (
@@ -31,14 +30,23 @@ from rtcsend.datapath.congestion.bbr_model import (
     BETA,
     AckAggregation,
     FullPipe,
+    LossShare,
     MinRttProbe,
     PathModel,
+)
+from rtcsend.datapath.congestion.bbr_states import (
+    GAINS,
+    PROBE_BW_STATES,
+    PROBE_RTT_CWND_GAIN,
+    PROBING_STATES,
+    STARTUP_PACING_GAIN,
+    AckPhase,
+    State,
 )
 from rtcsend.datapath.congestion.cubic import cubic_k
 from rtcsend.datapath.congestion.flight_log import SAME_TIME, FlightLog, SentState
 from rtcsend.datapath.congestion.pacer import QUANTUM_MIN_SEGMENTS, send_quantum
 
-STARTUP_PACING_GAIN = 2.77  # 4 ln 2; BBR.StartupPacingGain, draft §2.4
 PACING_MARGIN = 0.99  # BBR.PacingMarginPercent of 1 %; draft §2.5
 LOSS_THRESH = 0.02  # of the bytes in flight; BBR.LossThresh, draft §2.4
 STARTUP_FULL_LOSS_COUNT = 6  # segments lost in a round; draft §5.3.1.3
@@ -47,7 +55,6 @@ QUEUE_RTT = 1.25  # of the minimum RTT: more means that a queue stands, and loss
 SHARE_BETA = 0.85  # of a flight that overflowed a queue; without it two flows keep unequal shares
 MAX_SHARE_WAIT = 10.0  # seconds between probes at most, when a queue is shared
 MIN_PIPE_SEGMENTS = 4  # segments; BBR.MinPipeCwnd, draft §2.7
-PROBE_RTT_CWND_GAIN = 0.5  # BBR.ProbeRTTCwndGain, draft §2.14
 PROBE_RTT_DURATION = 0.2  # seconds; BBR.ProbeRTTDuration, draft §2.15
 OFFLOAD_QUANTA = 3  # batches on their way through sender and receiver; draft §5.5.8.1
 DRAIN_MAX_ROUNDS = 3  # rounds; draft §5.3.2
@@ -56,44 +63,6 @@ MAX_RENO_ROUNDS = 63  # rounds between probes at most; draft §5.3.3.8.2
 MAX_PROBE_UP_ROUNDS = 30  # doublings of the slope; draft §5.3.3.9
 RTT_BEFORE_SAMPLE = 0.001  # seconds, to pace the first window by; draft §5.6.2
 MIN_RATE_SEGMENTS = 1  # segments a second: a model that collapsed must still be able to probe
-
-
-class State(enum.Enum):
-    """Where the search for the path's limits stands."""
-
-    STARTUP = enum.auto()
-    DRAIN = enum.auto()
-    PROBE_BW_DOWN = enum.auto()
-    PROBE_BW_CRUISE = enum.auto()
-    PROBE_BW_REFILL = enum.auto()
-    PROBE_BW_UP = enum.auto()
-    PROBE_RTT = enum.auto()
-
-
-class AckPhase(enum.Enum):
-    """Which part of a probe the acknowledgements that come in belong to."""
-
-    INIT = enum.auto()
-    PROBE_STARTING = enum.auto()
-    PROBE_FEEDBACK = enum.auto()
-    PROBE_STOPPING = enum.auto()
-    REFILLING = enum.auto()
-
-
-# Pacing gain and cwnd gain; draft §5.6.1.
-GAINS: dict[State, tuple[float, float]] = {
-    State.STARTUP: (STARTUP_PACING_GAIN, 2.0),
-    State.DRAIN: (0.5, 2.0),
-    State.PROBE_BW_DOWN: (0.9, 2.0),
-    State.PROBE_BW_CRUISE: (1.0, 2.0),
-    State.PROBE_BW_REFILL: (1.0, 2.0),
-    State.PROBE_BW_UP: (1.25, 2.25),
-    State.PROBE_RTT: (1.0, PROBE_RTT_CWND_GAIN),
-}
-PROBE_BW_STATES = frozenset(
-    {State.PROBE_BW_DOWN, State.PROBE_BW_CRUISE, State.PROBE_BW_REFILL, State.PROBE_BW_UP}
-)
-PROBING_STATES = frozenset({State.STARTUP, State.PROBE_BW_REFILL, State.PROBE_BW_UP})
 
 
 class Bbr(CongestionController):
@@ -134,10 +103,8 @@ class Bbr(CongestionController):
         self._round_started = -math.inf
         self._round_start = False
         self._round_count = 0
-        self._round_lost = 0
-        self._round_delivered = 0
-        self._loss_round_lost = 0
-        self._loss_round_delivered = 0
+        self._round_loss = LossShare()
+        self._loss_round_loss = LossShare()
         self._cwnd_limited = False
         self._cwnd_limited_now = False
         # Probing for bandwidth.
@@ -202,8 +169,8 @@ class Bbr(CongestionController):
     def on_loss(self, *, now: float, lost: int, flight: int, sent_at: float) -> None:
         """Note the loss; while probing, see whether too much was in flight (draft §5.5.10.2)."""
         self._lost += lost
-        self._round_lost += lost
-        self._loss_round_lost += lost
+        self._round_loss.lost += lost
+        self._loss_round_loss.lost += lost
         self.model.note_loss(now=now)
         sent = self._log.at(sent_at)
         if not self._is_probe_sample or sent is None:
@@ -251,8 +218,8 @@ class Bbr(CongestionController):
         """Take what later steps need from a sample; return when its newest packet was sent."""
         self._app_limited = sample.app_limited
         self._rate = sample.delivery_rate
-        self._round_delivered += sample.acked
-        self._loss_round_delivered += sample.acked
+        self._round_loss.delivered += sample.acked
+        self._loss_round_loss.delivered += sample.acked
         self._round_start = False
         if sample.rtt is None:
             # Retransmissions only: no send time, so neither a round nor a volume.
@@ -279,12 +246,12 @@ class Bbr(CongestionController):
         round may have followed a pause. Loss of under 2 % without a queue is not congestion.
         """
         model = self.model
-        lost, delivered = self._loss_round_lost, self._loss_round_delivered
-        self._loss_round_lost = self._loss_round_delivered = 0
+        much = self._loss_round_loss.exceeds(LOSS_THRESH)
+        self._loss_round_loss.reset()
         if (
             model.loss_in_round
             and self.state not in PROBING_STATES
-            and (self._queue_stands() or lost > LOSS_THRESH * (lost + delivered))
+            and (much or self._queue_stands())
         ):
             model.adapt_lower_bounds(cwnd=self.cwnd)
         model.loss_in_round = False
@@ -311,7 +278,7 @@ class Bbr(CongestionController):
     def _check_startup_done(self) -> None:
         if self._round_start:
             self._check_startup_high_loss()
-            self._round_lost = self._round_delivered = 0
+            self._round_loss.reset()
         if self.full_pipe.reached:
             self.state = State.DRAIN
             self._drain_start_round = self._round_count
@@ -322,8 +289,8 @@ class Bbr(CongestionController):
         The draft counts lost ranges to tell a burst from congestion; the interface counts
         bytes, so that a burst of six packets in a round of under 300 ends Startup too.
         """
-        lost, delivered = self._round_lost, self._round_delivered
-        if lost < STARTUP_FULL_LOSS_COUNT * self.mss or lost <= LOSS_THRESH * (lost + delivered):
+        loss = self._round_loss
+        if loss.lost < STARTUP_FULL_LOSS_COUNT * self.mss or not loss.exceeds(LOSS_THRESH):
             return
         self.full_pipe.reached = self.full_pipe.now = True
         self.model.inflight_longterm = max(int(self._bdp(1.0)), self.model.inflight_latest)

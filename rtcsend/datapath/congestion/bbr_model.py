@@ -1,10 +1,11 @@
 """What BBR believes about the path: its rate, its round trip, and what fits into it.
 
-Four small estimators that the state machine in ``bbr`` feeds and asks:
+Small estimators that the state machine in ``bbr`` feeds and asks:
 
 - ``PathModel``: the maximum bandwidth of two probing cycles, and what loss says about the
   moment (short-term bounds) and about the path (the long-term bound);
 - ``MinRttProbe``: the minimum round trip, and when it must be measured anew;
+- ``LossShare``: how much of a round was lost;
 - ``FullPipe``: whether sending faster still delivers more;
 - ``AckAggregation``: how much more than expected is acknowledged at once.
 
@@ -133,6 +134,30 @@ class PathModel:
             self.inflight_shortterm = float(cwnd)
         self.bw_shortterm = max(self._bw_latest, BETA * self.bw_shortterm)
         self.inflight_shortterm = max(self.inflight_latest, BETA * self.inflight_shortterm)
+
+
+class LossShare:
+    """What part of a stretch of time was lost.
+
+    Attributes:
+        lost: Bytes declared lost.
+        delivered: Bytes acknowledged.
+    """
+
+    __slots__ = ("delivered", "lost")
+
+    def __init__(self) -> None:
+        """Start a first stretch."""
+        self.reset()
+
+    def reset(self) -> None:
+        """Start a new stretch."""
+        self.lost = 0
+        self.delivered = 0
+
+    def exceeds(self, share: float) -> bool:
+        """Return whether more than ``share`` (0 to 1) of the bytes was lost."""
+        return self.lost > share * (self.lost + self.delivered)
 
 
 class MinRttProbe:

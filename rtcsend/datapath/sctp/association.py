@@ -223,6 +223,10 @@ class Association:
         if not self._handshake.handle_timer(now=now):
             self._close("The other side does not answer.")
             return
+        if now >= self._heartbeat_at:
+            # Time in which we were not run is not the other side's silence.
+            self._heard_at += now - self._heartbeat_at
+            self._send_heartbeat(now=now)
         if self._retransmit_at is not None and now >= self._retransmit_at:
             self._on_retransmission_timeout(now=now)
         elif self._probe_at is not None and now >= self._probe_at:
@@ -232,10 +236,6 @@ class Association:
             acked, rtt = Acked(), self.rtt.srtt
             self._outbound.detect_losses(acked, min_rtt=self.min_rtt.value, srtt=rtt, now=now)
             self._react_to_loss(acked, now=now)
-        if now >= self._heartbeat_at:
-            # Time in which we were not run is not the other side's silence.
-            self._heard_at += now - self._heartbeat_at
-            self._send_heartbeat(now=now)
         self._check_alive(now=now)
 
     def get_timer(self) -> float | None:
@@ -384,8 +384,8 @@ class Association:
         self._inbound = Inbound(peer.initial_tsn, max_message_size=self._config.max_message_size)
         self._peer_rwnd = peer.a_rwnd
         self._round_end = 0
-        self._heartbeat_at = now + HEARTBEAT_INTERVAL
         self._events.append(Established())
+        self._send_heartbeat(now=now)
 
     def _receive_forward_tsn(self, chunk: Chunk) -> None:
         if self._inbound is None or len(chunk.value) < U32.size:
@@ -525,6 +525,9 @@ class Association:
     def _on_retransmission_timeout(self, *, now: float) -> None:
         self._timeouts += 1
         self.rtt.back_off()
+        # Where the RTT is longer than the timeout everything is sent twice, and nothing says
+        # how long it is (Karn) but this.
+        self._send_heartbeat(now=now)
         # A receiver without room drops the probe of its window: that is neither congestion
         # nor the path (RFC 9260 §6.1 A).
         is_window_closed = self._peer_rwnd < self._payload
@@ -584,8 +587,10 @@ class Association:
                 if size:
                     self._mtu.on_probe_acknowledged(size, now=now)
                     self._adopt_packet_size(now=now)
-                elif 0 <= now - sent_at < FAILURE_TIMEOUT and not self._outbound.outstanding:
+                if 0 <= now - sent_at < FAILURE_TIMEOUT:
+                    # It carries its own time, so no retransmission makes it ambiguous.
                     self.rtt.on_sample(now - sent_at)
+                    self.min_rtt.on_sample(now - sent_at, now=now)
 
     def _adopt_packet_size(self, *, now: float) -> None:
         self._payload = payload_for(self._mtu.size)

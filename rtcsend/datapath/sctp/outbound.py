@@ -324,9 +324,12 @@ class Outbound:
         """Declare lost what was overtaken by enough. Source: RFC 8985 §6.2, step 5.
 
         To be called after a SACK that acknowledged something, and at ``reorder_deadline``.
-        What left at the same time as the newest that arrived was not overtaken.
+        What left at the same time as the newest that arrived was not overtaken. Without an RTT
+        (``srtt`` is 0) nothing is known, and the retransmission timer decides.
         """
-        self._min_rtt = min_rtt if srtt else 0.0
+        if not srtt:
+            return
+        self._min_rtt = min_rtt
         window = min(self.reorder_steps * REORDER_SHARE * min_rtt, srtt)
         newest = self._newest_delivered
         limit = newest - window + now - self._newest_delivered_at
