@@ -34,6 +34,9 @@ class Conflict(enum.Enum):
     SKIP = "skip"
 
 
+DATAPATH_VARIABLE = "RTCSEND_DATAPATH"
+"""Environment variable; ``stock`` runs on plain aiortc, see :mod:`rtcsend.datapath.choice`."""
+
 STDOUT = Path("-")
 """What stands for standard output where a path is expected."""
 

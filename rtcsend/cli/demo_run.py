@@ -25,6 +25,7 @@ from rtcsend.cli.results import write_all
 from rtcsend.cli.terminal import say
 from rtcsend.errors import CannotWrite, DigestMismatch, InternalError, PeerAborted, RtcsendError
 from rtcsend.events import Event, Progress
+from rtcsend.options import DATAPATH_VARIABLE
 
 if TYPE_CHECKING:
     from rtcsend.cli.live import LiveView
@@ -148,7 +149,11 @@ class Demo:
     def _environment(self) -> dict[str, str]:
         runtime = self._folder / "run"
         runtime.mkdir(mode=0o700)
-        kept = {key: text for key, text in os.environ.items() if not key.startswith("RTCSEND_")}
+        kept = {
+            key: text
+            for key, text in os.environ.items()
+            if not key.startswith("RTCSEND_") or key == DATAPATH_VARIABLE
+        }
         return {**kept, "RTCSEND_DISCOVERY": "local", "XDG_RUNTIME_DIR": str(runtime)}
 
     def _wait_for_code(self, sender: Child, lines: Iterator[Line]) -> str:

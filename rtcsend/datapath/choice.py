@@ -17,10 +17,10 @@ from OpenSSL import SSL
 
 from rtcsend.datapath.batched import BatchedPath
 from rtcsend.datapath.stock import StockPath
+from rtcsend.options import DATAPATH_VARIABLE
 from rtcsend.peer.ice import IceConnection
 from rtcsend.peer.ports import DataPath
 
-DATAPATH_VARIABLE: Final = "RTCSEND_DATAPATH"
 STOCK: Final = "stock"
 BATCHED_VERSION: Final = 1
 """What the greeting says of a side with our own path: it reads records of 16 KiB, and sends

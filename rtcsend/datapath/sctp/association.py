@@ -526,11 +526,12 @@ class Association:
         self._timeouts += 1
         self.rtt.back_off()
         # Where the RTT is longer than the timeout everything is sent twice, and nothing says
-        # how long it is (Karn) but this.
-        self._send_heartbeat(now=now)
+        # how long it is (Karn) but this. Once, as its answer ends the back-off.
+        if self._timeouts == 1:
+            self._send_heartbeat(now=now)
         # A receiver without room drops the probe of its window: that is neither congestion
         # nor the path (RFC 9260 §6.1 A).
-        is_window_closed = self._peer_rwnd < self._payload
+        is_window_closed = self._is_window_closed
         is_again = self._timeouts >= BLACK_HOLE_TIMEOUTS and not is_window_closed
         if is_again:
             self._on_black_hole(now=now)
@@ -540,6 +541,10 @@ class Association:
             self._pacer.set_rate(self.controller.pacing_rate, now=now)
         self._retransmit_at = now + self.rtt.rto
         self._probe_at = None
+
+    @property
+    def _is_window_closed(self) -> bool:
+        return self._peer_rwnd < self._payload
 
     def _on_black_hole(self, *, now: float) -> None:
         """Make packets small again; what is outstanding stays as large as it is."""
@@ -648,6 +653,8 @@ class Association:
         packets: list[bytes] = []
         outbound = self._outbound
         end = min(self.controller.cwnd, outbound.flight_size + budget)
+        if self._timeouts and self._is_window_closed:
+            end = min(end, 1)  # one packet alone asks whether there is room now
         while outbound.has_retransmissions and outbound.flight_size < end:
             packet = outbound.retransmission(flight=flight)
             if packet is None:
