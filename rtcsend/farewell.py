@@ -7,6 +7,7 @@ data path, the second needs no server.
 
 import asyncio
 import logging
+from collections.abc import Callable
 from contextlib import suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
@@ -58,8 +59,11 @@ class Line:
             case _:
                 await self._tell(InternalError("Something went wrong inside."))
 
-    async def watch(self) -> None:
+    async def watch(self, *, is_over: Callable[[], bool] = lambda: False) -> None:
         """Watch for an abort by way of the rendezvous, beside something else.
+
+        Args:
+            is_over: Whether the transfer has succeeded: then an abort changes nothing more.
 
         Once the channels are open the rendezvous has done its work: that it, or the other
         side's mailbox, goes away then means nothing, and the watch just ends.
@@ -75,7 +79,7 @@ class Line:
                     raise
                 logger.info("= rendezvous no longer needed")
                 return
-            if isinstance(signal, AbortSignal):
+            if isinstance(signal, AbortSignal) and not is_over():
                 raise signal.error
 
     async def _tell(self, error: RtcsendError) -> None:

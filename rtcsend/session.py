@@ -112,7 +112,7 @@ async def send(options: SendOptions, *, questions: Questions, emit: Emit) -> Don
                 emit=emit,
                 clock=asyncio.get_running_loop().time,
             )
-            done = await first_of(sending.run(), line.watch())
+            done = await first_of(sending.run(), line.watch(is_over=lambda: sending.is_over))
     emit(done)
     return done
 
@@ -160,7 +160,7 @@ async def receive(options: ReceiveOptions, *, questions: Questions, emit: Emit) 
                 emit=emit,
                 clock=asyncio.get_running_loop().time,
             )
-            done = await first_of(receiving.run(), line.watch())
+            done = await first_of(receiving.run(), line.watch(is_over=lambda: receiving.is_over))
     emit(done)
     return done
 

@@ -37,6 +37,7 @@ SHELLS = {
     "rtcsend/peer/ice.py",
     "rtcsend/peer/negotiation.py",
     "rtcsend/datapath/batched.py",
+    "rtcsend/datapath/carrier.py",
     "rtcsend/datapath/channel.py",
     "rtcsend/datapath/choice.py",
     "rtcsend/datapath/loop.py",
@@ -82,6 +83,7 @@ ALLOWED = {
 BUILDS_ON = {
     # The data path sends and receives by the sockets of the ICE agent.
     ("rtcsend/datapath/batched.py", "rtcsend.peer.ice"),
+    ("rtcsend/datapath/carrier.py", "rtcsend.peer.ice"),
     ("rtcsend/datapath/choice.py", "rtcsend.peer.ice"),
 }
 """Where a stage knows a shell of a stage before it."""

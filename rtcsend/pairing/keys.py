@@ -1,7 +1,7 @@
 """Every key of a transfer, derived from the one that SPAKE2 agreed on.
 
 HKDF-SHA256 (RFC 5869) with an empty salt and one ``info`` label a purpose, so that no key
-serves two purposes. Pure. Source of the labels: docs/security.md.
+serves two purposes. Pure. Source of the labels: docs/transfer-protocol.md.
 """
 
 import enum

@@ -17,7 +17,7 @@ sides learn of a wrong word by themselves, and whoever guesses has guessed once:
 takes one SPAKE2 message in its life.
 
 Sources: RFC 9382 (SPAKE2; the transcript is that of the package ``spake2``, and
-docs/security.md spells it out), RFC 9382 §4 (confirmation).
+docs/transfer-protocol.md spells it out), RFC 9382 §4 (confirmation).
 """
 
 import enum

@@ -1,6 +1,6 @@
 """What the two sides tell each other through sealed boxes, before they are connected.
 
-Pure. Each is one JSON object; docs/rendezvous-protocol.md has the full text.
+Pure. Each is one JSON object; docs/transfer-protocol.md has the full text.
 
 ==================== ============================== ===================================
 type                 fields                         meaning
@@ -138,7 +138,7 @@ def parse_signal_untrusted(plaintext: bytes) -> Signal:
 
 
 def common_protocol(ours: Hello, theirs: Hello) -> int:
-    """Return the transfer protocol that both sides speak, the sender's best first.
+    """Return the highest version of the transfer protocol that both sides speak.
 
     Raises:
         IncompatiblePeer: There is none.

@@ -35,7 +35,7 @@ from rtcsend.strict_json import (
 
 MAX_CONTROL_SIZE: Final = 65_536  # characters; within what every peer takes as one message
 MAX_ENTRIES: Final = 1  # one file at a time
-MAX_PATH_LENGTH: Final = 4096  # characters; PATH_MAX of Linux
+MAX_PATH_LENGTH: Final = 5_000  # characters; over PATH_MAX, so that what is too long is told so
 MAX_SENDER_LENGTH: Final = 255  # characters; a host name
 MIN_WINDOW: Final = 65_536  # bytes; one frame must fit
 MAX_WINDOW: Final = 1 << 30

@@ -3,6 +3,8 @@
 from collections import deque
 from typing import Final
 
+SLOWEST_FRAME: Final = 0.25  # seconds between two frames of a limited sender; steady to look at
+SMALLEST_FRAME: Final = 1_024  # bytes; below, a frame would be mostly header
 METER_WINDOW: Final = 3.0  # seconds over which the rate is averaged: steady to look at, not stale
 BURST: Final = 0.1  # seconds' worth of bytes that a limited sender may send at once
 
@@ -21,6 +23,13 @@ class RateMeter:
             samples.popleft()
         started, first = samples[0]
         return int((total - first) / (now - started)) if now > started else 0
+
+
+def frame_size_for(limit: int | None, largest: int) -> int:
+    """Return the bytes of payload in a frame: at a low rate, smaller ones more often."""
+    if not limit:
+        return largest
+    return max(min(largest, int(limit * SLOWEST_FRAME)), min(largest, SMALLEST_FRAME))
 
 
 class RateLimiter:

@@ -65,6 +65,11 @@ class Receiving:
         self._digest: asyncio.Future[str] = loop.create_future()
         self._finished = asyncio.Event()
 
+    @property
+    def is_over(self) -> bool:
+        """Whether the file is saved, or was not wanted."""
+        return self._machine.is_over
+
     async def run(self) -> Done:
         """Return when the file is verified, synced and under its final name.
 

@@ -14,7 +14,7 @@ from rtcsend.events import Done
 from rtcsend.tasks import first_of
 from rtcsend.transfer.messages import MAX_SENDER_LENGTH, ProposedEntry
 from rtcsend.transfer.ports import Channels, Clock, Emit, Source
-from rtcsend.transfer.rate import RateLimiter
+from rtcsend.transfer.rate import RateLimiter, frame_size_for
 from rtcsend.transfer.reporting import Reporter, nothing_done
 from rtcsend.transfer.sender import Accepted, Completed, SenderMachine, Skipped, Written
 
@@ -63,6 +63,11 @@ class Sending:
         self._window = asyncio.Event()
         self._completed = asyncio.Event()
 
+    @property
+    def is_over(self) -> bool:
+        """Whether the receiver has confirmed everything, or wanted nothing."""
+        return self._completed.is_set()
+
     async def run(self) -> Done:
         """Return when the receiver has confirmed everything.
 
@@ -108,10 +113,11 @@ class Sending:
 
     async def _send_file(self, limit: int | None) -> None:
         limiter = RateLimiter(limit, now=self._clock())
+        frame_size = frame_size_for(limit, self._payload_size)
         async for block in self._source.blocks():
             rest = memoryview(block)
             while rest:
-                size = min(len(rest), self._payload_size)
+                size = min(len(rest), frame_size)
                 await self._wait_for_window(size)
                 if delay := limiter.delay(size, now=self._clock()):
                     await asyncio.sleep(delay)

@@ -60,10 +60,18 @@ async def test_refused(machine: Machine, film: Path, out: Path, name: str) -> No
 
 
 async def test_longer_than_any_path_is_no_proposal(machine: Machine, film: Path, out: Path) -> None:
-    async with machine.run(json.dumps("x" * 5000), "send", "--json", film, module=SENDER) as sender:
+    async with machine.run(json.dumps("x" * 5001), "send", "--json", film, module=SENDER) as sender:
         async with machine.receive(await sender.code(), "-o", out) as receiver:
             assert (await receiver.fails("peer-protocol"))["exit"] == 43
             await sender.fails("peer-protocol")
+    assert listing(out) == []
+
+
+async def test_longer_than_any_system_allows(machine: Machine, film: Path, out: Path) -> None:
+    async with machine.run(json.dumps("x" * 5000), "send", "--json", film, module=SENDER) as sender:
+        async with machine.receive(await sender.code(), "-o", out) as receiver:
+            assert (await receiver.fails("unsafe-path"))["exit"] == 52
+            assert (await sender.fails("declined"))["exit"] == 40
     assert listing(out) == []
 
 

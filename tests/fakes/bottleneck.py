@@ -141,6 +141,7 @@ class Flow:
         self._next_number = 0
         self._newest = -1
         self._newest_rtt = 0.0
+        self._newest_batch = Batch(start, 0, start, start, app_limited=False)
         self._delivered_at = start
         self._first_sent_at = start
         self._app_limited_until = 0
@@ -209,7 +210,7 @@ class Flow:
             self.delivered,
             self._delivered_at,
             self._first_sent_at,
-            self._app_limited_until > self.delivered,
+            self._app_limited_until >= max(self.delivered, 1),
         )
         send, transit, sent, mss = self._link.send, self._transit, self._sent, self.mss
         for number in range(self._next_number, self._next_number + count):
@@ -245,7 +246,8 @@ class Flow:
             return  # an earlier SACK took this one's place
         self._next_sack = math.inf
         transit, acked_numbers, lost = self._transit, self._acked, self._lost
-        prior_flight, acked, newest_now = self.flight, 0, -1
+        prior_flight, acked = self.flight, 0
+        newest_now, newest_batch = -1, self._newest_batch
         while transit and transit[0][0] <= now:
             _, number, batch = heapq.heappop(transit)
             if number in lost:
@@ -338,6 +340,9 @@ class Flow:
         if now < self._next_rack:
             return
         self._next_rack = math.inf
+        # A gap is answered by a SACK at once (RFC 9260 §6.7): take in what has arrived.
+        self._next_sack = now
+        self._on_sack(now)
         self._detect_loss(now)
         self.pump(now)
 

@@ -198,7 +198,7 @@ def test_no_field_may_be_missing(kind: str, field: str) -> None:
 @pytest.mark.parametrize(
     ("field", "good", "bad"),
     [
-        ("path", ["", "a" * MAX_PATH_LENGTH, "../x"], [*_NO_STRINGS, "a" * 4097]),
+        ("path", ["", "a" * MAX_PATH_LENGTH, "../x"], [*_NO_STRINGS, "a" * (MAX_PATH_LENGTH + 1)]),
         ("kind", ["file"], [*_NO_STRINGS, "", "folder", "FILE"]),
         ("size", [0, MAX_INTEGER], _NO_INTEGERS),
     ],

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rtcsend.transfer.rate import BURST, METER_WINDOW, RateLimiter, RateMeter
+from rtcsend.transfer.rate import BURST, METER_WINDOW, RateLimiter, RateMeter, frame_size_for
 
 STEPS = st.lists(st.tuples(st.floats(0, 2), st.integers(1, 65_536)), min_size=1, max_size=60)
 
@@ -97,3 +97,18 @@ def test_a_greedy_sender_uses_all_of_it(rate: int, steps: list[tuple[float, int]
     for _, size in steps:
         now += limiter.delay(size, now=now)
     assert now == pytest.approx(sum(size for _, size in steps) / rate, rel=1e-6, abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("limit", "largest", "size"),
+    [
+        (None, 65_536, 65_536),
+        (0, 65_536, 65_536),
+        (10_000_000, 65_536, 65_536),
+        (100_000, 65_536, 25_000),
+        (100, 65_536, 1_024),
+        (100, 500, 500),
+    ],
+)
+def test_frames_are_smaller_at_a_low_rate(limit: int | None, largest: int, size: int) -> None:
+    assert frame_size_for(limit, largest) == size

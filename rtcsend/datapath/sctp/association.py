@@ -143,6 +143,8 @@ class Association:
         self._heartbeat_at = math.inf
         self._heard_at = now
         self._timeouts = 0
+        self._unanswered_timeouts = 0
+        self._probes_window = False
         self._heartbeat_unanswered_since: float | None = None
         # Out.
         self._events: deque[AssociationEvent] = deque()
@@ -442,6 +444,7 @@ class Association:
         if acked is None:
             return
         self._peer_rwnd = sack.a_rwnd
+        self._unanswered_timeouts = 0
         if sack.duplicates:
             outbound.reorder_steps = min(outbound.reorder_steps + 1, MAX_REORDER_STEPS)
         rtt = None
@@ -529,22 +532,20 @@ class Association:
         # how long it is (Karn) but this. Once, as its answer ends the back-off.
         if self._timeouts == 1:
             self._send_heartbeat(now=now)
-        # A receiver without room drops the probe of its window: that is neither congestion
-        # nor the path (RFC 9260 §6.1 A).
-        is_window_closed = self._is_window_closed
-        is_again = self._timeouts >= BLACK_HOLE_TIMEOUTS and not is_window_closed
+        # A receiver without room drops the probe of its window, and says so: that is neither
+        # congestion nor the path (RFC 9260 §6.1 A).
+        is_answered = self._unanswered_timeouts < BLACK_HOLE_TIMEOUTS
+        self._probes_window = is_answered and self._peer_rwnd < self._payload
+        self._unanswered_timeouts += 1
+        is_again = self._timeouts >= BLACK_HOLE_TIMEOUTS and not self._probes_window
         if is_again:
             self._on_black_hole(now=now)
         self._outbound.lose_everything(even_acknowledged=is_again)
-        if not is_window_closed:
+        if not self._probes_window:
             self.controller.on_rto(now=now)
             self._pacer.set_rate(self.controller.pacing_rate, now=now)
         self._retransmit_at = now + self.rtt.rto
         self._probe_at = None
-
-    @property
-    def _is_window_closed(self) -> bool:
-        return self._peer_rwnd < self._payload
 
     def _on_black_hole(self, *, now: float) -> None:
         """Make packets small again; what is outstanding stays as large as it is."""
@@ -653,7 +654,7 @@ class Association:
         packets: list[bytes] = []
         outbound = self._outbound
         end = min(self.controller.cwnd, outbound.flight_size + budget)
-        if self._timeouts and self._is_window_closed:
+        if self._timeouts and self._probes_window:
             end = min(end, 1)  # one packet alone asks whether there is room now
         while outbound.has_retransmissions and outbound.flight_size < end:
             packet = outbound.retransmission(flight=flight)

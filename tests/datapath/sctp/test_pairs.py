@@ -51,8 +51,9 @@ def conditions(rng: random.Random) -> Conditions:
     kind = rng.randrange(8)
     loss = rng.choice((0.0, 0.001, 0.01, 0.05, 0.2))
     slow = rng.random() < 0.2
+    delay = rng.choice((0.0001, 0.005, 0.05, 0.15, 1.0 if slow else 0.02))
     return Conditions(
-        delay=rng.choice((0.0001, 0.005, 0.05, 0.15, 1.0 if slow else 0.02)),
+        delay=delay,
         rate=rng.choice((1e5, 1e6, 1e7, 1e9)),
         queue=rng.choice((3e4, 2e5, 1e7)),
         loss=loss if kind in {0, 1, 7} else 0.0,
@@ -60,7 +61,7 @@ def conditions(rng: random.Random) -> Conditions:
         corruption=0.02 if kind in {2, 7} else 0.0,
         duplication=rng.choice((0.01, 0.3)) if kind in {3, 7} else 0.0,
         reordering=rng.choice((0.02, 0.5)) if kind in {4, 7} else 0.0,
-        reordering_delay=rng.choice((0.001, 0.05, 0.2)),
+        reordering_delay=delay * rng.choice((0.05, 0.5, 2.0)),
         mtu=rng.choice((1_200, 1_300, 1_500, 9_000, 65_000)),
         shrinks_at=rng.choice((0.3, 1.0, 3.0)) if kind == 5 else math.inf,
         silence=(0.5, 0.5 + rng.choice((0.3, 2.0, 8.0))) if kind == 6 else (math.inf, math.inf),

@@ -1,0 +1,123 @@
+"""How large a packet the path takes: found exactly, and lost without harm."""
+
+import math
+
+import pytest
+
+from rtcsend.datapath.sctp.pmtud import (
+    BASE_PLPMTU,
+    BLACK_HOLE_PAUSE,
+    MAX_PROBES,
+    RAISE_INTERVAL,
+    SIZES,
+    PathMtu,
+)
+from tests.fakes.sctp_link import Conditions, Pair
+
+EXPECTED = [
+    (1_160, 1_160),
+    (1_239, 1_160),
+    (1_240, 1_240),
+    (1_359, 1_240),
+    (1_360, 1_360),
+    (1_399, 1_360),
+    (1_400, 1_400),
+    (1_500, 1_400),
+    (3_900, 3_900),
+    (9_000, 8_872),
+    (15_899, 8_872),
+    (15_900, 15_900),
+    (65_000, 15_900),
+]
+
+
+def search(path: PathMtu, *, takes: int, until: float) -> list[int]:
+    """Play a path that answers at once; return the sizes that were asked."""
+    asked, now = [], 0.0
+    while (at := path.get_timer()) is not None and at <= until:
+        now = max(now, at)
+        size = path.probe_to_send(now=now, rtt=0.01)
+        if size is not None:
+            asked.append(size)
+            if size <= takes:
+                path.on_probe_acknowledged(size, now=now)
+    return asked
+
+
+@pytest.mark.parametrize(("takes", "expected"), EXPECTED)
+def test_the_search(takes: int, expected: int) -> None:
+    path = PathMtu(maximum=15_900, now=0.0)
+    asked = search(path, takes=takes, until=100.0)
+    assert path.size == expected
+    assert asked[: len([size for size in SIZES if size <= expected])] == [
+        size for size in SIZES if size <= expected
+    ]
+    assert len([size for size in asked if size > expected]) in {0, MAX_PROBES}
+
+
+def test_nothing_over_the_maximum() -> None:
+    path = PathMtu(maximum=1_400, now=0.0)
+    assert max(search(path, takes=65_000, until=10_000.0)) == 1_400
+    assert path.size == 1_400
+    assert path.get_timer() is None
+    assert PathMtu(maximum=1_000, now=0.0).size == 1_000
+
+
+def test_a_path_that_grew_is_asked_again_later() -> None:
+    path = PathMtu(maximum=15_900, now=0.0)
+    search(path, takes=1_300, until=RAISE_INTERVAL - 1)
+    assert path.size == 1_240
+    search(path, takes=65_000, until=RAISE_INTERVAL + 10)
+    assert path.size == 15_900
+
+
+def test_a_black_hole_falls_back_and_is_asked_again() -> None:
+    path = PathMtu(maximum=15_900, now=0.0)
+    search(path, takes=65_000, until=1.0)
+    path.on_black_hole(now=2.0)
+    assert path.size == BASE_PLPMTU
+    assert path.get_timer() == 2.0 + BLACK_HOLE_PAUSE
+    path.on_probe_acknowledged(15_900, now=2.1)  # it was sent before
+    assert path.size == BASE_PLPMTU
+    before = path.get_timer()
+    path.on_black_hole(now=3.0)  # at the base it is not the size
+    assert path.get_timer() == before
+
+
+@pytest.mark.parametrize("own_peer", [True, False])
+@pytest.mark.parametrize(("takes", "expected"), EXPECTED)
+def test_pairs_find_it_and_use_it(takes: int, expected: int, own_peer: bool) -> None:
+    pair = Pair(1, Conditions(mtu=takes, delay=0.01), own_peer=own_peer)
+    sender, receiver = pair.ends
+    pair.run(5.0)
+    sender.to_send = [(0.0, 1, bytes(200_000))]
+    assert pair.run(20.0, lambda: bool(receiver.received))
+    maximum = 15_900 if own_peer else 1_400
+    for end in pair.ends:
+        assert end.association._mtu.size == min(expected, maximum)
+        assert end.link.largest <= maximum
+    largest = max(SIZES)
+    assert sender.link.retransmissions == 0, "a probe that is lost costs no data"
+    packets = len(sender.link.transmissions)
+    assert packets == math.ceil(200_000 / (min(expected, maximum, largest) - 28 & ~3))
+
+
+@pytest.mark.parametrize("small_messages", [False, True])
+@pytest.mark.parametrize("to", [1_160, 1_200])
+def test_a_path_that_shrinks_is_survived(to: int, small_messages: bool) -> None:
+    """Also when small messages get through all the time, so that no timeout says it."""
+    pair = Pair(2, Conditions(mtu=1_500, rate=1e6, shrinks_at=1.0, shrinks_to=to))
+    sender, receiver = pair.ends
+    sender.to_send = [(0.0, 1, bytes(100_000)) for _ in range(15)]
+    if small_messages:
+        sender.to_send += [(0.05 * number, 2, b"small") for number in range(400)]
+        sender.to_send.sort(key=lambda item: item[0])
+    needed: list[bool] = []
+    pair.taps.append(lambda _, _packet: needed.append(sender.association.needs_fragmentation))
+    done = pair.run(60.0, lambda: len(receiver.received.get(1, [])) == 15)
+    assert done
+    assert any(needed)
+    assert sender.association._mtu.size == BASE_PLPMTU
+    pair.run(pair.now + 30)
+    assert not sender.association.needs_fragmentation
+    assert not sender.association._outbound.outstanding

@@ -1,0 +1,16 @@
+"""What the tests against other implementations share: a network without a way out."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.interop.network import private_network
+
+
+@pytest.fixture
+def network(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Keep to this machine: no other interface for them, and 127.0.0.1 alone for aioice."""
+    monkeypatch.setattr("aioice.ice.get_host_addresses", lambda **_families: ["127.0.0.1"])
+    monkeypatch.delenv("RTCSEND_DATAPATH", raising=False)
+    with private_network():
+        yield
