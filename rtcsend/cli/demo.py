@@ -51,7 +51,7 @@ def demo(
         from rtcsend.cli.live import LiveView  # noqa: PLC0415 - imports rich
 
         view = LiveView(sys.stderr)
-    stop = _Stop()
+    stop = Stop()
     with stop.installed(), temporary_folder(count) as folder:
         try:
             done = Demo(folder, size=count, view=view, forward=json, check=stop.check).run()
@@ -81,7 +81,7 @@ def _report(done: "DemoDone") -> str:
     )
 
 
-class _Stop:
+class Stop:
     """Remembers the first signal until somebody asks.
 
     A handler that raised an exception of its own would do so anywhere: between the start of

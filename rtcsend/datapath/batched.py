@@ -21,6 +21,7 @@ from rtcsend.datapath.carrier import Carrier
 from rtcsend.datapath.congestion.bbr import Bbr
 from rtcsend.datapath.records import Records
 from rtcsend.datapath.sctp.association import (
+    OUR_MAX_PACKET,
     Association,
     AssociationConfig,
     Closed,
@@ -108,6 +109,7 @@ class BatchedPath:
         dtls: Connected.
         ice: What it goes over.
         own_peer: The other side runs this very code.
+        max_packet: Bytes of the largest SCTP packet to send; None: whatever the path takes.
     """
 
     def __init__(
@@ -116,6 +118,7 @@ class BatchedPath:
         ice: "IceConnection",
         *,
         own_peer: bool,
+        max_packet: int | None = None,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._ice = ice
@@ -124,17 +127,19 @@ class BatchedPath:
         now = self._loop.time()
         config = AssociationConfig(
             tag=int.from_bytes(os.urandom(4), "big") or 1,
-            initial_tsn=int.from_bytes(os.urandom(4), "big"),
+            initial_tsn=int.from_bytes(os.urandom(4), "big") >> 1,  # aiortc sorts TSNs as integers
             cookie=os.urandom(32),
             own_peer=own_peer,
             max_message_size=MAX_MESSAGE_SIZE,
             controller=lambda mss, now: Bbr(mss=mss, now=now),
+            max_packet=OUR_MAX_PACKET if max_packet is None else max_packet,
         )
         self.association = Association(config, now=now)
         self.channels = {
             stream: BatchedChannel(self, stream) for stream in (CONTROL_CHANNEL, DATA_CHANNEL)
         }
         self._carrier = Carrier(ice)
+        self._fragments = False
         self._wait_until: float | None = None
         self._received: list[bytes] = []
         self._timer: asyncio.TimerHandle | None = None
@@ -196,8 +201,13 @@ class BatchedPath:
     # In
 
     def _on_datagrams(self, view: memoryview, size: int, _address: object) -> None:
-        if self._records is not None:
-            self._received.extend(self._records.open(view, size))
+        if self._records is None:
+            return
+        self._received.extend(self._records.open(view, size))
+        # The other side may have missed the end of the handshake: OpenSSL repeats it, and it
+        # must not stand between the records that are sealed next.
+        if flight := self._records.pending():
+            self._carrier.send(flight, len(flight))
 
     def _on_batch_end(self) -> None:
         received, self._received = self._received, []
@@ -244,6 +254,9 @@ class BatchedPath:
             packets = self.association.packets_to_send(now=self._loop.time())
             if not packets:
                 return
+            if self._fragments is not self.association.needs_fragmentation:
+                self._fragments = not self._fragments
+                self._carrier.allow_fragmentation(allowed=self._fragments)
             for _size, group in groupby(packets, key=len):
                 equal = list(group)
                 if sealed := self._records.seal(equal):
@@ -277,6 +290,8 @@ class BatchedPath:
                 case StreamsReset(streams=streams):
                     for stream in streams or tuple(self.channels):
                         if stream in self.channels:
+                            # RFC 8831 §6.7: it is closed for them when it is in our direction.
+                            self.association.reset(stream, now=self._loop.time())
                             self.channels[stream].set_state("closed")
                 case Closed():
                     self._end()

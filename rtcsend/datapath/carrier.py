@@ -34,6 +34,11 @@ class Carrier:
         transports = [_inner_transport(transport) for transport in self._ice.transports()]
         return [item for item in transports if isinstance(item, BatchedDatagramTransport)]
 
+    def allow_fragmentation(self, *, allowed: bool) -> None:
+        """Let IP cut what is larger than the path takes, or forbid it."""
+        for transport in self.batched_transports():
+            transport.allow_fragmentation(allowed=allowed)
+
     def room_in(self) -> float | None:
         """Return when there is room for a batch: 0 for now, seconds to wait, None: it will tell."""
         selected = self._ice.selected_transport()

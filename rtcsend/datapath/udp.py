@@ -25,6 +25,7 @@ from rtcsend.datapath import gso
 from rtcsend.datapath.gso import Address, Unsent
 from rtcsend.datapath.udp_socket import (
     SegmentSender,
+    allow_fragmentation,
     enable_coalescing,
     peername,
     prepare_socket,
@@ -147,6 +148,11 @@ class BatchedDatagramTransport(asyncio.DatagramTransport):
     def get_write_buffer_size(self) -> int:
         """Return how many bytes are queued, the objects around them counted in."""
         return self._queue.size
+
+    def allow_fragmentation(self, *, allowed: bool) -> None:
+        """Let IP cut datagrams that are larger than the path takes; at first it may not."""
+        if self._sock is not None:
+            allow_fragmentation(self._sock, allowed=allowed)
 
     def get_protocol(self) -> asyncio.BaseProtocol:
         """Return the protocol in use."""

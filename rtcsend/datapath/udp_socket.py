@@ -65,8 +65,17 @@ def prepare_socket(sock: socket.socket) -> None:
     sock.setblocking(False)
     _enlarge(sock, socket.SO_RCVBUF, RECEIVE_BUFFER)
     _enlarge(sock, socket.SO_SNDBUF, SEND_BUFFER)
+    allow_fragmentation(sock, allowed=False)
+
+
+def allow_fragmentation(sock: socket.socket, *, allowed: bool) -> None:
+    """Let IP cut datagrams that are larger than the path takes, or forbid it.
+
+    Forbidden is the rule, since probes depend on it; but what was sent before a path shrank
+    cannot be made smaller any more (RFC 9260 §6.9), and has to go all the same.
+    """
     for level, option, value in _DONT_FRAGMENT.get((sys.platform, sock.family), ()):
-        set_option(sock, level, option, value)
+        set_option(sock, level, option, 0 if allowed else value)
 
 
 def enable_coalescing(sock: socket.socket) -> bool:

@@ -1,7 +1,8 @@
 """aioice, with what it leaves out: offline machines, long round trips, the route taken.
 
 A shell. The subclass replaces public coroutines of :class:`aioice.Connection`; the private
-names that it reads (``_nominated``, ``_protocols``) are held by tests/peer/test_private_names.py.
+names that it reads (``_nominated``, ``_protocols``, ``_check_list``) are held by
+tests/peer/test_private_names.py.
 """
 
 import asyncio
@@ -12,14 +13,14 @@ from typing import TYPE_CHECKING, Final
 
 import aioice
 from aioice import stun
+from aioice.ice import CandidatePair
 
 if TYPE_CHECKING:
     from types import FrameType
 
-    from aioice.ice import CandidatePair
-
 GATHERING_TIMEOUT: Final = 4  # seconds for a dead STUN or TURN server; ours to keep 15 s in all
 ABANDON_TIMEOUT: Final = 0.5  # seconds for a gathering that nobody wants any more; Ctrl-C waits
+RELAY_PATIENCE: Final = 0.4  # seconds; two round trips to the other end of the world
 CONSENT_EXPIRY: Final = 30.0  # seconds; RFC 7675 §5.1
 CONSENT_INTERVAL: Final = 5.0  # seconds, randomised by 0.8 to 1.2; RFC 7675 §5.1
 CONSENT_RETRANSMISSIONS: Final = 3  # 0.5 + 1 + 2 + 4 s: a full queue or a satellite is no death
@@ -46,6 +47,7 @@ class IceConnection(aioice.Connection):
       processes on it can connect. aioice leaves them out always.
     - Datagrams that are not STUN can be had as they come, by :attr:`on_datagram`, instead of by
       the queue that ``recv`` reads.
+    - A relay is not taken before the direct ways have had RELAY_PATIENCE seconds.
     - A consent check may take 7.5 s instead of 0.5 s (aioice issue 58), and consent expires
       by time, as RFC 7675 §5.1 has it, not by a count of checks.
     - A cancelled gathering leaves no socket and no TURN allocation behind. aioice forgets what
@@ -101,6 +103,25 @@ class IceConnection(aioice.Connection):
             await asyncio.gather(*tasks, return_exceptions=True)
         await super().close()
 
+    async def check_start(self, pair: CandidatePair) -> None:
+        """Check a pair; one with a relay only when the direct ones have had their chance.
+
+        The controlling side may choose (RFC 8445 §8.1.1). aioice takes the first pair that
+        answers, and a relay answers before two NATs have been opened from both sides.
+        """
+        if (
+            self.ice_controlling
+            and _is_relayed(pair)
+            and not all(map(_is_relayed, self._check_list))
+        ):
+            self.check_state(pair, CandidatePair.State.IN_PROGRESS)  # the next one has its turn
+            await asyncio.sleep(RELAY_PATIENCE)
+            if pair.component in self._nominated:
+                self.check_state(pair, CandidatePair.State.FAILED)
+                self.check_complete(pair)
+                return
+        await super().check_start(pair)
+
     async def query_consent(self) -> None:
         """Check every few seconds that the other side still consents. Source: RFC 7675 §5.1."""
         loop = asyncio.get_running_loop()
@@ -145,6 +166,10 @@ class IceConnection(aioice.Connection):
         except stun.TransactionError:
             return False
         return True
+
+
+def _is_relayed(pair: CandidatePair) -> bool:
+    return "relay" in (pair.local_candidate.type, pair.remote_candidate.type)
 
 
 def _tasks_of(gathering: "asyncio.Task[list[aioice.Candidate]]") -> "list[asyncio.Task[object]]":

@@ -10,7 +10,7 @@ import pytest
 from typer.main import get_command
 
 from rtcsend import events
-from rtcsend.cli import demo_run
+from rtcsend.cli import bench, demo_run
 from rtcsend.cli.main import app
 from rtcsend.events import Event
 from tests.cli.pty_process import ROOT
@@ -28,7 +28,7 @@ def event_classes(base: type[Event] = Event) -> Iterator[type[Event]]:
 CLASSES = {
     event.name: event
     for event in event_classes()
-    if event.__module__ in {events.__name__, demo_run.__name__}
+    if event.__module__ in {events.__name__, demo_run.__name__, bench.__name__}
 }
 
 
@@ -54,12 +54,12 @@ def options(command: str) -> set[str]:
     }
 
 
-@pytest.mark.parametrize("command", ["send", "receive", "demo"])
+@pytest.mark.parametrize("command", ["send", "receive", "demo", "bench"])
 def test_every_option_is_on_the_page_and_no_other(command: str) -> None:
     sections = dict(re.findall(r"^## `rtcsend (\w+)[^\n]*\n(.*?)(?=^## )", PAGE, re.M | re.S))
     shared = re.search(r"^## Options of send and receive\n(.*?)(?=^## )", PAGE, re.M | re.S)
     assert shared is not None
-    text = sections[command] + (shared[1] if command != "demo" else "")
+    text = sections[command] + (shared[1] if command in {"send", "receive"} else "")
     rows = re.findall(r"^\| (`-[^|]*) \|", text, re.M)
     named = {name for row in rows for name in re.findall(r"--[a-z-]+", row)}
     assert named == options(command)

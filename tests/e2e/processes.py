@@ -20,6 +20,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+from rtcsend.options import DATAPATH_VARIABLE
+
 STEP_TIMEOUT = 40.0  # seconds for any single thing to happen; the machine may be busy
 ROOT = Path(__file__).parents[2]
 
@@ -201,6 +203,14 @@ class Side:
         self._changed.set()
 
 
+def _passes(name: str) -> bool:
+    """Return whether a variable of the tests' environment is for the processes as well.
+
+    Of ours only the choice of the data path: the whole suite is to pass on both.
+    """
+    return not name.startswith("RTCSEND_") or name == DATAPATH_VARIABLE
+
+
 class Machine:
     """Where the commands of one test run: an own home, runtime folder and current folder.
 
@@ -214,7 +224,7 @@ class Machine:
         (folder / "tmp").mkdir()
         self.sides: list[Side] = []
         self.env = {
-            **{name: value for name, value in os.environ.items() if "RTCSEND" not in name},
+            **{name: value for name, value in os.environ.items() if _passes(name)},
             "XDG_RUNTIME_DIR": str(folder / "run"),
             "HOME": str(folder / "home"),
             "TMPDIR": str(folder / "tmp"),

@@ -13,8 +13,8 @@ pytestmark = [
     pytest.mark.skipif(sys.platform != "linux", reason="peaks of memory are read from /proc"),
 ]
 
-SIZE = 50_000_000  # bytes: three windows, so that the window has to hold the sender back
-SECONDS_PER_BLOCK = "0.4"  # 2.6 MB/s, where plain loopback carries more than 20
+SIZE = 60_000_000  # bytes: several windows, so that they have to hold the sender back
+SECONDS_PER_BLOCK = "0.1"  # 10 MB/s, where loopback carries more than 100
 MEMORY_LIMIT = 150_000_000  # bytes, as promised for files of any size
 SMALL_SIZE = 100_000
 

@@ -12,6 +12,7 @@ from tests.interop.peers import Outcome, frames
 
 HIGH_WATER = 1 << 20  # bytes of bufferedAmount
 LOW_WATER = 1 << 18
+SLOWNESS = 0.002  # seconds for a frame
 
 
 class AiortcPeer:
@@ -80,11 +81,14 @@ class AiortcPeer:
 
     async def collect(self, count: int, *, slowly: bool = False) -> Outcome:
         clock = asyncio.get_running_loop().time
-        self._collected = queue = asyncio.Queue()
+        queue: asyncio.Queue[bytes] = asyncio.Queue()
+        self._collected = queue
         digest = hashlib.sha256(await queue.get())
         started = clock()
         for _ in range(count - 1):
             digest.update(await queue.get())
+            if slowly:
+                await asyncio.sleep(SLOWNESS)
         return Outcome(digest.hexdigest(), clock() - started)
 
     async def push(self, count: int) -> Outcome:

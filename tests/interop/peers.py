@@ -9,7 +9,7 @@ import asyncio
 import hashlib
 import struct
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -103,7 +103,9 @@ class StandardPeer(Protocol):
 
 async def _say_all(peer: StandardPeer, signalling: SealedSignalling) -> None:
     while (line := await peer.candidates.get()) is not None:
-        await signalling.send(CandidateSignal(maybe_parse_candidate_untrusted(line)))
+        candidate = maybe_parse_candidate_untrusted(line)
+        if candidate is not None:  # None: it is one for TCP
+            await signalling.send(CandidateSignal(candidate))
     await signalling.send(EndOfCandidates())
 
 
@@ -152,4 +154,5 @@ async def joined(role: Role, peer: StandardPeer) -> AsyncIterator[Connection]:
             yield ours
     finally:
         talking.cancel()
-        await asyncio.gather(talking, return_exceptions=True)
+        with suppress(asyncio.CancelledError):  # and tell what else it died of
+            await talking

@@ -263,3 +263,33 @@ async def test_a_gathering_that_is_cancelled_leaves_nothing_behind() -> None:
         await gathering
     await connection.close()
     transport.close()
+
+
+async def test_a_relay_waits_for_the_direct_ways(monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[str] = []
+
+    async def check_start(self: aioice.Connection, pair: CandidatePair) -> None:
+        started.append(pair.remote_candidate.type)
+
+    monkeypatch.setattr(aioice.Connection, "check_start", check_start)
+    monkeypatch.setattr(ice, "RELAY_PATIENCE", 0.0)
+    connection, _ = connected(lambda: None)
+    direct, relayed = (
+        CandidatePair(connection._protocols[0], candidate(REMOTE, kind))
+        for kind in ("host", "relay")
+    )
+    connection._check_list = [direct, relayed]
+    connection._nominated.clear()
+    waiting = asyncio.create_task(connection.check_start(relayed))
+    await connection.check_start(direct)
+    await waiting
+    assert started == ["host", "relay"], "nothing direct has worked"
+
+    connection._nominated[1] = direct
+    await connection.check_start(relayed)
+    assert started == ["host", "relay"], "a direct way has been found meanwhile"
+    assert relayed.state is CandidatePair.State.FAILED
+
+    connection._check_list = [relayed]
+    await connection.check_start(relayed)
+    assert started == ["host", "relay", "relay"], "there is no other way to wait for"

@@ -30,6 +30,7 @@ ROOT = Path(__file__).parent.parent.parent
 KNOWN_PRIVATE = {
     "_nominated",
     "_protocols",
+    "_check_list",
     "_transport_policy",
     "_query_consent_task",
     "_connection",
@@ -63,6 +64,7 @@ def as_tuple(text: str) -> tuple[int, ...]:
     [
         ("_nominated", "know the selected pair"),
         ("_protocols", "let the data path at the sockets"),
+        ("_check_list", "let the direct ways go before the relays"),
         ("_transport_policy", "keep loopback addresses out when only relays are allowed"),
         ("_query_consent_task", "close itself from within the consent checks"),
     ],
@@ -90,6 +92,17 @@ def test_a_pair_has_what_is_reported_of_it() -> None:
         assert f"self.{name}" in source or f"def {name}(" in source, moved(
             f"aioice.ice.CandidatePair.{name}", "report the route and check consent"
         )
+
+
+def test_a_check_is_a_coroutine_that_is_replaced() -> None:
+    why = "let the direct ways go before the relays"
+    parameters = inspect.signature(aioice.Connection.check_start).parameters
+    assert list(parameters) == ["self", "pair"], moved("aioice.Connection.check_start", why)
+    assert inspect.iscoroutinefunction(aioice.Connection.check_start)
+    caller = inspect.getsource(aioice.Connection.check_start_task)
+    assert "self.check_start(pair)" in caller, moved("aioice.Connection.check_start_task", why)
+    states = aioice.ice.CandidatePair.State
+    assert {"IN_PROGRESS", "FAILED"} <= set(states.__members__), moved("A pair's states", why)
 
 
 def test_datagrams_come_by_the_method_that_is_replaced() -> None:

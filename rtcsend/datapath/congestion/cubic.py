@@ -20,6 +20,7 @@ from rtcsend.datapath.congestion.base import (
     initial_window,
 )
 from rtcsend.datapath.congestion.hystart import HyStart, Phase
+from rtcsend.datapath.congestion.rtt import RTO_MIN
 
 BETA = 0.7  # what a loss leaves of the window; RFC 9438 §4.6
 C = 0.4  # segments per second cubed; RFC 9438 §4.1
@@ -27,6 +28,8 @@ ALPHA = 3 * (1 - BETA) / (1 + BETA)  # segments a round, of an equally fast Reno
 MAX_GROWTH = 1.5  # of the window in one round; RFC 9438 §4.2
 MIN_SEGMENTS = 4  # segments after a loss; RFC 9260 §7.2.3
 RTO_SEGMENTS = 1  # segments after a timeout; RFC 9260 §7.2.3
+IDLE_ROUNDS = 2  # round trips; about an RTO
+IDLE_SSTHRESH = 0.75  # of the window before; RFC 7661
 PACING_SLOW_START = 2.0  # times cwnd a round: the window doubles in a round, so must the rate
 PACING_AVOIDANCE = 1.25  # times cwnd a round; RFC 9002 §7.7
 
@@ -87,6 +90,8 @@ class Cubic(CongestionController):
         self._cwnd_prior = 0.0  # segments
         self._recovery_start = -math.inf  # a loss of a packet sent before it is the same event
         self._last_ack = now
+        self._last_sent = now
+        self._srtt = 0.0
 
     @property
     def in_slow_start(self) -> bool:
@@ -107,6 +112,7 @@ class Cubic(CongestionController):
             # While in recovery the acknowledged packets are of before the reduction.
             self._avoid_congestion(sample)
         self._last_ack = now
+        self._srtt = sample.srtt
         self._publish(srtt=sample.srtt)
 
     def on_loss(self, *, now: float, lost: int, flight: int, sent_at: float) -> None:
@@ -131,20 +137,22 @@ class Cubic(CongestionController):
         self._publish(srtt=None)
 
     def on_sent(self, *, now: float, flight: int) -> None:
-        """Do nothing: CUBIC acts on what comes back."""
+        """Note when something was sent: idleness is counted from there."""
+        self._last_sent = now
 
     def on_idle(self, *, now: float) -> None:
-        """Fall back to the initial window: what the path took is no longer known.
+        """Fall back to the initial window after a long pause; ssthresh remembers the old one.
 
-        Source: RFC 9260 §7.2.1 asks for it after idle; ssthresh remembers the old window.
+        RFC 9260 §7.2.1 halves the window for each RTO without data. Here it falls at once, after
+        a pause of an RTO; in a shorter one the path is still as it was. The curve's clock does
+        not run in either.
         """
+        if now - self._last_sent < max(RTO_MIN, IDLE_ROUNDS * self._srtt):
+            return
         restart = float(initial_window(self.mss))
         if self._window > restart:
-            self.ssthresh = (
-                max(self.ssthresh, 0.75 * self._window)
-                if math.isfinite(self.ssthresh)
-                else math.inf
-            )
+            if math.isfinite(self.ssthresh):
+                self.ssthresh = max(self.ssthresh, IDLE_SSTHRESH * self._window)
             self._window = restart
         self._curve = None
         self._last_ack = now

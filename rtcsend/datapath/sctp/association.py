@@ -26,7 +26,7 @@ from rtcsend.datapath.sctp.handshake import RTO_INITIAL, Handshake, HandshakeSta
 from rtcsend.datapath.sctp.inbound import RECEIVE_BUFFER, Inbound, Message
 from rtcsend.datapath.sctp.outbound import MAX_REORDER_STEPS, Acked, Flight, Outbound, payload_for
 from rtcsend.datapath.sctp.pmtud import BASE_PLPMTU, PathMtu
-from rtcsend.datapath.sctp.reset import InboundResets
+from rtcsend.datapath.sctp.reset import InboundResets, OutboundResets
 from rtcsend.datapath.sctp.serial import add, distance
 from rtcsend.datapath.sctp.wire import (
     DATA_HEADER,
@@ -49,10 +49,11 @@ from rtcsend.errors import PeerProtocolError
 
 PORT: Final = 5000  # RFC 8841 §11; both sides have the same, and it means nothing
 SACK_DELAY: Final = 0.02  # seconds; RFC 9260 §6.2 allows 0.2 at most
-SACK_EVERY: Final = 2  # packets; RFC 9260 §6.2, for a peer that is not ours
+SACK_EVERY: Final = 2  # packets; RFC 9260 §6.2; to a peer of ours, fewer wait for SACK_DELAY
 HEARTBEAT_INTERVAL: Final = 3.0  # seconds of silence; RFC 9260 §8.3 has 30, too slow to notice
 HEARTBEAT_RETRY: Final = 1.0  # seconds; a few lost packets are not yet a dead path
 FAILURE_TIMEOUT: Final = 15.0  # seconds without a word while one is due; RFC 9260 §8.1 counts
+UNANSWERED_PROBES: Final = 3  # of a closed window, in a row, until the path is doubted
 MAX_CONTROL: Final = 256  # control chunks that wait for the next batch of packets
 MAX_BURST: Final = 256  # packets of one call: some batches of segmentation offload
 TLP_FACTOR: Final = 2.0  # smoothed RTTs until the tail is probed; RFC 8985 §7.2
@@ -62,6 +63,8 @@ FOREIGN_MAX_PACKET: Final = 1_400  # bytes; aiortc reads records of 1,500, Chrom
 
 _DATA_VALUE: Final = struct.Struct("!LHHL")  # TSN, stream, stream sequence number, PPID
 _HEARTBEAT: Final = struct.Struct("!Ld")  # size that is probed, 0 for none; when it was sent
+_ONLY_ESTABLISHED: Final = (ChunkType.DATA, ChunkType.HEARTBEAT)  # what others never send
+_COOKIE_ACK: Final = Chunk(ChunkType.COOKIE_ACK, 0, b"")
 _CHUNK_HEADER: Final = 4
 _ALIGNMENT: Final = 4  # bytes; RFC 9260 §3.2
 _SHORTEST_INTERVAL: Final = 0.99  # of the minimum RTT; shorter rate samples are bursts, not rates
@@ -100,6 +103,7 @@ class AssociationConfig:
         own_peer: The other side is this very code: it takes large packets, and a SACK a batch.
         max_message_size: Bytes of a message that we take.
         controller: Makes the congestion controller, given ``mss`` and ``now``.
+        max_packet: Bytes of the largest packet to send, below what the other side takes.
     """
 
     tag: int
@@ -108,6 +112,7 @@ class AssociationConfig:
     own_peer: bool
     max_message_size: int
     controller: Callable[[int, float], CongestionController]
+    max_packet: int = OUR_MAX_PACKET
 
 
 class Association:
@@ -124,11 +129,12 @@ class Association:
         self._outbound = Outbound(config.initial_tsn, now=now)
         self._oversize_until = self._outbound.cumulative_tsn
         self._resets = InboundResets()
+        self._our_resets = OutboundResets(config.initial_tsn)
         self._inbound: Inbound | None = None
         self._packer: Packer | None = None
         self._peer_rwnd = 0
         maximum = OUR_MAX_PACKET if config.own_peer else FOREIGN_MAX_PACKET
-        self._mtu = PathMtu(maximum=maximum, now=now)
+        self._mtu = PathMtu(maximum=min(maximum, config.max_packet), now=now)
         self._payload = payload_for(self._mtu.size)
         self.controller = config.controller(self._payload, now)
         self.rtt = RttEstimator(rto_initial=RTO_INITIAL)
@@ -197,6 +203,15 @@ class Association:
             self._inbound.sack_due = True
             self._sack_at = now
 
+    def reset(self, stream: int, *, now: float) -> None:
+        """End a stream; what waits to be sent on it is dropped. Source: RFC 8831 §6.7.
+
+        Nothing may be sent on it afterwards.
+        """
+        if self.is_established:
+            self._outbound.forget(stream)
+            self._our_resets.add(stream, now=now)
+
     def abort(self) -> None:
         """End at once; the packet to send says so to the other side."""
         if self._packer is not None and not self._is_over:
@@ -205,6 +220,7 @@ class Association:
 
     def receive_packets_untrusted(self, packets: Sequence[bytes], *, now: float) -> None:
         """Take a batch of packets. Malformed ones are dropped, and end nothing else."""
+        is_foreign = not self._config.own_peer
         for packet in packets:
             try:
                 # Most packets are one chunk of data, from a peer that leaves the checksum out.
@@ -212,6 +228,8 @@ class Association:
                     self._receive_packet(packet, now=now)
             except PeerProtocolError:
                 self.malformed += 1
+            if is_foreign:
+                self._acknowledge_second()
         if packets:
             self._note_heard(now=now)
             if self._resets.is_pending:
@@ -252,6 +270,7 @@ class Association:
             self._pace_at,
             self._outbound.reorder_deadline,
             self._mtu_timer(),
+            self._reset_timer(),
             self._heartbeat_at if self._inbound is not None else None,
         )
         return min((time for time in times if time is not None), default=None)
@@ -280,6 +299,7 @@ class Association:
             packets += [self._pack(chunk) for chunk in control]
         if self._inbound is not None and not self._is_over:
             packets += self._data_packets(now=now)
+            packets += self._reset_packets(now=now)
         return packets
 
     # Receiving
@@ -293,6 +313,9 @@ class Association:
         self._heard = True
         has_data = False
         for chunk in chunks_untrusted(packet):
+            if self._inbound is None and chunk.type in _ONLY_ESTABLISHED:
+                # The COOKIE ACK was lost or overtaken, and this says the same.
+                self._receive_handshake(_COOKIE_ACK, now=now)
             if chunk.type == ChunkType.DATA:
                 has_data = True
                 self._receive_data(chunk)
@@ -357,7 +380,7 @@ class Association:
             case ChunkType.FORWARD_TSN:
                 self._receive_forward_tsn(chunk)
             case ChunkType.RE_CONFIG:
-                self._receive_reconfig(chunk)
+                self._receive_reconfig(chunk, now=now)
             case _:
                 self._receive_handshake(chunk, now=now)
 
@@ -398,13 +421,15 @@ class Association:
             self._give_up(exc)
             raise
 
-    def _receive_reconfig(self, chunk: Chunk) -> None:
+    def _receive_reconfig(self, chunk: Chunk, *, now: float) -> None:
         """Grant every reset, in its time. Source: RFC 6525 §5.2.2."""
         for kind, value in parameters_untrusted(chunk.value):
             if kind == Parameter.OUTGOING_RESET_REQUEST:
                 answer = self._resets.receive_request_untrusted(value)
                 if answer is not None:
                     self._answer(answer)
+            elif kind == Parameter.RECONFIGURATION_RESPONSE:
+                self._our_resets.receive_response_untrusted(value, now=now)
 
     def _perform_reset(self) -> None:
         if self._inbound is None or self._is_over:
@@ -413,6 +438,24 @@ class Association:
         if performed is not None:
             self._answer(performed[0])
             self._events.append(StreamsReset(performed[1]))
+
+    def _reset_timer(self) -> float | None:
+        """Return when to ask for a reset: not before the end of a message that was begun."""
+        return None if self._outbound.is_half_sent else self._our_resets.get_timer()
+
+    def _reset_packets(self, *, now: float) -> list[bytes]:
+        assert self._handshake.peer is not None, "established with somebody"
+        if self._outbound.is_half_sent:
+            return []
+        last = self._resets.last_sequence
+        chunk = self._our_resets.chunk_to_send(
+            last_tsn=add(self._outbound.next_tsn, -1),
+            # RFC 6525 §4.1: before their first request, the number before it.
+            their_sequence=add(self._handshake.peer.initial_tsn, -1) if last is None else last,
+            rto=self.rtt.rto,
+            now=now,
+        )
+        return [] if chunk is None else [self._pack(chunk)]
 
     def _answer(self, chunk: bytes) -> None:
         """Answer a chunk; not the thousandth of one batch."""
@@ -424,15 +467,32 @@ class Association:
     def _schedule_sack(self, *, now: float) -> None:
         """Decide when to acknowledge. Source: RFC 9260 §6.2.
 
-        To a peer of ours once a batch; to others at least every second packet, which a batch
-        of one waits for. At once when something is missing.
+        To a peer of ours once a batch, which a batch of one waits for, unless something is
+        missing. To others at the end of each batch: aiortc begins no message before the last
+        packet of the one before is acknowledged.
         """
         inbound = self._inbound
         if inbound is None or not inbound.sack_due:
             return
-        at_once = inbound.has_gaps or inbound.packets_unacknowledged >= SACK_EVERY
+        is_batch = inbound.packets_unacknowledged >= SACK_EVERY
+        at_once = is_batch or inbound.has_gaps or not self._config.own_peer
         at = now if at_once else now + SACK_DELAY
         self._sack_at = at if self._sack_at is None else min(at, self._sack_at)
+
+    def _acknowledge_second(self) -> None:
+        """Acknowledge every second packet within a batch, to a peer that is not ours.
+
+        aiortc and dcSCTP send four packets a SACK at most: one for a large batch would make
+        the next batch small, whatever the congestion window. But while something is missing one
+        a batch has to do: dcSCTP counts each that reports a gap, and those that left before its
+        retransmission arrived make it retransmit again. Source: RFC 9260 §6.1 D, §6.2, §7.2.4.
+        """
+        inbound = self._inbound
+        if inbound is None or inbound.has_gaps:
+            return
+        if inbound.packets_unacknowledged >= SACK_EVERY:
+            self._answer(inbound.sack())
+            self._sack_at = None
 
     # SACKs that come
 
@@ -534,7 +594,7 @@ class Association:
             self._send_heartbeat(now=now)
         # A receiver without room drops the probe of its window, and says so: that is neither
         # congestion nor the path (RFC 9260 §6.1 A).
-        is_answered = self._unanswered_timeouts < BLACK_HOLE_TIMEOUTS
+        is_answered = self._unanswered_timeouts < UNANSWERED_PROBES
         self._probes_window = is_answered and self._peer_rwnd < self._payload
         self._unanswered_timeouts += 1
         is_again = self._timeouts >= BLACK_HOLE_TIMEOUTS and not self._probes_window
@@ -616,7 +676,7 @@ class Association:
             delivered=outbound.delivered,
             delivered_at=outbound.delivered_at,
             first_sent_at=outbound.first_sent_at,
-            app_limited=outbound.delivered < outbound.app_limited_until,
+            app_limited=0 < outbound.app_limited_until >= outbound.delivered,
         )
 
     def _data_packets(self, *, now: float) -> list[bytes]:

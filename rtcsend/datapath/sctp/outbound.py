@@ -155,12 +155,29 @@ class Outbound:
         queue = self._queues.get(stream)
         if queue is None:
             queue = self._queues[stream] = deque()
-            self._queued[stream] = 0
+            self._queued.setdefault(stream, 0)
         if not queue:
             self._turn.append(stream)
         queue.append((ppid, data))
         self.queued += len(data)
         self._queued[stream] += len(data)
+
+    @property
+    def is_half_sent(self) -> bool:
+        """Whether a message was begun and not ended: RFC 9260 §6.9 has it go on at once."""
+        return self._current is not None
+
+    def forget(self, stream: int) -> None:
+        """Drop what is not yet sent of a stream that ends, whole messages only."""
+        queue = self._queues.pop(stream, None)
+        if queue is None:
+            return
+        if queue:
+            self._turn.remove(stream)
+        size = sum(len(data) for _, data in queue)
+        self.queued -= size
+        self._queued[stream] -= size
+        self._sequence.pop(stream, None)
 
     def queued_on(self, stream: int) -> int:
         """Return the bytes of one stream that are not yet sent."""

@@ -1,19 +1,19 @@
-"""Stream resets that the other side asks for: its way of closing channels.
+"""Stream resets, the way of closing channels: those that the other side asks for, and ours.
 
 Pure. A reset takes effect when everything sent before it has come, so that no message is
-overtaken by the end of its channel. What the application is told, and when the answers leave,
+overtaken by the end of its channel. What the application is told, and when the chunks leave,
 is the association's business.
 
-A request, after its parameter header, is: its sequence number, 4 bytes; ours that it responds
-to, 4 bytes; the sender's last TSN, 4 bytes; stream numbers, 2 bytes each.
+A request, after its parameter header, is: its sequence number, 4 bytes; the other side's that
+it responds to, 4 bytes; the sender's last TSN, 4 bytes; stream numbers, 2 bytes each.
 
-Source: RFC 6525 §4.1, §4.4, §5.2.
+Source: RFC 6525 §4.1, §4.4, §5.1, §5.2.
 """
 
 import struct
 from typing import Final, NamedTuple
 
-from rtcsend.datapath.sctp.serial import distance
+from rtcsend.datapath.sctp.serial import add, distance
 from rtcsend.datapath.sctp.wire import ChunkType, Parameter, pack_chunk, pack_parameter
 
 PERFORMED: Final = 1  # RFC 6525 §4.4
@@ -36,6 +36,11 @@ class InboundResets:
     def __init__(self) -> None:
         self._performed: int | None = None
         self._pending: _Request | None = None
+
+    @property
+    def last_sequence(self) -> int | None:
+        """The number of the last request that was performed, None before the first."""
+        return self._performed
 
     @property
     def is_pending(self) -> bool:
@@ -67,6 +72,62 @@ class InboundResets:
         self._pending = None
         self._performed = request.sequence
         return _answer(request.sequence, PERFORMED), request.streams
+
+
+class OutboundResets:
+    """Our own requests: one under way at a time, repeated until the other side has answered.
+
+    Args:
+        initial_sequence: Our first TSN (RFC 6525 §4.1).
+    """
+
+    def __init__(self, initial_sequence: int) -> None:
+        self._sequence = initial_sequence
+        self._waiting: list[int] = []
+        self._under_way = b""
+        self._next_at: float | None = None
+
+    def add(self, stream: int, *, now: float) -> None:
+        """Ask for a stream, which nothing more is sent on."""
+        if stream not in self._waiting:
+            self._waiting.append(stream)
+        if not self._under_way:
+            self._next_at = now
+
+    def get_timer(self) -> float | None:
+        """Return when to call :meth:`chunk_to_send`."""
+        return self._next_at
+
+    def chunk_to_send(
+        self, *, last_tsn: int, their_sequence: int, rto: float, now: float
+    ) -> bytes | None:
+        """Return the request that is due, None when there is none.
+
+        Args:
+            last_tsn: The last that was given to a chunk; all before it comes first.
+            their_sequence: The number of the other side's last request.
+            rto: Seconds until it is sent again.
+            now: Seconds.
+        """
+        if self._next_at is None or now < self._next_at:
+            return None
+        if not self._under_way:
+            body = b"".join(map(_STREAM.pack, self._waiting))
+            self._under_way = _REQUEST.pack(self._sequence, their_sequence, last_tsn) + body
+            self._waiting.clear()
+        self._next_at = now + rto
+        request = pack_parameter(Parameter.OUTGOING_RESET_REQUEST, self._under_way)
+        return pack_chunk(ChunkType.RE_CONFIG, 0, request)
+
+    def receive_response_untrusted(self, value: bytes, *, now: float) -> None:
+        """Take an answer. A refusal ends a request as well: nothing else can be done."""
+        if len(value) < _RESPONSE.size or not self._under_way:
+            return
+        sequence, result = _RESPONSE.unpack_from(value)
+        if sequence == self._sequence and result != IN_PROGRESS:
+            self._sequence = add(sequence, 1)
+            self._under_way = b""
+            self._next_at = now if self._waiting else None
 
 
 def _answer(sequence: int, result: int) -> bytes:

@@ -202,7 +202,7 @@ def parse_sack_untrusted(value: bytes) -> Sack:
     """Return a SACK from a chunk's value.
 
     Raises:
-        PeerProtocolError: It is malformed, or its blocks are not ascending and disjoint.
+        PeerProtocolError: It is malformed, or its blocks are not disjoint.
     """
     if len(value) < SACK_HEADER.size - 4:
         raise PeerProtocolError("A SACK is too short.")
@@ -210,12 +210,21 @@ def parse_sack_untrusted(value: bytes) -> Sack:
     if len(value) < 12 + 4 * gap_count:
         raise PeerProtocolError("A SACK is too short for its blocks.")
     gaps = tuple(GAP_BLOCK.iter_unpack(value[12 : 12 + 4 * gap_count]))
+    if not _are_ascending(gaps):
+        # aiortc sorts by TSN as a number: around 2**32 that is not the order of the offsets.
+        gaps = tuple(sorted(gaps))
+        if not _are_ascending(gaps):
+            raise PeerProtocolError("A SACK has blocks that contradict each other.")
+    return Sack(cumulative_tsn, a_rwnd, gaps, duplicates)
+
+
+def _are_ascending(gaps: tuple[tuple[int, int], ...]) -> bool:
     before = 0
     for first, last in gaps:
         if not before < first <= last:
-            raise PeerProtocolError("A SACK has blocks out of order.")
+            return False
         before = last
-    return Sack(cumulative_tsn, a_rwnd, gaps, duplicates)
+    return True
 
 
 def parse_init_untrusted(value: bytes) -> Init:

@@ -37,7 +37,7 @@ class Path:
             ack(
                 now=self.now,
                 acked=acked,
-                flight=self.flight,
+                flight=min(self.flight, self.controller.cwnd),
                 rtt=rtt or self.rtt,
                 delivered=self.delivered,
                 delivery_rate=self.rate,
@@ -244,9 +244,24 @@ def test_loss_of_a_queue_gives_way_and_waits_longer(bbr: Bbr, path: Path) -> Non
     path.run(RTT * 1.5)
     path.step(rtt=2 * RTT)
     lose(bbr, path, 4 * LOSS_THRESH)
-    assert bbr.model.inflight_longterm == pytest.approx(0.85 * 2 * BDP, rel=0.05)
+    assert bbr.model.inflight_longterm == pytest.approx(0.7 * 2 * BDP, rel=0.05)
     # CUBIC's K for 200 segments is 5.3 s.
     assert 5.2 < bbr._probe_wait < 6.4
+
+
+def test_after_too_much_loss_the_next_probe_is_short_and_then_whole(bbr: Bbr, path: Path) -> None:
+    path.run_to(State.PROBE_BW_UP)
+    path.flight = int(1.5 * BDP)
+    path.run(RTT * 1.5)
+    lose(bbr, path, 4 * LOSS_THRESH)
+    path.flight = int(BDP)
+    path.run_to(State.PROBE_BW_UP)
+    path.flight = int(1.6 * BDP)  # at the bound of the last probe: enough for now
+    assert path.run(0.2 * RTT) == [State.PROBE_BW_UP, State.PROBE_BW_DOWN]
+    path.flight = int(BDP)
+    # No loss in the round that follows, so there is no cruise before the next probe.
+    states = path.run(4 * RTT)
+    assert states[-2:] == [State.PROBE_BW_REFILL, State.PROBE_BW_UP]
 
 
 def test_startup_ends_on_loss_of_a_whole_round(bbr: Bbr, path: Path) -> None:

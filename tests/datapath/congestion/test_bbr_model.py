@@ -101,10 +101,11 @@ def test_an_application_that_limits_never_fills_the_pipe() -> None:
 def test_the_minimum_is_due_after_five_seconds_without_a_lower_one() -> None:
     probe = MinRttProbe(now=0.0)
     probe.update(now=1.0, rtt=0.1)
-    probe.update(now=5.9, rtt=0.2)
-    assert not probe.expired
-    probe.update(now=6.1, rtt=0.2)
-    assert probe.expired
+    seen = []
+    for now in (5.9, 6.1):
+        probe.update(now=now, rtt=0.2)
+        seen.append(probe.expired)
+    assert seen == [False, True]
     assert probe.min_rtt == 0.1  # two probes' worth of samples: ten seconds
     probe.schedule(now=6.1)
     probe.update(now=11.2, rtt=0.3)
@@ -114,10 +115,11 @@ def test_the_minimum_is_due_after_five_seconds_without_a_lower_one() -> None:
 def test_a_long_path_is_probed_every_ten_round_trips() -> None:
     probe = MinRttProbe(now=0.0)
     probe.update(now=2.0, rtt=2.0)
-    probe.update(now=21.0, rtt=3.0)
-    assert not probe.expired
-    probe.update(now=22.1, rtt=3.0)
-    assert probe.expired
+    seen = []
+    for now in (21.0, 22.1):
+        probe.update(now=now, rtt=3.0)
+        seen.append(probe.expired)
+    assert seen == [False, True]
 
 
 def test_without_a_sample_the_minimum_is_unknown() -> None:

@@ -143,6 +143,15 @@ def test_idle_falls_back_to_the_initial_window_and_remembers() -> None:
     assert fresh.ssthresh == math.inf
 
 
+def test_a_short_pause_keeps_the_window() -> None:
+    cubic = after_loss(100)
+    cubic.on_sent(now=2.0, flight=MSS)
+    cubic.on_idle(now=2.15)
+    assert cubic.cwnd == 70 * MSS
+    cubic.on_idle(now=2.25)
+    assert cubic.cwnd == 10 * MSS
+
+
 def test_pacing_follows_the_window() -> None:
     cubic = Cubic(mss=MSS, now=0.0)
     assert cubic.pacing_rate == math.inf
@@ -193,3 +202,14 @@ def test_no_order_of_events_breaks_the_bounds(events: list[tuple[str, float, int
                 cubic.set_mss(1200 + amount % 8000)
         assert 0 < cubic.cwnd <= MAX_CWND
         assert cubic.pacing_rate > 0
+
+
+def test_slow_start_ends_without_loss_when_the_round_trip_rises() -> None:
+    cubic, now = Cubic(mss=MSS, now=0.0), 0.0
+    for rounds in range(12):
+        rtt = 0.05 if rounds < 3 else 0.1
+        for index in range(8):
+            now += rtt / 8
+            cubic.on_ack(ack(now=now, acked=MSS, rtt=rtt, round_start=index == 0))
+    assert math.isfinite(cubic.ssthresh)
+    assert not cubic.in_slow_start

@@ -197,15 +197,22 @@ def test_contradicting_fragments_end_the_association() -> None:
         receive(inbound, 1, (FLAG_BEGIN, 0, 53, b"another"))
 
 
-@pytest.mark.parametrize("sizes", [[MAX_MESSAGE + 1], [MAX_MESSAGE, 1], [600, 600, 1]])
+@pytest.mark.parametrize("sizes", [[MAX_MESSAGE + 1], [MAX_MESSAGE, 1], [600, 300, 101]])
 def test_messages_that_are_too_large_end_the_association(sizes: list[int]) -> None:
     inbound = Inbound(0, max_message_size=MAX_MESSAGE)
+    last = len(sizes) - 1
+    for index, size in enumerate(sizes[:-1]):
+        receive(inbound, index, (0 if index else FLAG_BEGIN, 0, 53, bytes(size)))
+    flags = FLAG_END if last else FLAG_BEGIN | FLAG_END
     with pytest.raises(PeerProtocolError):
-        for index, size in enumerate(sizes):
-            flags = (FLAG_BEGIN if index == 0 else 0) | (
-                FLAG_END if index == len(sizes) - 1 else 0
-            )
-            receive(inbound, index, (flags, 0, 53, bytes(size)))
+        receive(inbound, last, (flags, 0, 53, bytes(sizes[-1])))
+
+
+def test_a_message_that_never_ends_is_not_kept() -> None:
+    inbound = Inbound(0, max_message_size=MAX_MESSAGE)
+    receive(inbound, 0, (FLAG_BEGIN, 0, 53, bytes(MAX_MESSAGE)))
+    with pytest.raises(PeerProtocolError):
+        receive(inbound, 1, (0, 0, 53, b"x"))
 
 
 def test_a_sender_that_ignores_the_window_fills_no_memory(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -101,7 +101,15 @@ class Run:
     def step(self) -> None:
         self.now += self.rng.choice([0.0, 0.001, 0.01, 0.05])
         action = self.rng.choices(
-            [self.send, self.retransmit, self.arrive, self.sack, self.deadline, self.timeout, self.probe],
+            [
+                self.send,
+                self.retransmit,
+                self.arrive,
+                self.sack,
+                self.deadline,
+                self.timeout,
+                self.probe,
+            ],
             [4, 4, 5, 5, 2, 0.2, 0.3],
         )[0]
         action()
@@ -327,11 +335,11 @@ def test_a_burst_is_not_overtaken_by_itself() -> None:
     acked = take(outbound, Sack(2**32 - 1, 10**6, ((2, 15),), 0), 0.2)
     assert acked.lost == 0
     assert outbound.reorder_deadline == pytest.approx(0.2 - 0.01 + 0.025, abs=1e-5)
+    assert outbound.reorder_deadline is not None
     late = Acked()
     outbound.detect_losses(late, min_rtt=MIN_RTT, srtt=SRTT, now=outbound.reorder_deadline)
     assert late.lost == PAYLOAD
     assert [index for index, chunk in enumerate(chunks) if chunk.lost] == [0]
-    assert outbound.reorder_deadline is None
 
 
 def test_the_answer_to_the_first_transmission_overtakes_nothing() -> None:
@@ -342,6 +350,15 @@ def test_the_answer_to_the_first_transmission_overtakes_nothing() -> None:
     acked = take(outbound, Sack(0, 10**6, ((19, 19),), 0), 0.301)
     assert acked.size == PAYLOAD
     assert acked.lost == 0
+
+
+def test_without_an_rtt_nothing_is_overtaken() -> None:
+    outbound, _ = outstanding(20)
+    acked = outbound.receive_sack(Sack(2**32 - 1, 10**6, ((12, 20),), 0), now=0.1)
+    assert acked is not None
+    outbound.detect_losses(acked, min_rtt=math.inf, srtt=0.0, now=0.1)
+    assert acked.lost == 0
+    assert outbound.reorder_deadline is None
 
 
 def test_streams_take_turns_and_messages_are_cut() -> None:

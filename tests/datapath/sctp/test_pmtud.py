@@ -121,3 +121,15 @@ def test_a_path_that_shrinks_is_survived(to: int, small_messages: bool) -> None:
     pair.run(pair.now + 30)
     assert not sender.association.needs_fragmentation
     assert not sender.association._outbound.outstanding
+
+
+def test_one_large_packet_among_small_ones_is_not_lost_for_ever() -> None:
+    """Every timeout is prevented by the small ones, which arrive."""
+    pair = Pair(3, Conditions(mtu=1_500, shrinks_at=2.0, shrinks_to=1_200))
+    sender, receiver = pair.ends
+    sender.to_send = [(0.01 * number, 2, b"small") for number in range(1_500)]
+    sender.to_send.append((3.0, 1, bytes(1_300)))
+    sender.to_send.sort(key=lambda item: item[0])
+    assert pair.run(6.0, lambda: 1 in receiver.received)
+    assert sender.association._mtu.size == BASE_PLPMTU
+    assert pair.run(30.0, lambda: len(receiver.received.get(2, [])) == 1_500)

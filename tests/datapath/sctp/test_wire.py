@@ -1,5 +1,6 @@
 """The SCTP codec: vectors, round trips, aiortc's opinion, hostile bytes."""
 
+import contextlib
 import json
 from pathlib import Path
 from typing import Any
@@ -30,9 +31,7 @@ from rtcsend.datapath.sctp.wire import (
 from rtcsend.errors import PeerProtocolError
 
 VECTORS_FILE = Path(__file__).parents[2] / "vectors" / "sctp.json"
-VECTORS = {
-    name: bytes.fromhex(text) for name, text in json.loads(VECTORS_FILE.read_text()).items()
-}
+VECTORS = {name: bytes.fromhex(text) for name, text in json.loads(VECTORS_FILE.read_text()).items()}
 TAG = 0x01020304
 INIT = Init(
     tag=0x0A0B0C0D,
@@ -141,13 +140,13 @@ def test_aiortc_sees_the_same_values() -> None:
 PARAMETERS = st.lists(st.tuples(U16S, st.binary(max_size=40)), max_size=6)
 
 
-@given(U32S, U32S, U16S, U16S, U32S, PARAMETERS)
-def test_init_round_trip(
-    tag: int, a_rwnd: int, out: int, into: int, tsn: int, parameters: list[tuple[int, bytes]]
-) -> None:
-    init = Init(tag, a_rwnd, out, into, tsn, tuple(parameters))
+INITS = st.builds(Init, U32S, U32S, U16S, U16S, U32S, PARAMETERS.map(tuple))
+
+
+@given(INITS)
+def test_init_round_trip(init: Init) -> None:
     (chunk,) = chunks_untrusted(bytes(HEADER_SIZE) + pack_init(ChunkType.INIT, init))
-    if tag and out and into:
+    if init.tag and init.outbound_streams and init.inbound_streams:
         assert parse_init_untrusted(chunk.value) == init
     else:
         with pytest.raises(PeerProtocolError):
@@ -170,12 +169,18 @@ def test_sack_round_trip(
 
 
 @pytest.mark.parametrize(
-    "gaps", [[(0, 1)], [(3, 2)], [(1, 5), (5, 6)], [(4, 5), (1, 2)], [(2, 4), (2, 4)]]
+    "gaps", [[(0, 1)], [(3, 2)], [(1, 5), (5, 6)], [(2, 4), (2, 4)], [(4, 6), (1, 5)]]
 )
 def test_sacks_with_odd_blocks_are_refused(gaps: list[tuple[int, int]]) -> None:
     value = bytes(8) + bytes([0, len(gaps), 0, 0]) + b"".join(GAP_BLOCK.pack(*gap) for gap in gaps)
     with pytest.raises(PeerProtocolError):
         parse_sack_untrusted(value)
+
+
+def test_blocks_of_a_sack_are_put_in_order() -> None:
+    # aiortc's come in the order of the TSNs as numbers, which is another one around 2**32.
+    value = bytes.fromhex("fffffff0 00010000 0003 0000 0010 0012 0002 0003 0005 0005")
+    assert parse_sack_untrusted(value).gaps == ((2, 3), (5, 5), (16, 18))
 
 
 @given(st.lists(st.tuples(st.integers(0, 255), st.integers(0, 255), st.binary(max_size=60))))
@@ -211,14 +216,10 @@ def test_hostile_bytes_raise_only_the_documented_error(data: bytes) -> None:
     assert len(list(chunks_untrusted(data))) <= len(data) // 4
     assert len(list(parameters_untrusted(data))) <= len(data) // 4
     for parse in (parse_sack_untrusted, parse_init_untrusted):
-        try:
+        with contextlib.suppress(PeerProtocolError):
             parse(data)
-        except PeerProtocolError:
-            pass
-    try:
+    with contextlib.suppress(PeerProtocolError):
         check_packet_untrusted(data, tag=0, zero_checksum=True)
-    except PeerProtocolError:
-        pass
     resets = InboundResets()
     resets.receive_request_untrusted(data)
     resets.perform(0)

@@ -1,0 +1,71 @@
+"""``python -m benchmarks``: the figures of docs/performance.md, on this machine."""
+
+import argparse
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from benchmarks import datapath, memory, setup, startup, throughput, wormhole
+from benchmarks.figures import Figure, as_json, as_text
+from benchmarks.machine import this_machine
+from rtcsend.cli.figures import parse_size
+
+NAMES = ("startup", "setup", "throughput", "memory", "datapath", "wormhole")
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Run what was asked for."""
+    options = _parse(arguments)
+    figures = []
+    with tempfile.TemporaryDirectory(prefix="rtcsend-benchmarks-") as folder:
+        for each in _measure(options, Path(folder)):
+            figures.append(each)
+            print(f"{each.benchmark}: {each.name}: {each.median:g} {each.unit}", file=sys.stderr)
+    show = as_json if options.json else as_text
+    print(show(this_machine(), figures))
+
+
+def _parse(arguments: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(NAMES)}; or all")
+    parser.add_argument("--runs", type=int, default=7, help="of startup and setup (7)")
+    parser.add_argument("--transfers", type=int, default=3, help="of throughput (3)")
+    parser.add_argument("--size", default="256M", help="of throughput's file (256M)")
+    parser.add_argument("--memory-size", default="4G", help="of memory's file (4G)")
+    parser.add_argument("--rounds", type=int, default=5, help="of datapath (5)")
+    parser.add_argument("--seconds", type=float, default=2.0, help="each run of datapath (2)")
+    parser.add_argument("--wormhole-size", default="1G", help="of wormhole's file (1G)")
+    parser.add_argument(
+        "--wormhole", type=Path, metavar="VENV", help="where magic-wormhole is installed already"
+    )
+    parser.add_argument("--json", action="store_true", help="one JSON object instead of a table")
+    options = parser.parse_args(arguments)
+    unknown = set(options.names) - set(NAMES)
+    if unknown:
+        parser.error(f"no such benchmark: {', '.join(sorted(unknown))}")
+    return options
+
+
+def _measure(options: argparse.Namespace, folder: Path) -> Iterator[Figure]:
+    wanted = options.names or NAMES
+    if "startup" in wanted:
+        yield from startup.measure(folder, runs=options.runs)
+    if "setup" in wanted:
+        yield from setup.measure(folder, runs=options.runs)
+    if "throughput" in wanted:
+        size = parse_size(options.size, option="--size")
+        yield from throughput.measure(folder, size=size, runs=options.transfers)
+    if "memory" in wanted:
+        size = parse_size(options.memory_size, option="--memory-size")
+        yield from memory.measure(folder, size=size)
+    if "datapath" in wanted:
+        yield from datapath.measure(runs=options.rounds, seconds=options.seconds)
+    if "wormhole" in wanted:
+        size = parse_size(options.wormhole_size, option="--wormhole-size")
+        runs = options.transfers
+        yield from wormhole.measure(folder, size=size, runs=runs, environment=options.wormhole)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
