@@ -32,6 +32,7 @@ types: $(DEV)
 tests: $(DEV) system-packages
 	$(BIN)/python -m pytest -n 2 --cov --cov-report= $(PYTEST_ARGS)
 	$(BIN)/coverage report --fail-under=95
+	RTCSEND_DATAPATH=stock $(BIN)/python -m pytest -n 2 -m e2e $(PYTEST_ARGS)
 
 benchmarks: $(DEV)
 	$(BIN)/python -m benchmarks
