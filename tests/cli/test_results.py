@@ -37,9 +37,9 @@ def test_undecodable_names_come_out_as_they_went_in(
     capfdbinary: pytest.CaptureFixture[bytes],
 ) -> None:
     results = ResultLines(on_broken=never)
-    results.put(os.fsdecode(b"caf\xe9"))
+    results.put(os.fsdecode(b"t\xeate"))
     results.close()
-    assert capfdbinary.readouterr().out == b"caf\xe9\n"
+    assert capfdbinary.readouterr().out == b"t\xeate\n"
 
 
 def test_a_reader_that_stands_still_stops_nothing() -> None:

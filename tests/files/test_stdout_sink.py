@@ -12,6 +12,7 @@ from blake3 import blake3
 from rtcsend.errors import CannotWrite, DigestMismatch, InternalError, PeerProtocolError
 from rtcsend.files.block_sink import BLOCK_SIZE
 from rtcsend.files.stdout_sink import StdoutSink
+from rtcsend.options import STDOUT
 
 CONTENT = os.urandom(BLOCK_SIZE + 100)
 DIGEST = blake3(CONTENT).hexdigest()
