@@ -11,13 +11,12 @@ Source: docs/transfer-protocol.md.
 """
 
 import enum
-from collections import deque
 from dataclasses import dataclass
 from typing import Final
 
 from rtcsend.errors import InternalError, PeerProtocolError
 from rtcsend.transfer.frames import parse_frame_untrusted
-from rtcsend.transfer.liveness import Liveness
+from rtcsend.transfer.machine import TransferMachine
 from rtcsend.transfer.messages import (
     AbortMessage,
     AcceptMessage,
@@ -29,7 +28,6 @@ from rtcsend.transfer.messages import (
     ProposedEntry,
     WrittenMessage,
     parse_control_untrusted,
-    serialize_control,
 )
 
 RECEIVE_WINDOW: Final = 16 << 20  # bytes unwritten at most: 160 MB/s at 100 ms, and little memory
@@ -69,7 +67,7 @@ class SenderKnows:
 ReceiverEvent = Proposed | AllReceived | SenderKnows
 
 
-class ReceiverMachine:
+class ReceiverMachine(TransferMachine[ReceiverEvent]):
     """Receiving side of one transfer of one file.
 
     Contract: after each call that changes state, drain :meth:`next_event` and send
@@ -78,15 +76,13 @@ class ReceiverMachine:
     """
 
     def __init__(self, *, now: float) -> None:
+        super().__init__(now=now)
         self._state = ReceiverState.AWAITING_PROPOSAL
         self._entry: ProposedEntry | None = None
         self._received = 0
         self._written = 0
         self._acknowledged = 0
         self._digest: str | None = None
-        self._liveness = Liveness(now=now)
-        self._events: deque[ReceiverEvent] = deque()
-        self._outbound: list[str] = []
 
     @property
     def state(self) -> ReceiverState:
@@ -103,14 +99,14 @@ class ReceiverMachine:
         self._require(ReceiverState.DECIDING)
         self._state = ReceiverState.RECEIVING
         message = AcceptMessage(entries=(0,), window=RECEIVE_WINDOW, limit=limit or 0)
-        self._say(serialize_control(message), now=now)
+        self._say(message, now=now)
 
     def skip(self, *, now: float) -> None:
         """The user has it already."""
         self._require(ReceiverState.DECIDING)
         self._state = ReceiverState.CLOSED
         message = AcceptMessage(entries=(), window=RECEIVE_WINDOW, limit=0)
-        self._say(serialize_control(message), now=now)
+        self._say(message, now=now)
 
     def written(self, total: int, *, now: float) -> None:
         """``total`` bytes of the file are written; acknowledge them when it is worth it."""
@@ -123,13 +119,13 @@ class ReceiverMachine:
         if self._written > self._acknowledged:
             self._acknowledged = self._written
             message = WrittenMessage(entry=0, bytes=self._written)
-            self._say(serialize_control(message), now=now)
+            self._say(message, now=now)
 
     def complete(self, digest: str, *, now: float) -> None:
         """The file is verified, synced and renamed."""
         self._require(ReceiverState.VERIFYING)
         self._state = ReceiverState.COMPLETE
-        self._say(serialize_control(CompleteMessage(entry=0, digest=digest)), now=now)
+        self._say(CompleteMessage(entry=0, digest=digest), now=now)
 
     def receive_frame_untrusted(self, message: bytes, *, now: float) -> memoryview:
         """Take a frame; return the next bytes of the file.
@@ -175,32 +171,6 @@ class ReceiverMachine:
                 self._on_bye()
             case _:
                 raise PeerProtocolError("The sender sent what only a receiver may send.")
-
-    def next_event(self) -> ReceiverEvent | None:
-        """Return what happened, oldest first; None when there is nothing more."""
-        return self._events.popleft() if self._events else None
-
-    def messages_to_send(self) -> list[str]:
-        """Return the control messages to send now, in order; each is returned once."""
-        messages, self._outbound = self._outbound, []
-        return messages
-
-    def get_timer(self) -> float:
-        """Return when to call :meth:`handle_timer`."""
-        return self._liveness.get_timer()
-
-    def handle_timer(self, *, now: float) -> None:
-        """Let time pass.
-
-        Raises:
-            ConnectionLost: The other side has been silent for too long.
-        """
-        if self._liveness.is_ping_due(now=now):
-            self._say(serialize_control(PingMessage()), now=now)
-
-    def _say(self, text: str, *, now: float) -> None:
-        self._outbound.append(text)
-        self._liveness.said(now=now)
 
     def _require(self, state: ReceiverState) -> None:
         if self._state is not state:

@@ -10,12 +10,11 @@ Source: docs/transfer-protocol.md.
 """
 
 import enum
-from collections import deque
 from dataclasses import dataclass
 
 from rtcsend.errors import DigestMismatch, InternalError, PeerProtocolError
 from rtcsend.transfer.frames import serialize_frame
-from rtcsend.transfer.liveness import Liveness
+from rtcsend.transfer.machine import TransferMachine
 from rtcsend.transfer.messages import (
     AbortMessage,
     AcceptMessage,
@@ -27,7 +26,6 @@ from rtcsend.transfer.messages import (
     ProposedEntry,
     WrittenMessage,
     parse_control_untrusted,
-    serialize_control,
 )
 
 
@@ -67,7 +65,7 @@ class Completed:
 SenderEvent = Accepted | Skipped | Written | Completed
 
 
-class SenderMachine:
+class SenderMachine(TransferMachine[SenderEvent]):
     """Sending side of one transfer of one file.
 
     Contract: after each call that changes state, drain :meth:`next_event` and send
@@ -77,16 +75,14 @@ class SenderMachine:
     """
 
     def __init__(self, entry: ProposedEntry, *, sender: str, now: float) -> None:
+        super().__init__(now=now)
         self._entry = entry
         self._state = SenderState.PROPOSED
         self._window = 0
         self._sent = 0
         self._written = 0
         self._digest = ""
-        self._liveness = Liveness(now=now)
-        self._events: deque[SenderEvent] = deque()
-        proposal = ProposalMessage(entries=(entry,), sender=sender)
-        self._outbound = [serialize_control(proposal)]
+        self._say(ProposalMessage(entries=(entry,), sender=sender), now=now)
 
     @property
     def state(self) -> SenderState:
@@ -116,11 +112,11 @@ class SenderMachine:
             raise InternalError("The end was declared before everything was sent.")
         self._digest = digest
         self._state = SenderState.ENDED
-        self._say(serialize_control(EndMessage(entry=0, digest=digest)), now=now)
+        self._say(EndMessage(entry=0, digest=digest), now=now)
 
     def bye(self, *, now: float) -> None:
         """Tell the receiver that its final acknowledgement has arrived."""
-        self._say(serialize_control(ByeMessage()), now=now)
+        self._say(ByeMessage(), now=now)
 
     def receive_control_untrusted(self, text: str, *, now: float) -> None:
         """Take a control message.
@@ -144,32 +140,6 @@ class SenderMachine:
                 self._on_complete(digest)
             case _:
                 raise PeerProtocolError("The receiver sent what only a sender may send.")
-
-    def next_event(self) -> SenderEvent | None:
-        """Return what happened, oldest first; None when there is nothing more."""
-        return self._events.popleft() if self._events else None
-
-    def messages_to_send(self) -> list[str]:
-        """Return the control messages to send now, in order; each is returned once."""
-        messages, self._outbound = self._outbound, []
-        return messages
-
-    def get_timer(self) -> float:
-        """Return when to call :meth:`handle_timer`."""
-        return self._liveness.get_timer()
-
-    def handle_timer(self, *, now: float) -> None:
-        """Let time pass.
-
-        Raises:
-            ConnectionLost: The other side has been silent for too long.
-        """
-        if self._liveness.is_ping_due(now=now):
-            self._say(serialize_control(PingMessage()), now=now)
-
-    def _say(self, text: str, *, now: float) -> None:
-        self._outbound.append(text)
-        self._liveness.said(now=now)
 
     def _on_accept(self, message: AcceptMessage) -> None:
         if self._state is not SenderState.PROPOSED:
