@@ -128,7 +128,10 @@ async def test_the_code_is_asked_for_and_completed(machine: Machine, film: Path,
 async def test_ctrl_c_at_the_code(machine: Machine) -> None:
     async with machine.on_terminal("receive") as receiver:
         await receiver.stderr_has("Code: ")
-        receiver.type("7-gui\x03")
+        receiver.type("7-gui")
+        # CPython loses a Ctrl-C between readline's prompt and its select: nobody is that fast.
+        await receiver.stderr_has("Code: 7-gui")
+        receiver.type("\x03")
         assert await receiver.exit() == 130
         assert receiver.echoes()
 
