@@ -91,6 +91,11 @@ class Side:
             await asyncio.gather(*self._readers)
             return await self.process.wait()
 
+    async def ends_within(self, seconds: float) -> bool:
+        """Return whether the process has ended, after that long at most."""
+        _, pending = await asyncio.wait(self._readers, timeout=seconds)
+        return not pending
+
     async def fails(self, code: str) -> dict[str, Any]:
         """Return the error event, when the process has ended with it.
 
