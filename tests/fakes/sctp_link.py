@@ -247,7 +247,7 @@ class Pair:
                 _, stream, data = end.to_send.pop(0)
                 end.association.send(stream, 53, data)
         association = end.association
-        before = association._outbound.next_tsn
+        before = association._outbound.queue.next_tsn
         packets = association.packets_to_send(now=self.now)
         self._check_window(end, before)
         for packet in packets:
@@ -284,7 +284,8 @@ class Pair:
         """RFC 9260 §6.1 A: what is new fits into the peer's window, or is alone in flight."""
         association = end.association
         outbound = association._outbound
-        end.most_flight = max(end.most_flight, outbound.flight_size)
-        if outbound.next_tsn != before and len(outbound._chunks) - outbound._head > 1:
-            assert outbound.flight_size <= association._peer_rwnd, "sent beyond the peer's window"
-        assert outbound.flight_size >= 0
+        outstanding = outbound.outstanding
+        end.most_flight = max(end.most_flight, outstanding.flight_size)
+        if outbound.queue.next_tsn != before and len(outstanding) > 1:
+            assert outstanding.flight_size <= outbound.peer_rwnd, "sent beyond the peer's window"
+        assert outstanding.flight_size >= 0

@@ -57,6 +57,8 @@ class Handshake:
         self.peer: Init | None = None
         self.zero_checksum = False
         """Whether the other side accepts packets without a checksum."""
+        self.can_reset_streams = False
+        """Whether the other side answers requests to reset streams (RFC 6525 §3.1)."""
         self._their_cookie = b""
         self._deadline: float | None = None
         self._rto = RTO_INITIAL
@@ -82,7 +84,7 @@ class Handshake:
         self._adopt(theirs)
         parameters = (*self._ours.parameters, (Parameter.STATE_COOKIE, self._cookie))
         answer = self._ours._replace(parameters=parameters)
-        self._outbound.append((theirs.tag, pack_init(ChunkType.INIT_ACK, answer)))
+        self._answer(theirs.tag, pack_init(ChunkType.INIT_ACK, answer))
 
     def receive_init_ack(self, chunk: Chunk, *, now: float) -> None:
         """Send the cookie home.
@@ -110,7 +112,7 @@ class Handshake:
         """
         if chunk.value != self._cookie or self.peer is None:
             return
-        self._outbound.append((self.peer.tag, pack_chunk(ChunkType.COOKIE_ACK, 0, b"")))
+        self._answer(self.peer.tag, pack_chunk(ChunkType.COOKIE_ACK, 0, b""))
         self._establish()
 
     def receive_cookie_ack(self) -> None:
@@ -138,6 +140,11 @@ class Handshake:
         self._send_again(now=now)
         return True
 
+    def _answer(self, tag: int, chunk: bytes) -> None:
+        """Answer; but a question that is asked a hundred times in one batch only once."""
+        if (tag, chunk) not in self._outbound:
+            self._outbound.append((tag, chunk))
+
     def _send_again(self, *, now: float) -> None:
         if self.state is HandshakeState.COOKIE_WAIT:
             self._outbound.append((0, pack_init(ChunkType.INIT, self._ours)))
@@ -151,8 +158,11 @@ class Handshake:
         if self.peer is not None and theirs.tag != self.peer.tag:
             raise PeerProtocolError("The other side started two associations.")
         self.peer = theirs
-        method = dict(theirs.parameters).get(Parameter.ZERO_CHECKSUM, b"")
+        parameters = dict(theirs.parameters)
+        method = parameters.get(Parameter.ZERO_CHECKSUM, b"")
         self.zero_checksum = method == U32.pack(ZERO_CHECKSUM_DTLS)
+        extensions = parameters.get(Parameter.SUPPORTED_EXTENSIONS, b"")
+        self.can_reset_streams = ChunkType.RE_CONFIG in extensions
 
     def _establish(self) -> None:
         self.state = HandshakeState.ESTABLISHED

@@ -5,20 +5,34 @@ consecutive TSNs, and within a stream later messages have later TSNs, so this or
 order of every stream. A lost chunk holds up the other stream as well, for one retransmission;
 what that buys is that an arriving chunk costs next to nothing.
 
-Sources: RFC 9260 §6.2 (acknowledgement), §6.3.3, §6.9 (reassembly), RFC 3758 §3.6.
+What is kept is bounded in memory, not only in bytes of user data: a small chunk or message
+counts as MIN_CHARGE bytes. RECEIVE_BUFFER of them may wait for the application, as many again
+for a lost chunk; with Python's own overhead that is four times RECEIVE_BUFFER at the very
+most, and little more than the data where messages have kilobytes.
+
+Sources: RFC 9260 §6.2 (acknowledgement), §6.3.3, §6.9 (reassembly), RFC 3758 §3.6, RFC 7053 §5.
 """
 
-from bisect import bisect_left
 from collections.abc import MutableSequence
 from typing import Any, Final, NamedTuple
 
+from rtcsend.datapath.sctp.ranges import Ranges
 from rtcsend.datapath.sctp.serial import MASK, add, distance
-from rtcsend.datapath.sctp.wire import FLAG_BEGIN, FLAG_END, MAX_GAP_BLOCKS, Data, pack_sack
+from rtcsend.datapath.sctp.wire import (
+    FLAG_BEGIN,
+    FLAG_END,
+    FLAG_IMMEDIATE,
+    MAX_GAP_BLOCKS,
+    Data,
+    pack_sack,
+)
 from rtcsend.errors import PeerProtocolError
 
 RECEIVE_BUFFER: Final = 8 << 20  # bytes that wait for the application or for a lost chunk
+MIN_CHARGE: Final = 512  # bytes that a chunk or message counts as: Python's objects around it
 MAX_OUT_OF_ORDER: Final = 65_535  # TSNs ahead; the reach of a gap block (RFC 9260 §3.3.4)
 MAX_REPORTED_DUPLICATES: Final = 16  # per SACK; one would do to show a spurious retransmission
+MAX_FRAGMENTS: Final = 1024  # objects of one message; beyond, they are joined on the way
 
 
 class Message(NamedTuple):
@@ -41,14 +55,19 @@ class Inbound:
         self._max_message_size = max_message_size
         self.cumulative_tsn = add(initial_tsn, -1)
         self.sack_due = False
+        self.sack_urgent = False
+        """The sender should know at once, even if one packet is no batch."""
         self.packets_unacknowledged = 0
         self.untaken = 0
-        # Out of order: TSN → chunk, and the same as ranges of distances, [first, last], sorted
-        # and disjoint, from a base that stays where it is while there are any.
+        """Bytes of messages that the application has not taken."""
+        self._surcharge = 0  # what those count as beyond their bytes
+        # Out of order: TSN → chunk, and the same as ranges of positions. These count on from a
+        # base, which is the cumulative TSN while anything waits: never half the numbers away.
         self._waiting: dict[int, Data] = {}
         self._waiting_size = 0
-        self._ranges: list[list[int]] = []
+        self._ranges = Ranges()
         self._base = self.cumulative_tsn
+        self._base_position = 0
         self._duplicates: list[int] = []
         # The message that is being put together.
         self._fragments: list[bytes] = []
@@ -57,13 +76,25 @@ class Inbound:
     @property
     def has_gaps(self) -> bool:
         """Whether something is missing: the sender should know at once."""
-        return bool(self._ranges)
+        return bool(self._waiting)
 
     @property
     def a_rwnd(self) -> int:
         """Bytes that there is room for: what nobody has taken yet is not free."""
-        used = self.untaken + self._waiting_size + self._fragments_size
+        used = self.untaken + self._surcharge + self._waiting_size + self._fragments_size
         return max(0, RECEIVE_BUFFER - used)
+
+    def taken(self, size: int) -> None:
+        """The application has taken a message of ``size`` bytes.
+
+        Several in one call free their bytes at once, and what small ones count as beyond that
+        when everything is taken.
+        """
+        self.untaken -= size
+        if size < MIN_CHARGE:
+            self._surcharge -= MIN_CHARGE - size
+        if self.untaken <= 0 or self._surcharge < 0:
+            self._surcharge = 0
 
     def receive(self, data: Data, messages: MutableSequence[Any]) -> None:
         """Take a DATA chunk; append the messages that are whole now.
@@ -73,54 +104,72 @@ class Inbound:
                 the association cannot go on.
         """
         self.sack_due = True
-        tsn = data[0]
-        if tsn == (self.cumulative_tsn + 1) & MASK:
-            # What waits out of order is not counted: to drop this one for it would be for ever.
-            if self.untaken + self._fragments_size + len(data[4]) > RECEIVE_BUFFER:
-                return  # RFC 9260 §6.2: without room it is dropped, and comes again
-            self.cumulative_tsn = tsn
-            self._assemble(data, messages)
-            if self._ranges:
-                self._take_waiting(messages)
+        tsn, flags, _, _, payload = data
+        if tsn != (self.cumulative_tsn + 1) & MASK:
+            self._receive_early(data)
             return
+        size = self._fragments_size + len(payload)
+        # What waits out of order is not counted: to drop this one for it would be for ever.
+        if self.untaken + self._surcharge + size > RECEIVE_BUFFER:
+            return  # RFC 9260 §6.2: without room it is dropped, and comes again
+        self.cumulative_tsn = tsn
+        fragments = self._fragments
+        if not flags and fragments and size <= self._max_message_size:
+            # Most chunks are from the middle of a message.
+            fragments.append(payload)
+            self._fragments_size = size
+            if len(fragments) >= MAX_FRAGMENTS:
+                self._join_fragments()
+        else:
+            if flags & FLAG_IMMEDIATE:
+                self.sack_urgent = True
+            self._assemble(data, messages)
+        if self._waiting:
+            self.sack_urgent = True
+            self._take_waiting(messages)
+
+    def _receive_early(self, data: Data) -> None:
+        """Take a chunk whose turn it is not; too late is possible, too."""
+        self.sack_urgent = True
+        tsn, size = data[0], max(len(data[4]), MIN_CHARGE)
         ahead = distance(self.cumulative_tsn, tsn)
         if ahead <= 0 or tsn in self._waiting:
             if len(self._duplicates) < MAX_REPORTED_DUPLICATES:
                 self._duplicates.append(tsn)
             return
-        size = len(data[4])
         if ahead > MAX_OUT_OF_ORDER or size > self.a_rwnd:
             return  # nor is there room for this one
+        if not self._waiting:
+            self._base, self._base_position = self.cumulative_tsn, 0
+        position = self._position(tsn)
         self._waiting[tsn] = data
         self._waiting_size += size
-        self._add_range(tsn)
+        self._ranges.add(position, position)
+
+    def _position(self, tsn: int) -> int:
+        return self._base_position + distance(self._base, tsn)
 
     def forward(self, new_cumulative_tsn: int, messages: MutableSequence[Any]) -> None:
         """Skip what the other side has given up. Source: RFC 3758 §3.6.
 
-        The work is in proportion to what waits, whatever the other side claims.
+        The work is in proportion to what is skipped and waited, whatever the other side claims.
 
         Raises:
             PeerProtocolError: As :meth:`receive`.
         """
-        self.sack_due = True
-        skipped = distance(self.cumulative_tsn, new_cumulative_tsn)
-        if skipped <= 0:
+        self.sack_due = self.sack_urgent = True
+        if distance(self.cumulative_tsn, new_cumulative_tsn) <= 0:
             return
-        start = self.cumulative_tsn
-        for tsn in sorted(self._waiting, key=lambda tsn: distance(start, tsn)):
-            if distance(start, tsn) > skipped:
-                break
-            self._skip_to(add(tsn, -1))
-            self.cumulative_tsn = tsn
-            chunk = self._waiting.pop(tsn)
-            self._waiting_size -= len(chunk[4])
-            if self._fragments or chunk[1] & FLAG_BEGIN:
-                self._assemble(chunk, messages)
+        base, base_position = self._base, self._base_position
+        for first, last in self._ranges.drop_to(self._position(new_cumulative_tsn)):
+            for position in range(first, last + 1):
+                tsn = add(base, position - base_position)
+                self._skip_to(add(tsn, -1))
+                self.cumulative_tsn = tsn
+                chunk = self._pop_waiting(tsn)
+                if self._fragments or chunk[1] & FLAG_BEGIN:
+                    self._assemble(chunk, messages)
         self._skip_to(new_cumulative_tsn)
-        self._ranges = []
-        for tsn in sorted(self._waiting, key=lambda tsn: distance(start, tsn)):
-            self._add_range(tsn)
         self._take_waiting(messages)
 
     def _skip_to(self, tsn: int) -> None:
@@ -132,25 +181,28 @@ class Inbound:
 
     def sack(self) -> bytes:
         """Return a SACK chunk that says it all."""
-        self.sack_due = False
+        self.sack_due = self.sack_urgent = False
         self.packets_unacknowledged = 0
         duplicates, self._duplicates = self._duplicates, []
-        if not self._ranges:
+        if not self._waiting:
             return pack_sack(self.cumulative_tsn, self.a_rwnd, [], duplicates)
-        offset = distance(self.cumulative_tsn, self._base)
-        gaps = [(first + offset, last + offset) for first, last in self._ranges[:MAX_GAP_BLOCKS]]
+        at = self._position(self.cumulative_tsn)
+        gaps = [(first - at, last - at) for first, last in self._ranges.head(MAX_GAP_BLOCKS)]
         return pack_sack(self.cumulative_tsn, self.a_rwnd, gaps, duplicates)
 
     def _take_waiting(self, messages: MutableSequence[Any]) -> None:
         """Hand on what is not out of order any more."""
         while (tsn := (self.cumulative_tsn + 1) & MASK) in self._waiting:
-            chunk = self._waiting.pop(tsn)
-            self._waiting_size -= len(chunk[4])
             self.cumulative_tsn = tsn
-            self._assemble(chunk, messages)
-        reached = distance(self._base, self.cumulative_tsn)
-        while self._ranges and self._ranges[0][1] <= reached:
-            del self._ranges[0]
+            self._assemble(self._pop_waiting(tsn), messages)
+        self._base_position = self._position(self.cumulative_tsn)
+        self._base = self.cumulative_tsn
+        self._ranges.drop_to(self._base_position)
+
+    def _pop_waiting(self, tsn: int) -> Data:
+        chunk = self._waiting.pop(tsn)
+        self._waiting_size -= max(len(chunk[4]), MIN_CHARGE)
+        return chunk
 
     def _assemble(self, data: Data, messages: MutableSequence[Any]) -> None:
         _, flags, stream, ppid, payload = data
@@ -163,6 +215,8 @@ class Inbound:
         if not flags & FLAG_END:
             fragments.append(payload)
             self._fragments_size = size
+            if len(fragments) >= MAX_FRAGMENTS:
+                self._join_fragments()
             return
         if fragments:
             fragments.append(payload)
@@ -170,26 +224,9 @@ class Inbound:
             fragments.clear()
             self._fragments_size = 0
         self.untaken += size
+        if size < MIN_CHARGE:
+            self._surcharge += MIN_CHARGE - size
         messages.append(Message(stream, ppid, payload))
 
-    def _add_range(self, tsn: int) -> None:
-        """Note a TSN in the ranges; most often it extends the last one."""
-        ranges = self._ranges
-        if not ranges:
-            self._base = self.cumulative_tsn
-        at = distance(self._base, tsn)
-        if ranges and ranges[-1][1] + 1 == at:
-            ranges[-1][1] = at
-            return
-        index = bisect_left(ranges, [at])
-        joins_before = index > 0 and ranges[index - 1][1] + 1 == at
-        joins_after = index < len(ranges) and ranges[index][0] == at + 1
-        if joins_before and joins_after:
-            ranges[index - 1][1] = ranges[index][1]
-            del ranges[index]
-        elif joins_before:
-            ranges[index - 1][1] = at
-        elif joins_after:
-            ranges[index][0] = at
-        else:
-            ranges.insert(index, [at, at])
+    def _join_fragments(self) -> None:
+        self._fragments = [b"".join(self._fragments)]

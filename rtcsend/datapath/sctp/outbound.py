@@ -1,433 +1,288 @@
-"""The sending half of an association: messages into chunks, SACKs, losses, retransmission.
+"""The sending half of an association: what may leave now, and what a SACK does to that.
 
-Pure. The work for a SACK is in proportion to what it changes, never to what is in flight:
+Pure. It ties together the messages that wait (:mod:`~.send_queue`), what is sent
+(:mod:`~.outstanding`), losses (:mod:`~.rack`), the timer, the delivery rate, the RTT, a
+congestion controller and a pacer; and it obeys the other side's window.
 
-- What is outstanding is a list in the order of its TSNs, so a TSN is an index.
-- Gap blocks are compared with those of the SACK before; only what is new is visited.
-- Losses are found by time (RACK, RFC 8985): a chunk is lost when one that was sent
-  sufficiently later has arrived. Chunks of first transmission are in the order of time, and so
-  are retransmitted ones, in a queue of their own. Two pointers move forward, and nothing is
-  looked at twice.
+A burst is made on demand, when the association is asked for packets. For each SACK the order
+is: what it acknowledges, the RTT, losses, then the congestion controller.
 
-A chunk is retransmitted once a loss: it counts as lost again only when something sent after its
-retransmission has arrived, or on a timeout.
+Sources: RFC 9260 §6.1 (windows), §6.2.1, §6.3; RFC 8985 (losses, tail-loss probes).
 """
 
-import struct
-from collections import deque
-from dataclasses import dataclass
+import enum
 from typing import Final
 
-from rtcsend.datapath.sctp.serial import MASK, add, distance
-from rtcsend.datapath.sctp.wire import (
-    DATA_HEADER,
-    DATA_OVERHEAD,
-    FLAG_BEGIN,
-    FLAG_END,
-    Sack,
-)
-from rtcsend.errors import PeerProtocolError
+from rtcsend.datapath.congestion.base import AckSample, CongestionController
+from rtcsend.datapath.congestion.pacer import Pacer
+from rtcsend.datapath.congestion.rtt import MinRtt, RttEstimator
+from rtcsend.datapath.sctp.delivery import Delivery, Flight
+from rtcsend.datapath.sctp.handshake import RTO_INITIAL
+from rtcsend.datapath.sctp.outstanding import Acked, Outstanding
+from rtcsend.datapath.sctp.pmtud import BASE_PLPMTU
+from rtcsend.datapath.sctp.rack import Lost, Rack
+from rtcsend.datapath.sctp.retransmission_timer import Due, RetransmissionTimer
+from rtcsend.datapath.sctp.send_queue import Chunk, SendQueue, payload_for
+from rtcsend.datapath.sctp.wire import HEADER_SIZE, Packer, Sack
 
-REORDER_SHARE: Final = 0.25  # of the minimum RTT that a chunk may be overtaken by; RFC 8985 §6.2
-MAX_REORDER_STEPS: Final = 16  # RFC 8985 §6.2: doubles as fast as spurious losses are reported
-_CLOCK_ERROR: Final = 1e-6  # seconds; a deadline is never missed by a rounding
-_TRIM: Final = 4096  # entries acknowledged at the front before the list is cut
-STUBBORN_LOSSES: Final = 5  # of one chunk: at 10 % loss one in 100,000; else it is its size
-_NO_BLOCK: Final = (1 << 32, 1 << 32)  # beyond any block
-_DATA: Final = 0
-_PACKET_HEAD: Final = struct.Struct("!12sBBHLHHL")  # common header, DATA chunk header
-_PADDING: Final = (b"", b"\0\0\0", b"\0\0", b"\0")  # by length modulo 4
+MAX_BURST: Final = 256  # packets of one call: some batches of segmentation offload
 
 
-@dataclass(slots=True)
-class Flight:
-    """What the chunks of one burst have in common. Source: draft-ietf-ccwg-bbr §4.1.2."""
+class Doubt(enum.Flag):
+    """What silence and losses have made doubtful; the association has the means to ask."""
 
-    sent_at: float
-    delivered: int
-    """Bytes delivered when it was sent."""
-    delivered_at: float
-    """When the last of those was delivered."""
-    first_sent_at: float
-    """When the first chunk of the then current sample was sent."""
-    app_limited: bool
-
-
-class Chunk:
-    """An outstanding DATA chunk."""
-
-    __slots__ = ("acked", "flight", "lost", "packet", "retransmitted", "size")
-
-    def __init__(self, packet: bytes, size: int, flight: Flight) -> None:
-        self.packet = packet
-        """The packet that it goes in, the same each time."""
-        self.size = size
-        """Bytes of user data."""
-        self.flight = flight
-        """Its last transmission."""
-        self.acked = False
-        self.lost = False
-        """Declared lost, and not yet sent again."""
-        self.retransmitted = 0
-
-
-@dataclass(slots=True)
-class Acked:
-    """What a SACK has changed."""
-
-    size: int = 0
-    """Bytes newly acknowledged."""
-    lost: int = 0
-    """Bytes newly declared lost."""
-    lost_sent_at: float = 0.0
-    """When the newest of those was sent."""
-    newest: Flight | None = None
-    """The transmission of the newest chunk that was acknowledged."""
-    rtt_sent_at: float | None = None
-    """When the newest of those was sent that was sent once only (Karn)."""
-    stubborn: int = 0
-    """The size of the largest chunk lost STUBBORN_LOSSES times or more."""
-    advanced: bool = False
-    """The cumulative TSN moved."""
-    at: float = 0.0
-    """When the SACK came."""
+    NONE = 0
+    PACKET_SIZE = enum.auto()
+    """Packets of this size may not arrive any more."""
+    ROUND_TRIP = enum.auto()
+    """How long the path is, nothing unambiguous says."""
 
 
 class Outbound:
-    """Everything that was handed over and is not acknowledged.
+    """Sends messages, for as long as they are not acknowledged.
 
     Args:
         initial_tsn: Of the first chunk.
+        controller: Says how much may be in flight, and how fast it may leave.
         now: Seconds.
     """
 
-    def __init__(self, initial_tsn: int, *, now: float) -> None:
-        # Not yet sent: a queue a stream, served in turn, so that a word on the control stream
-        # does not wait for a megabyte of data.
-        self._queues: dict[int, deque[tuple[int, bytes]]] = {}
-        self._turn: deque[int] = deque()
-        self._sequence: dict[int, int] = {}
-        self._current: tuple[int, int, bytes, int] | None = None
-        self._position = 0
-        self.queued = 0
-        """Bytes of user data handed over and not yet sent."""
-        self._queued: dict[int, int] = {}
-        # Outstanding: chunk i has the TSN first_tsn + i; those before head are done.
-        self._chunks: list[Chunk] = []
-        self._first_tsn = initial_tsn
-        self._head = 0
-        self._gaps: tuple[tuple[int, int], ...] = ()
-        self._gaps_from = add(initial_tsn, -1)
-        self.next_tsn = initial_tsn
-        self.flight_size = 0
-        # Loss detection.
-        self._scan = 0
-        self._again: deque[tuple[Chunk, Flight]] = deque()
-        self._to_retransmit: deque[Chunk] = deque()
-        self._newest_delivered = float("-inf")
-        self._newest_delivered_at = now
-        self._min_rtt = 0.0
-        self.reorder_steps = 1
-        self.reorder_deadline: float | None = None
-        # Delivery rate.
-        self.delivered = 0
-        self.delivered_at = now
-        self.first_sent_at = now
-        self.app_limited_until = 0
+    def __init__(self, initial_tsn: int, *, controller: CongestionController, now: float) -> None:
+        self.queue = SendQueue(initial_tsn)
+        self.outstanding = Outstanding(initial_tsn)
+        self.rack = Rack(self.outstanding, now=now)
+        self.timer = RetransmissionTimer()
+        self.controller = controller
+        self.rtt = RttEstimator(rto_initial=RTO_INITIAL)
+        self.min_rtt = MinRtt()
+        self.payload = controller.mss
+        """Bytes of user data that a packet holds."""
+        self.peer_rwnd = 0
+        """Bytes that the other side had room for, when it said so last."""
+        self._delivery = Delivery(now=now)
+        self._pacer = Pacer(mss=self.payload, now=now)
+        self._pace_at: float | None = None
+        self._probes: list[bytes] = []
+        self._packer: Packer | None = None
+        self._zero_checksum = False
 
-    @property
-    def cumulative_tsn(self) -> int:
-        """The last TSN up to which everything is acknowledged."""
-        return add(self._first_tsn, self._head - 1)
-
-    @property
-    def outstanding(self) -> bool:
-        """Whether anything sent is not yet acknowledged."""
-        return self._head < len(self._chunks)
-
-    @property
-    def has_retransmissions(self) -> bool:
-        """Whether something lost waits to be sent again."""
-        return bool(self._to_retransmit)
-
-    def send(self, stream: int, ppid: int, data: bytes) -> None:
-        """Queue a message of at least one byte."""
-        queue = self._queues.get(stream)
-        if queue is None:
-            queue = self._queues[stream] = deque()
-            self._queued.setdefault(stream, 0)
-        if not queue:
-            self._turn.append(stream)
-        queue.append((ppid, data))
-        self.queued += len(data)
-        self._queued[stream] += len(data)
-
-    @property
-    def is_half_sent(self) -> bool:
-        """Whether a message was begun and not ended: RFC 9260 §6.9 has it go on at once."""
-        return self._current is not None
-
-    def forget(self, stream: int) -> None:
-        """Drop what is not yet sent of a stream that ends, whole messages only."""
-        queue = self._queues.pop(stream, None)
-        if queue is None:
-            return
-        if queue:
-            self._turn.remove(stream)
-        size = sum(len(data) for _, data in queue)
-        self.queued -= size
-        self._queued[stream] -= size
-        self._sequence.pop(stream, None)
-
-    def queued_on(self, stream: int) -> int:
-        """Return the bytes of one stream that are not yet sent."""
-        return self._queued.get(stream, 0)
-
-    def retransmission(self, *, flight: Flight) -> bytes | None:
-        """Return the packet of a lost chunk to send again now; None when there is none."""
-        while self._to_retransmit:
-            chunk = self._to_retransmit.popleft()
-            if not chunk.lost:
-                continue  # acknowledged in the meantime
-            chunk.lost = False
-            chunk.retransmitted += 1
-            chunk.flight = flight
-            self.flight_size += chunk.size
-            self._again.append((chunk, flight))
-            return chunk.packet
-        return None
-
-    def new_chunks(
-        self, budget: int, *, payload: int, header: bytes, flight: Flight
-    ) -> list[Chunk]:
-        """Return new chunks of about ``budget`` bytes of user data, each with its packet.
+    def open(self, packer: Packer, *, zero_checksum: bool, peer_rwnd: int) -> None:
+        """Begin to send: the handshake is over.
 
         Args:
-            budget: Bytes that congestion and flow control allow; the last chunk may go over.
-            payload: Bytes of user data that a packet holds; a multiple of 4.
-            header: The common header of each packet.
-            flight: Of this burst.
+            packer: For packets to the other side.
+            zero_checksum: They need no checksum.
+            peer_rwnd: Bytes that the other side has room for.
         """
-        made: list[Chunk] = []
-        pack, append, join = _PACKET_HEAD.pack, made.append, b"".join
-        tsn, used = self.next_tsn, 0
-        while used < budget:
-            if self._current is None and not self._next_message():
-                break
-            assert self._current is not None, "there is a next message"
-            stream, ppid, data, sequence = self._current
-            started = position = self._position
-            end, flags = len(data), 0 if position else FLAG_BEGIN
-            full = DATA_HEADER.size + payload
-            # All fragments but the last are alike; this loop is the hottest of the sender.
-            while position + payload < end and used < budget:
-                head = pack(header, _DATA, flags, full, tsn, stream, sequence, ppid)
-                append(Chunk(join((head, data[position : position + payload])), payload, flight))
-                flags = 0
-                tsn = (tsn + 1) & MASK
-                position += payload
-                used += payload
-            if position + payload >= end and used < budget:
-                size = end - position
-                length = DATA_HEADER.size + size
-                head = pack(header, _DATA, flags | FLAG_END, length, tsn, stream, sequence, ppid)
-                packet = join((head, data[position:], _PADDING[size & 3]))
-                append(Chunk(packet, size, flight))
-                tsn = (tsn + 1) & MASK
-                position = end
-                used += size
-                self._current = None
-            self._queued[stream] -= position - started
-            self._position = position
-        self._chunks += made
-        self.next_tsn = tsn
-        self.queued -= used
-        self.flight_size += used
-        return made
+        self._packer = packer
+        self._zero_checksum = zero_checksum
+        self.peer_rwnd = peer_rwnd
 
-    def _next_message(self) -> bool:
-        if not self._turn:
-            return False
-        stream = self._turn.popleft()
-        queue = self._queues[stream]
-        ppid, data = queue.popleft()
-        if queue:
-            self._turn.append(stream)
-        sequence = self._sequence.get(stream, 0)
-        self._sequence[stream] = (sequence + 1) & 0xFFFF
-        self._current = (stream, ppid, data, sequence)
-        self._position = 0
-        return True
+    def set_packet_size(self, size: int, *, now: float) -> None:
+        """Make packets of ``size`` bytes from now on; what is outstanding stays as it is."""
+        self.payload = payload_for(size)
+        self.controller.set_mss(self.payload)
+        self._pacer.set_mss(self.payload)
+        self._pacer.set_rate(self.controller.pacing_rate, now=now)
 
-    def receive_sack(self, sack: Sack, *, now: float) -> Acked | None:
-        """Take a SACK; None when it is older than what is known.
+    def on_rtt_sample(self, rtt: float, *, now: float) -> None:
+        """Take in an unambiguous round-trip time, in seconds."""
+        self.rtt.on_sample(rtt)
+        self.min_rtt.on_sample(rtt, now=now)
+
+    # Acknowledgement and loss
+
+    def receive_sack(self, sack: Sack, *, now: float) -> Doubt:
+        """Take a SACK.
 
         Raises:
             PeerProtocolError: It acknowledges what was never sent.
         """
-        advance = distance(self.cumulative_tsn, sack.cumulative_tsn)
-        if advance < 0:
-            return None
-        last = sack.gaps[-1][1] if sack.gaps else 0
-        if advance + last > len(self._chunks) - self._head:
-            raise PeerProtocolError("The other side acknowledged what was never sent.")
-        acked = Acked(advanced=advance > 0, at=now)
-        newest_before = self._newest_delivered
-        chunks, head = self._chunks, self._head
-        for chunk in chunks[head : head + advance]:
-            if not chunk.acked:
-                self._acknowledge(chunk, acked)
-            chunk.packet = b""  # it will not be sent again; the entry is cut off later
-        self._head = head + advance
-        self._scan = max(self._scan, self._head)
-        self._acknowledge_gaps(sack, acked)
-        if self._newest_delivered > newest_before:
-            self._newest_delivered_at = now
+        outstanding, rack = self.outstanding, self.rack
+        prior_flight = outstanding.flight_size
+        acked = outstanding.receive_sack(sack)
+        if acked is None:
+            return Doubt.NONE
+        self.peer_rwnd = sack.a_rwnd
+        self.timer.on_sack(acked=acked.size)
+        rack.adapt_window(has_duplicates=sack.duplicates > 0)
+        doubt = Doubt.NONE
         if acked.size:
-            self.delivered += acked.size
-            self.delivered_at = now
-            if acked.newest is not None:
-                self.first_sent_at = acked.newest.sent_at
-        if self._head >= _TRIM:
-            self._trim()
-        return acked
+            rtt = None
+            sent_at = rack.on_acked(acked, min_rtt=self.min_rtt.value, now=now)
+            if sent_at is not None:
+                rtt = now - sent_at
+                self.on_rtt_sample(rtt, now=now)
+            lost = rack.detect(min_rtt=self.min_rtt.value, srtt=self.rtt.srtt, now=now)
+            doubt = self._react_to_loss(lost, now=now)
+            self._react_to_ack(acked, rtt, lost=lost.size, prior_flight=prior_flight, now=now)
+        if acked.size or acked.advanced:
+            self._restart_timer(now=now)
+        return doubt
 
-    def _acknowledge_gaps(self, sack: Sack, acked: Acked) -> None:
-        """Acknowledge what is in this SACK's blocks and was not in the last one's."""
-        base = self._head - 1
-        offset = distance(sack.cumulative_tsn, self._gaps_from)
-        known = iter([(first + offset, last + offset) for first, last in self._gaps])
-        known_first, known_last = next(known, _NO_BLOCK)
-        for first, last in sack.gaps:
-            at = first
-            while at <= last:
-                while known_last < at:
-                    known_first, known_last = next(known, _NO_BLOCK)
-                if known_first <= at:
-                    at = known_last + 1
-                    continue
-                stop = min(last, known_first - 1)
-                for index in range(base + at, base + stop + 1):
-                    chunk = self._chunks[index]
-                    if not chunk.acked:
-                        self._acknowledge(chunk, acked)
-                at = stop + 1
-        self._gaps, self._gaps_from = sack.gaps, sack.cumulative_tsn
+    def _react_to_ack(
+        self, acked: Acked, rtt: float | None, *, lost: int, prior_flight: int, now: float
+    ) -> None:
+        newest, delivery = acked.newest, self._delivery
+        assert newest is not None, "something was acknowledged"
+        delivery.on_delivered(acked.size, newest, now=now)
+        min_rtt = self.min_rtt.value
+        self.controller.on_ack(
+            AckSample(
+                now=now,
+                acked=acked.size,
+                flight=self.outstanding.flight_size,
+                prior_flight=prior_flight,
+                rtt=rtt,
+                min_rtt=min_rtt,
+                srtt=self.rtt.srtt,
+                delivered=delivery.delivered,
+                delivery_rate=delivery.rate(newest, min_rtt=min_rtt, now=now),
+                app_limited=newest.app_limited,
+                round_start=delivery.is_round_start(newest),
+                lost=lost,
+            )
+        )
+        self._pacer.set_rate(self.controller.pacing_rate, now=now)
 
-    def _acknowledge(self, chunk: Chunk, acked: Acked) -> None:
-        chunk.acked = True
-        size = chunk.size
-        acked.size += size
-        if chunk.lost:
-            chunk.lost = False
+    def _react_to_loss(self, lost: Lost, *, now: float) -> Doubt:
+        if lost.size:
+            flight = self.outstanding.flight_size
+            self.controller.on_loss(now=now, lost=lost.size, flight=flight, sent_at=lost.sent_at)
+            self._pacer.set_rate(self.controller.pacing_rate, now=now)
+        is_large = lost.stubborn > payload_for(BASE_PLPMTU)
+        return Doubt.PACKET_SIZE if is_large else Doubt.NONE
+
+    # Time
+
+    def get_timer(self) -> float | None:
+        """Return when to call :meth:`handle_timer`, and to ask for a burst."""
+        times = (self.timer.get_timer(), self._pace_at, self.rack.reorder_deadline)
+        return min((time for time in times if time is not None), default=None)
+
+    def handle_timer(self, *, now: float) -> Doubt:
+        """Let time pass."""
+        doubt = Doubt.NONE
+        match self.timer.take_due(rto=self.rtt.rto, now=now):
+            case Due.PROBE:
+                self._send_probe(now=now)
+            case Due.TIMEOUT:
+                doubt = self._on_timeout(now=now)
+            case Due.NOTHING:
+                pass
+        deadline = self.rack.reorder_deadline
+        if deadline is not None and now >= deadline:
+            lost = self.rack.detect(min_rtt=self.min_rtt.value, srtt=self.rtt.srtt, now=now)
+            doubt |= self._react_to_loss(lost, now=now)
+        return doubt
+
+    def _restart_timer(self, *, now: float) -> None:
+        if self.outstanding:
+            self.timer.restart(rto=self.rtt.rto, srtt=self.rtt.srtt, now=now)
         else:
-            self.flight_size -= size
-        flight = chunk.flight
-        if flight is acked.newest:
-            return  # of the same burst as the one before
-        sent_at = flight.sent_at
-        if acked.newest is None or sent_at >= acked.newest.sent_at:
-            acked.newest = flight
-        if sent_at > self._newest_delivered:
-            if chunk.retransmitted and acked.at - sent_at < self._min_rtt:
-                return  # RFC 8985 §6.2, step 2: it was the transmission before that arrived
-            self._newest_delivered = sent_at
-            # Only what is newer than all before is a sample: a chunk whose block did not fit
-            # into the last SACK had arrived long ago.
-            if not chunk.retransmitted:
-                acked.rtt_sent_at = sent_at
+            self.timer.stop()
 
-    def detect_losses(self, acked: Acked, *, min_rtt: float, srtt: float, now: float) -> None:
-        """Declare lost what was overtaken by enough. Source: RFC 8985 §6.2, step 5.
+    def _send_probe(self, *, now: float) -> None:
+        """Provoke a SACK that shows whether the tail was lost. Source: RFC 8985 §7.3."""
+        packet = self.rack.probe(flight=self._begin_burst(now=now))
+        if packet is not None:
+            self._probes.append(packet)
 
-        To be called after a SACK that acknowledged something, and at ``reorder_deadline``.
-        What left at the same time as the newest that arrived was not overtaken. Without an RTT
-        (``srtt`` is 0) nothing is known, and the retransmission timer decides.
+    def _on_timeout(self, *, now: float) -> Doubt:
+        timer = self.timer
+        self.rtt.back_off()
+        timer.on_timeout(is_window_closed=self.peer_rwnd < self.payload)
+        self.rack.lose_everything(even_acknowledged=timer.is_black_hole)
+        if not timer.probes_window:
+            self.controller.on_rto(now=now)
+            self._pacer.set_rate(self.controller.pacing_rate, now=now)
+        timer.restart(rto=self.rtt.rto, srtt=self.rtt.srtt, now=now)
+        # Where the RTT is longer than the timeout everything is sent twice, and nothing says
+        # how long it is (Karn) but a heartbeat. Once, as its answer ends the back-off.
+        doubt = Doubt.ROUND_TRIP if timer.timeouts == 1 else Doubt.NONE
+        return doubt | Doubt.PACKET_SIZE if timer.is_black_hole else doubt
+
+    # Sending
+
+    def burst(self, *, now: float) -> list[bytes]:
+        """Return the packets that congestion control, flow control and pacing allow now."""
+        packets, self._probes = self._probes, []
+        self._pace_at = None
+        if not (self.queue.size or self.rack.has_retransmissions):
+            return packets
+        outstanding, pacer = self.outstanding, self._pacer
+        was_idle = not outstanding
+        if was_idle:
+            self.controller.on_idle(now=now)
+            pacer.set_rate(self.controller.pacing_rate, now=now)
+        budget = min(pacer.budget(now), MAX_BURST * self.payload)
+        if budget <= 0:
+            self._pace_at = pacer.next_send_time(now)
+            return packets
+        flight, before = self._begin_burst(now=now), outstanding.flight_size
+        made = self._lost_packets(budget, flight)
+        made += self._new_packets(budget - (outstanding.flight_size - before), flight)
+        if made:
+            self._on_sent(outstanding.flight_size - before, was_idle=was_idle, now=now)
+        return packets + made
+
+    def _begin_burst(self, *, now: float) -> Flight:
+        return self._delivery.begin_burst(is_idle=not self.outstanding, now=now)
+
+    def _on_sent(self, size: int, *, was_idle: bool, now: float) -> None:
+        flight_size, cwnd = self.outstanding.flight_size, self.controller.cwnd
+        self._pacer.on_sent(size, now)
+        self.controller.on_sent(now=now, flight=flight_size)
+        if was_idle or not self.timer.is_running:
+            self._restart_timer(now=now)
+        else:
+            self.timer.restart_probe(srtt=self.rtt.srtt, now=now)
+        if flight_size < cwnd:
+            if not self.queue.size:
+                self._delivery.note_app_limit(flight_size=flight_size)
+            if self.queue.size or self.rack.has_retransmissions:
+                self._pace_at = self._pacer.next_send_time(now)
+
+    def _lost_packets(self, budget: int, flight: Flight) -> list[bytes]:
+        packets: list[bytes] = []
+        outstanding, rack = self.outstanding, self.rack
+        end = min(self.controller.cwnd, outstanding.flight_size + budget)
+        if self.timer.timeouts and self.timer.probes_window:
+            end = min(end, 1)  # one packet alone asks whether there is room now
+        while rack.has_retransmissions and outstanding.flight_size < end:
+            packet = rack.retransmission(flight=flight)
+            if packet is None:
+                break
+            packets.append(packet)
+        return packets
+
+    def _new_packets(self, budget: int, flight: Flight) -> list[bytes]:
+        """Source: RFC 9260 §6.1 A and B: the peer's window, and one packet to probe it."""
+        outstanding, packer = self.outstanding, self._packer
+        assert packer is not None, "established"
+        # The last chunk may go over the congestion window, but not over the peer's.
+        room = self.peer_rwnd - self.payload + 1
+        window = min(self.controller.cwnd, room) - outstanding.flight_size
+        if window <= 0 and not outstanding:
+            window = 1
+        allowed = min(budget, window)
+        if allowed <= 0 or self.rack.has_retransmissions:
+            return []
+        before = self.queue.size
+        chunks = self.queue.cut(
+            allowed, payload=self.payload, header=packer.without_checksum, flight=flight
+        )
+        outstanding.add(chunks, size=before - self.queue.size)
+        self._ask_for_sack(chunks)
+        if not self._zero_checksum:
+            for chunk in chunks:
+                chunk.packet = packer.pack(chunk.packet[HEADER_SIZE:], zero_checksum=False)
+        return [chunk.packet for chunk in chunks]
+
+    def _ask_for_sack(self, chunks: list[Chunk]) -> None:
+        """Ask for a SACK without delay where nothing follows that would bring one.
+
+        That is the last chunk of all, and one that is alone in flight. Source: RFC 7053 §4.
         """
-        if not srtt:
-            return
-        self._min_rtt = min_rtt
-        window = min(self.reorder_steps * REORDER_SHARE * min_rtt, srtt)
-        newest = self._newest_delivered
-        limit = newest - window + now - self._newest_delivered_at
-        self.reorder_deadline = None
-        chunks, scan, end = self._chunks, self._scan, len(self._chunks)
-        while scan < end:
-            chunk = chunks[scan]
-            if not chunk.acked and not chunk.retransmitted and not chunk.lost:
-                if chunk.flight.sent_at > limit or chunk.flight.sent_at >= newest:
-                    self._note_reordering(chunk.flight.sent_at, window)
-                    break
-                self._lose(chunk, acked)
-            scan += 1
-        self._scan = scan
-        again = self._again
-        while again:
-            chunk, flight = again[0]
-            if not chunk.acked and chunk.flight is flight and not chunk.lost:
-                if flight.sent_at > limit or flight.sent_at >= newest:
-                    self._note_reordering(flight.sent_at, window)
-                    break
-                self._lose(chunk, acked)
-            again.popleft()
-
-    def _note_reordering(self, sent_at: float, window: float) -> None:
-        """Look again when the reordering window of a chunk that was overtaken has passed."""
-        if sent_at < self._newest_delivered:
-            left = sent_at + window - self._newest_delivered
-            deadline = self._newest_delivered_at + left + _CLOCK_ERROR
-            if self.reorder_deadline is None or deadline < self.reorder_deadline:
-                self.reorder_deadline = deadline
-
-    def _lose(self, chunk: Chunk, acked: Acked) -> None:
-        chunk.lost = True
-        self.flight_size -= chunk.size
-        self._to_retransmit.append(chunk)
-        acked.lost += chunk.size
-        if chunk.retransmitted >= STUBBORN_LOSSES - 1:
-            acked.stubborn = max(acked.stubborn, chunk.size)
-        acked.lost_sent_at = max(acked.lost_sent_at, chunk.flight.sent_at)
-
-    def lose_everything(self, *, even_acknowledged: bool) -> None:
-        """A retransmission timeout: nothing in flight is believed to arrive. RFC 9260 §6.3.3.
-
-        Args:
-            even_acknowledged: Not even what gap blocks have acknowledged: the other side may
-                have dropped it for want of room (RFC 9260 §6.2).
-        """
-        self._to_retransmit.clear()
-        self._again.clear()
-        if even_acknowledged:
-            self._gaps = ()
-        for index in range(self._head, len(self._chunks)):
-            chunk = self._chunks[index]
-            if even_acknowledged:
-                chunk.acked = False
-            if not chunk.acked:
-                chunk.lost = True
-                self._to_retransmit.append(chunk)
-        self.flight_size = 0
-        self._scan = len(self._chunks)
-        self.reorder_deadline = None
-
-    def probe_chunk(self, *, flight: Flight) -> bytes | None:
-        """Return the packet of the last chunk in flight, for a probe. Source: RFC 8985 §7.3."""
-        for index in range(len(self._chunks) - 1, self._head - 1, -1):
-            chunk = self._chunks[index]
-            if not chunk.acked and not chunk.lost:
-                chunk.retransmitted += 1
-                chunk.flight = flight
-                self._again.append((chunk, flight))
-                return chunk.packet
-        return None
-
-    def _trim(self) -> None:
-        del self._chunks[: self._head]
-        self._first_tsn = add(self._first_tsn, self._head)
-        self._scan -= self._head
-        self._head = 0
-
-
-def payload_for(packet_size: int) -> int:
-    """Return how many bytes of user data a packet of that size holds; a multiple of 4."""
-    return (packet_size - DATA_OVERHEAD) & ~3
+        if chunks and (not self.queue.size or self.outstanding.flight_size == chunks[-1].size):
+            chunks[-1].ask_for_sack()

@@ -28,6 +28,7 @@ COMMON_HEADER: Final = struct.Struct("!HHL")
 CHECKSUM: Final = struct.Struct("<L")
 CHUNK_HEADER: Final = struct.Struct("!BBH")
 DATA_HEADER: Final = struct.Struct("!BBHLHHL")
+DATA_VALUE: Final = struct.Struct("!LHHL")  # of a DATA chunk: TSN, stream, sequence, PPID
 SACK_HEADER: Final = struct.Struct("!BBHLLHH")
 INIT_VALUE: Final = struct.Struct("!LLHHL")
 PARAMETER_HEADER: Final = struct.Struct("!HH")
@@ -36,6 +37,7 @@ U32: Final = struct.Struct("!L")
 
 HEADER_SIZE: Final = 12  # bytes of the common header, checksum included
 DATA_OVERHEAD: Final = HEADER_SIZE + DATA_HEADER.size
+FLAGS_OFFSET: Final = HEADER_SIZE + 1  # of the first chunk, in a packet
 MIN_RWND: Final = 1500  # bytes; RFC 9260 §3.3.2: an INIT may not announce less
 MAX_GAP_BLOCKS: Final = 256  # in a SACK that we send; RFC 9260 §3.3.4 leaves it to the MTU
 ZERO_CHECKSUM_DTLS: Final = 1  # error detection method: DTLS; RFC 9653 §4
@@ -78,7 +80,8 @@ class Parameter(enum.IntEnum):
 FLAG_END: Final = 1  # last fragment; RFC 9260 §3.3.1
 FLAG_BEGIN: Final = 2  # first fragment
 FLAG_UNORDERED: Final = 4
-FLAG_TAG_REFLECTED: Final = 1  # of an ABORT: the T bit
+FLAG_IMMEDIATE: Final = 8  # the I bit: a SACK is asked for at once; RFC 7053 §3
+FLAG_TAG_REFLECTED: Final = 1  # of an ABORT: the T bit; RFC 9260 §3.3.7
 
 
 class Chunk(NamedTuple):
@@ -181,6 +184,18 @@ def check_packet_untrusted(packet: bytes, *, tag: int, zero_checksum: bool) -> N
         return
     if crc32c_extend(crc32c(packet[:8] + bytes(4)), packet[HEADER_SIZE:]) != checksum:
         raise PeerProtocolError("An SCTP packet has a wrong checksum.")
+
+
+def is_reflected_abort(packet: bytes) -> bool:
+    """Whether a packet is an ABORT of one who knows no tag but the one that was sent to it.
+
+    Its tag is to be compared with the other side's, not with ours. Source: RFC 9260 §8.5.1 B.
+    """
+    return (
+        len(packet) >= HEADER_SIZE + CHUNK_HEADER.size
+        and packet[HEADER_SIZE] == ChunkType.ABORT
+        and bool(packet[FLAGS_OFFSET] & FLAG_TAG_REFLECTED)
+    )
 
 
 def chunks_untrusted(packet: bytes) -> Iterator[Chunk]:

@@ -5,11 +5,20 @@ import random
 import pytest
 
 from rtcsend.datapath.congestion.cubic import Cubic
-from rtcsend.datapath.sctp.association import Association, AssociationConfig, StreamsReset
+from rtcsend.datapath.sctp.association import MAX_CONTROL, Association
+from rtcsend.datapath.sctp.config import AssociationConfig
+from rtcsend.datapath.sctp.events import StreamsReset
 from rtcsend.datapath.sctp.inbound import Message
+from rtcsend.datapath.sctp.serial import add
 from rtcsend.datapath.sctp.wire import (
+    DATA_HEADER,
+    FLAG_BEGIN,
+    FLAG_END,
+    FLAG_IMMEDIATE,
+    FLAGS_OFFSET,
     HEADER_SIZE,
     ChunkType,
+    Packer,
     chunks_untrusted,
     parse_sack_untrusted,
 )
@@ -59,26 +68,60 @@ def sacks(packets: list[bytes]) -> list[int]:
     ]
 
 
-def batch(sender: Association, count: int) -> list[bytes]:
+def batch(sender: Association, count: int, *, more_to_come: bool = False) -> list[bytes]:
+    """Return packets of data; the last asks for a SACK unless there is more to come."""
     for _ in range(count):
         sender.send(DATA, BINARY, bytes(PACKET))
     packets = sender.packets_to_send(now=1.0)
     data = [packet for packet in packets if packet[HEADER_SIZE] == ChunkType.DATA]
     assert len(data) == count
+    assert [packet[FLAGS_OFFSET] & FLAG_IMMEDIATE for packet in data] == [0] * (count - 1) + [8]
+    if more_to_come:
+        last = bytearray(data[-1])
+        last[FLAGS_OFFSET] &= ~FLAG_IMMEDIATE
+        data[-1] = bytes(last)
     return data
 
 
 @pytest.mark.parametrize(
-    ("own_peer", "count", "expected"),
-    [(True, 5, [4]), (True, 1, []), (False, 5, [1, 3, 4]), (False, 1, [0])],
+    ("own_peer", "count", "more_to_come", "expected"),
+    [
+        (True, 5, True, [4]),
+        (True, 1, True, []),
+        (True, 1, False, [0]),
+        (False, 5, True, [1, 3, 4]),
+        (False, 1, False, [0]),
+    ],
 )
 def test_every_second_packet_of_a_batch_is_acknowledged_to_others(
-    own_peer: bool, count: int, expected: list[int]
+    own_peer: bool, count: int, more_to_come: bool, expected: list[int]
 ) -> None:
     one, other = established(own_peer=own_peer)
-    other.receive_packets_untrusted(batch(one, count), now=1.0)
+    data = batch(one, count, more_to_come=more_to_come)
+    other.receive_packets_untrusted(data, now=1.0)
     first = 0xFFFF_FFF0
     assert [tsn - first for tsn in sacks(other.packets_to_send(now=1.0))] == expected
+
+
+@pytest.mark.parametrize("count", [2, 700, 701])
+def test_a_batch_of_any_size_is_acknowledged_to_its_end(count: int) -> None:
+    """Not every SACK of a huge batch finds room among the answers; the last one does."""
+    one, other = established(own_peer=False)
+    exchange(one, other, now=1.0)
+    first = one._outbound.queue.next_tsn
+    flags = FLAG_BEGIN | FLAG_END
+    packer = Packer(source_port=5000, destination_port=5000, tag=other._config.tag)
+    data = [
+        packer.pack(
+            DATA_HEADER.pack(0, flags, 20, add(first, number), DATA, 0, BINARY) + b"data",
+            zero_checksum=True,
+        )
+        for number in range(count)
+    ]
+    other.receive_packets_untrusted(data, now=1.0)
+    acknowledged = sacks(other.packets_to_send(now=1.0))
+    assert acknowledged[-1] == add(first, count - 1)
+    assert len(acknowledged) <= MAX_CONTROL + 1
 
 
 def test_one_sack_a_batch_while_something_is_missing() -> None:

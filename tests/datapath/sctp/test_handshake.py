@@ -4,13 +4,9 @@ import itertools
 
 import pytest
 
-from rtcsend.datapath.sctp.association import (
-    FAILURE_TIMEOUT,
-    HEARTBEAT_INTERVAL,
-    Closed,
-    Established,
-)
+from rtcsend.datapath.sctp.events import Closed, Established
 from rtcsend.datapath.sctp.handshake import MAX_RETRANSMISSIONS
+from rtcsend.datapath.sctp.heartbeat import FAILURE_TIMEOUT, HEARTBEAT_INTERVAL
 from rtcsend.datapath.sctp.inbound import Message
 from rtcsend.datapath.sctp.wire import ChunkType, Packer, pack_chunk
 from tests.fakes.sctp_link import Conditions, Pair

@@ -1,5 +1,7 @@
 """The receiving half against a naive model: any order, duplicates, gaps, around 2**32."""
 
+import sys
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -21,6 +23,7 @@ from rtcsend.errors import PeerProtocolError
 
 MAX_MESSAGE = 1000
 BUFFER = 4_000
+SIZE = 500  # bytes of a chunk that counts as a little more
 TSNS = st.sampled_from([0, 1, 1000, 2**31 - 5, 2**31, 2**32 - 30, 2**32 - 1])
 Fragment = tuple[int, int, int, bytes]  # flags, stream, PPID, payload
 
@@ -28,6 +31,10 @@ Fragment = tuple[int, int, int, bytes]  # flags, stream, PPID, payload
 def sack_of(inbound: Inbound) -> Sack:
     (chunk,) = chunks_untrusted(bytes(12) + inbound.sack())
     return parse_sack_untrusted(chunk.value)
+
+
+def charge(data: bytes) -> int:
+    return max(len(data), module.MIN_CHARGE)
 
 
 def receive(inbound: Inbound, tsn: int, fragment: Fragment) -> list[Message]:
@@ -98,7 +105,7 @@ class Model:
 
     @property
     def held(self) -> int:
-        """Bytes that are kept and not yet delivered."""
+        """Bytes that are kept and not yet delivered, as they count against the window."""
         cumulative = self.cumulative
         start = cumulative
         while start and not self.fragments[start - 1][0] & FLAG_END:
@@ -106,7 +113,8 @@ class Model:
         run = range(start, cumulative)
         partial = run if set(run) <= self.got else range(0)
         waiting = [index for index in self.got if index >= cumulative]
-        return sum(len(self.fragments[index][3]) for index in [*partial, *waiting])
+        held = sum(len(self.fragments[index][3]) for index in partial)
+        return held + sum(charge(self.fragments[index][3]) for index in waiting)
 
 
 @given(transmissions(), TSNS, st.data())
@@ -128,7 +136,7 @@ def test_any_order_with_duplicates(
         assert sack.cumulative_tsn == add(first, model.cumulative - 1)
         assert sack.gaps == model.blocks
         assert sack.duplicates == is_duplicate
-        untaken = sum(len(message.data) for message in delivered)
+        untaken = sum(charge(message.data) for message in delivered)
         assert sack.a_rwnd == module.RECEIVE_BUFFER - untaken - model.held
         assert inbound.has_gaps == bool(model.blocks)
     assert delivered == messages
@@ -156,7 +164,7 @@ def test_what_the_sender_gives_up_is_skipped(
         assert sack.cumulative_tsn == add(first, model.cumulative - 1)
         assert sack.gaps == model.blocks
         assert delivered == model.whole
-        untaken = sum(len(message.data) for message in delivered)
+        untaken = sum(charge(message.data) for message in delivered)
         assert sack.a_rwnd == module.RECEIVE_BUFFER - untaken - model.held
 
 
@@ -219,23 +227,139 @@ def test_a_sender_that_ignores_the_window_fills_no_memory(monkeypatch: pytest.Mo
     monkeypatch.setattr(module, "RECEIVE_BUFFER", BUFFER)
     inbound = Inbound(0, max_message_size=MAX_MESSAGE)
     whole = FLAG_BEGIN | FLAG_END
-    count = sum(len(receive(inbound, tsn, (whole, 0, 53, bytes(100)))) for tsn in range(100))
-    assert count * 100 == inbound.untaken == BUFFER
-    assert sack_of(inbound) == (count - 1, 0, (), 0)
-    inbound.untaken = 0  # the application has taken it all: the rest comes again
-    assert receive(inbound, count, (whole, 0, 53, bytes(100)))
-    assert sack_of(inbound) == (count, BUFFER - 100, (), 0)
+    chunk = (whole, 0, 53, bytes(SIZE))
+    count = sum(len(receive(inbound, tsn, chunk)) for tsn in range(100))
+    assert count == 7
+    assert inbound.untaken == count * SIZE
+    assert sack_of(inbound) == (count - 1, BUFFER - count * module.MIN_CHARGE, (), 0)
+    inbound.taken(count * SIZE)  # the application has taken it all: the rest comes again
+    assert receive(inbound, count, chunk)
+    assert sack_of(inbound) == (count, BUFFER - module.MIN_CHARGE, (), 0)
 
 
 def test_a_full_buffer_still_takes_the_missing_chunk(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "RECEIVE_BUFFER", BUFFER)
     inbound = Inbound(0, max_message_size=MAX_MESSAGE)
-    whole = FLAG_BEGIN | FLAG_END
+    chunk = (FLAG_BEGIN | FLAG_END, 0, 53, bytes(SIZE))
     for tsn in range(1, 100):
-        receive(inbound, tsn, (whole, 0, 53, bytes(100)))
-    assert sack_of(inbound) == (2**32 - 1, 0, ((2, 41),), 0)
-    assert len(receive(inbound, 0, (whole, 0, 53, bytes(100)))) == 41
+        receive(inbound, tsn, chunk)
+    assert sack_of(inbound) == (2**32 - 1, BUFFER - 7 * module.MIN_CHARGE, ((2, 8),), 0)
+    assert len(receive(inbound, 0, chunk)) == 8
     assert inbound.untaken <= 2 * BUFFER
+
+
+@pytest.mark.parametrize("missing", [0, 1])
+@pytest.mark.parametrize("size", [1, 100, module.MIN_CHARGE, 1_000])
+def test_memory_is_bounded_whatever_the_size_of_messages(
+    size: int, missing: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Measured: what Python allocates, in order and with the first chunk missing."""
+    buffer = 1 << 20
+    monkeypatch.setattr(module, "RECEIVE_BUFFER", buffer)
+    inbound = Inbound(0, max_message_size=MAX_MESSAGE)
+    messages: list[Any] = []
+    tracemalloc.start()
+    try:
+        for tsn in range(missing, 2 * buffer // size if size > 1 else 60_000):
+            # A new object each, as from the network: Python shares those of one byte.
+            payload = bytes(bytearray(size + 1))[1:] if size > 1 else b"x"
+            inbound.receive((tsn, FLAG_BEGIN | FLAG_END, 1, 2_000_000_000 + tsn, payload), messages)
+        used, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(messages) + len(inbound._waiting) <= buffer // module.MIN_CHARGE
+    assert buffer // 8 <= used <= 2 * buffer
+    assert inbound.a_rwnd < max(size, module.MIN_CHARGE)
+
+
+def test_a_message_in_tiny_fragments_is_joined_on_the_way() -> None:
+    size = 100_000
+    inbound = Inbound(0, max_message_size=size)
+    for flags in (0, 4):  # also where fragments are said to be unordered
+        start = inbound.cumulative_tsn + 1
+        for number in range(size - 1):
+            begin = FLAG_BEGIN if number == 0 else 0
+            receive(inbound, start + number & 0xFFFF_FFFF, (flags | begin, 0, 53, b"x"))
+            assert len(inbound._fragments) <= module.MAX_FRAGMENTS
+        end = (flags | FLAG_END, 0, 53, b"x")
+        (message,) = receive(inbound, start + size - 1 & 0xFFFF_FFFF, end)
+        assert message.data == b"x" * size
+
+
+def test_taking_gives_back_what_a_message_counted_as() -> None:
+    inbound = Inbound(0, max_message_size=MAX_MESSAGE)
+    whole = FLAG_BEGIN | FLAG_END
+    for tsn, size in enumerate([1, 1, 900, 5]):
+        receive(inbound, tsn, (whole, 0, 53, bytes(size)))
+    assert inbound.a_rwnd == module.RECEIVE_BUFFER - 3 * module.MIN_CHARGE - 900
+    inbound.taken(1)
+    inbound.taken(900)
+    assert inbound.a_rwnd == module.RECEIVE_BUFFER - 2 * module.MIN_CHARGE
+    inbound.taken(6)  # both at once: what they counted as is free when nothing is left
+    assert inbound.a_rwnd == module.RECEIVE_BUFFER
+
+
+def test_skipping_costs_what_is_skipped() -> None:
+    """A peer that leaves a hole, fills what is behind it, and moves on one number at a time."""
+    inbound = Inbound(0, max_message_size=MAX_MESSAGE)
+    whole = (FLAG_BEGIN | FLAG_END, 0, 53, b"x")
+    for tsn in range(10_000, 22_000, 2):
+        receive(inbound, tsn, whole)
+    calls = 0
+
+    def note(_frame: object, event: str, _arg: object) -> None:
+        nonlocal calls
+        calls += event in {"call", "c_call"}
+
+    messages: list[Any] = []
+    before = sys.getprofile()
+    sys.setprofile(note)
+    try:
+        for tsn in range(1_000):
+            inbound.forward(tsn, messages)
+    finally:
+        sys.setprofile(before)
+    assert not messages
+    assert calls <= 50 * 1_000
+    inbound.forward(10_003, messages)
+    assert len(messages) == 3
+    assert sack_of(inbound).cumulative_tsn == 10_004
+    assert sack_of(inbound).gaps[0] == (2, 2)
+
+
+def test_gaps_that_never_end_and_wrap_around() -> None:
+    """The base of the positions moves with the cumulative TSN, or would be lost half-way."""
+    inbound = Inbound(0, max_message_size=MAX_MESSAGE)
+    tsn = 0
+    for _ in range(70_000):
+        receive(inbound, add(tsn, 60_002), (FLAG_BEGIN | FLAG_END, 0, 53, b"x"))
+        inbound.forward(add(tsn, 60_000), [])
+        tsn = add(tsn, 60_000)
+        inbound._surcharge = inbound.untaken = 0
+    assert sack_of(inbound) == (tsn, module.RECEIVE_BUFFER - module.MIN_CHARGE, ((2, 2),), 0)
+
+
+@pytest.mark.parametrize("flags", [8, 8 | FLAG_BEGIN, 8 | FLAG_BEGIN | FLAG_END])
+def test_a_chunk_may_ask_for_a_sack_at_once(flags: int) -> None:
+    inbound = Inbound(0, max_message_size=MAX_MESSAGE)
+    if not flags & FLAG_BEGIN:
+        receive(inbound, 0, (FLAG_BEGIN, 0, 53, b"x"))
+    assert not inbound.sack_urgent
+    receive(inbound, inbound.cumulative_tsn + 1 & 0xFFFF_FFFF, (flags, 0, 53, b"x"))
+    urgent = [inbound.sack_urgent]
+    inbound.sack()
+    assert [*urgent, inbound.sack_urgent] == [True, False]
+
+
+def test_duplicates_and_filled_holes_are_urgent() -> None:
+    inbound = Inbound(0, max_message_size=MAX_MESSAGE)
+    whole = (FLAG_BEGIN | FLAG_END, 0, 53, b"x")
+    urgent = []
+    for tsn in (0, 0, 2, 1, 3):
+        receive(inbound, tsn, whole)
+        urgent.append(inbound.sack_urgent)
+        inbound.sack()
+    assert urgent == [False, True, True, True, False]
 
 
 def test_more_gaps_than_a_sack_holds() -> None:

@@ -100,7 +100,7 @@ def run_seed(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
         assert end.received == streams
         assert end.closed is None
         assert not end.association._outbound.outstanding
-        assert not end.association._outbound.flight_size
+        assert not end.association._outbound.outstanding.flight_size
         assert end.most_stored <= 2 * buffer
         assert end.link.largest <= end.association._mtu._maximum
         check_retransmissions(end, back=pair.ends[1 - pair.ends.index(end)])

@@ -50,8 +50,9 @@ def test_a_request_is_repeated_until_it_is_answered(result: int) -> None:
     resets.receive_response_untrusted(response(FIRST, IN_PROGRESS), now=1.5)
     resets.receive_response_untrusted(response(5, PERFORMED), now=1.5)
     resets.receive_response_untrusted(b"short", now=1.5)
-    assert due(resets, now=2.0) == chunk
-    resets.receive_response_untrusted(response(FIRST, result), now=2.5)
+    assert due(resets, now=2.9) is None, "the interval doubles"
+    assert due(resets, now=3.0) == chunk
+    resets.receive_response_untrusted(response(FIRST, result), now=3.5)
     assert (resets.get_timer(), due(resets, now=9.0)) == (None, None)
 
 

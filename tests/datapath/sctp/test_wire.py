@@ -10,8 +10,10 @@ from aiortc import rtcsctptransport as aiortc_sctp
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rtcsend.datapath.sctp.reset import InboundResets
+from rtcsend.datapath.sctp.reset import InboundResets, StreamResets
 from rtcsend.datapath.sctp.wire import (
+    FLAG_IMMEDIATE,
+    FLAG_TAG_REFLECTED,
     GAP_BLOCK,
     HEADER_SIZE,
     ChunkType,
@@ -20,6 +22,7 @@ from rtcsend.datapath.sctp.wire import (
     Parameter,
     check_packet_untrusted,
     chunks_untrusted,
+    is_reflected_abort,
     pack_chunk,
     pack_init,
     pack_parameter,
@@ -78,6 +81,8 @@ def test_vectors_have_good_tags_and_checksums(name: str) -> None:
             packed(pack_sack(0xFFFFFFFE, 0x12345, [(2, 3), (5, 5)], [0xFFFFFFFD, 0xFFFFFFFE])),
         ),
         ("abort", packed(pack_chunk(ChunkType.ABORT, 0, b""))),
+        ("abort_reflected", packed(pack_chunk(ChunkType.ABORT, FLAG_TAG_REFLECTED, b""))),
+        ("shutdown_ack", packed(pack_chunk(ChunkType.SHUTDOWN_ACK, 0, b""))),
     ],
 )
 def test_we_write_the_vectors(name: str, made: bytes) -> None:
@@ -91,11 +96,18 @@ def test_we_read_the_vectors() -> None:
     assert sack == (0xFFFFFFFE, 0x12345, ((2, 3), (5, 5)), 2)
     kinds = [chunk.type for chunk in chunks_untrusted(VECTORS["padded_heartbeat"])]
     assert kinds == [ChunkType.HEARTBEAT, ChunkType.PAD]
+    assert is_reflected_abort(VECTORS["abort_reflected"])
+    assert not any(is_reflected_abort(VECTORS[name]) for name in set(VECTORS) - {"abort_reflected"})
+    assert chunk_of("data_immediate")[1] == chunk_of("data")[1] | FLAG_IMMEDIATE
+    resets = StreamResets(1)
+    request = pack_parameter(Parameter.INCOMING_RESET_REQUEST, bytes([0, 0, 0, 11, 0, 1]))
+    denied = resets.receive_untrusted(request, now=0.0)
+    assert denied == [VECTORS["reconfig_denied"][HEADER_SIZE:]]
     ((kind, value),) = parameters_untrusted(chunk_of("reconfig_request")[2])
     assert kind == Parameter.OUTGOING_RESET_REQUEST
-    resets = InboundResets()
-    assert resets.receive_request_untrusted(value) is None
-    answered = resets.perform(0xFFFFFFFE)
+    theirs = InboundResets()
+    assert theirs.receive_request_untrusted(value) is None
+    answered = theirs.perform(0xFFFFFFFE)
     assert answered == (VECTORS["reconfig_response"][HEADER_SIZE:], (1, 2, 3))
 
 
@@ -220,6 +232,8 @@ def test_hostile_bytes_raise_only_the_documented_error(data: bytes) -> None:
             parse(data)
     with contextlib.suppress(PeerProtocolError):
         check_packet_untrusted(data, tag=0, zero_checksum=True)
+    is_reflected_abort(data)
+    StreamResets(0).receive_untrusted(data, now=0.0)
     resets = InboundResets()
     resets.receive_request_untrusted(data)
     resets.perform(0)

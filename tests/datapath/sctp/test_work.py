@@ -6,8 +6,8 @@ from types import FrameType
 from typing import Any
 
 from rtcsend.datapath.congestion.base import MAX_CWND, AckSample, CongestionController
-from rtcsend.datapath.sctp.association import MAX_BURST
 from rtcsend.datapath.sctp.inbound import Message
+from rtcsend.datapath.sctp.outbound import MAX_BURST
 from tests.fakes.sctp_link import Conditions, Pair
 
 # Measured: 3.0 received, 1.1 sent, 40 a SACK that acknowledges 250 packets in order; and room.
@@ -65,5 +65,5 @@ def test_calls_a_packet() -> None:
 
     sacks = receiver.packets_to_send(now=now)
     calls, _ = python_calls(lambda: sender.receive_packets_untrusted(sacks, now=now + 0.001))
-    assert not sender._outbound.flight_size
+    assert not sender._outbound.outstanding.flight_size
     assert calls / len(packets) <= MAX_CALLS_A_SACKED_PACKET
