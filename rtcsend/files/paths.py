@@ -1,234 +1,263 @@
-r"""Names that come from a peer: which are refused, which are made safe, and how [pure].
+r"""Paths that come from a peer: safe as they are, made safe, or refused [pure].
 
-A name is hostile until :func:`safe_name_untrusted` has passed it. It decides about the text
-alone and never looks at a disk; whether a target exists is the sink's business. Who shows a
-name on a terminal escapes it all the same: a safe name may still be misleading.
-
-The policy for the single name of a plain file:
+The one place that decides about names from outside; everything that writes asks here. A file
+that is proposed alone has a bare name, :func:`safe_name_untrusted`. What is proposed with
+folders has paths, components between slashes: :class:`ProposedPaths` takes them one after the
+other, and also keeps two of them from meaning one file. The policy of a single name stands in
+:mod:`rtcsend.files.names`; for a path there is:
 
 ============================================  ==============================================
-the name                                      what becomes of it
+the path                                      what becomes of it
 ============================================  ==============================================
-empty, ``.``, ``..``                          refused
-has ``/`` or ``\``, or begins like ``C:``     refused: a sender must send a bare name
-has NUL                                       refused
-longer than MAX_UNTRUSTED_BYTES               refused
-nothing left after the rules below            refused
-not in Unicode normal form C                  normalised
-control characters (C0, DEL, C1)              each ``_``
-line and paragraph separators                 each ``_``
-format characters (Cf): bidirectional         each ``_``; this breaks up joined emoji, whose
-controls, zero-width, soft hyphen, tags       joiner cannot be told from a trick
-other characters that are never drawn         each ``_`` (Hangul fillers, grapheme joiner …)
-lone surrogates                               each ``_``
-``<>:"|?*``                                   each ``_``, on Windows only
-white space at either end, dots at the end    removed
-device names of Windows (``NUL.txt``)         ``_`` in front, on every system: the file may
-                                              be copied, or the folder be a share
-ends like our own partial files               ``_`` behind
-longer than MAX_NAME_BYTES                    shortened, the extension kept
-a dot in front (``.env``)                     left alone: it is shown before it is accepted
+absolute: begins with ``/``, ``\``, ``C:``    refused; ``\\server\share`` is one of them
+an empty component, ``.``, ``..``             refused
+more than MAX_DEPTH components                refused
+longer than MAX_UNTRUSTED_BYTES, also after   refused
+all else                                      each component by itself, as a name
 ============================================  ==============================================
 
-Place in the flow: the receiving session calls it on the proposal, before anything is shown
-or accepted; docs/security.md says what it protects from.
+So a path that was made safe has as many components as before. Nothing is looked up: what is a
+symbolic link in the folder of the receiver is the business of :mod:`rtcsend.files.folder`.
+
+Place in the flow: the receiving session asks, on the proposal, before anything is shown or
+accepted; docs/security.md says what it protects from.
 """
 
+import enum
 import hashlib
-import re
-import unicodedata
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from rtcsend.errors import UnsafePath
-
-MAX_NAME_BYTES = 255  # bytes of UTF-8; NAME_MAX of Linux and macOS, and no more units on NTFS
-MAX_UNTRUSTED_BYTES = 4096  # bytes of UTF-8; PATH_MAX of Linux: nobody has a longer name
-MAX_EXTENSION_BYTES = 32  # bytes with the dot; what is longer is no extension, but a dotted name
-MAX_TAG_LENGTH = 16  # characters; tags are our own small numbers
-PARTIAL_SUFFIX = ".rtcsend-partial"
-
-_MAX_PASSES = 8  # rounds of cleaning; two or three are needed, see _settle
-_SHOWN_LENGTH = 60  # characters of a refused name that the error repeats
-_HASH_BYTES = 8  # bytes; tells shortened partial names apart, an accident away from equal
-
-_DRIVE = re.compile(r"\s*[A-Za-z]:")
-_WINDOWS_FORBIDDEN = frozenset('<>:"|?*')
-_UNSAFE_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
-# Default_Ignorable_Code_Point (Unicode, DerivedCoreProperties.txt) outside category Cf, without
-# the variation selectors, which half of all emoji carry.
-_INVISIBLE = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u3164\uffa0")
-# Microsoft, "Naming Files, Paths, and Namespaces": the superscript digits count as digits.
-_PORT_DIGITS = "0123456789\u00b9\u00b2\u00b3"
-_DEVICES = frozenset(
-    {"CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$", "CLOCK$"}
-    | {port + digit for port in ("COM", "LPT") for digit in _PORT_DIGITS}
+from rtcsend.files.names import (
+    MAX_NAME_BYTES,
+    MAX_UNTRUSTED_BYTES,
+    OWN_MARK,
+    PARTIAL_SUFFIX,
+    SafeName,
+    folded,
+    is_own_name,
+    numbered_name,
+    partial_name,
+    refuse_drive_untrusted,
+    safe_component_untrusted,
+    safe_name_untrusted,
+    shown_untrusted,
+    size_of,
+    split_extension,
 )
-_COMPRESSIONS = frozenset({".gz", ".bz2", ".xz", ".zst", ".lz", ".lz4", ".lzma", ".br", ".z"})
+from rtcsend.files.owners import Owners
+
+__all__ = [
+    "MAX_DEPTH",
+    "MAX_NAMES",
+    "MAX_NAME_BYTES",
+    "MAX_UNTRUSTED_BYTES",
+    "OWN_MARK",
+    "PARTIAL_SUFFIX",
+    "Oddity",
+    "ProposedPaths",
+    "SafeName",
+    "SafePath",
+    "folded",
+    "is_own_name",
+    "numbered_name",
+    "oddities",
+    "partial_name",
+    "safe_name_untrusted",
+    "safe_path_untrusted",
+    "split_extension",
+]
+
+MAX_DEPTH = 128  # components; three times what the deepest package trees have
+MAX_NAMES = 1_250_000  # files and folders of one proposal; a million entries and their folders
+MAX_COLLISIONS = 50_000  # numbers tried in one proposal; enough for 300 paths that are one file
+_KEY_BYTES = 8  # of a fingerprint; two of a million names share one once in 30 million proposals
+_FOLDER = 1  # lowest bit of an owner: the name is a folder
+
+
+class Oddity(enum.Enum):
+    """What a person should know of a path before accepting it."""
+
+    CHANGED = "changed"  # it is not what the sender sent
+    CLASH = "clash"  # numbered, since another path of the proposal would be the same file
+    HIDDEN = "hidden"  # a component begins with a dot
+    DASH = "dash"  # a component begins with a dash, which commands take for an option
 
 
 @dataclass(frozen=True, slots=True)
-class SafeName:
-    """A name that can be joined to a folder and stays directly inside it."""
+class SafePath:
+    """Components that can be joined to a folder one by one, and stay inside it."""
 
-    name: str
+    components: tuple[str, ...]
     changed: bool
     """True when it is not what the sender sent: tell the user."""
 
+    def __str__(self) -> str:
+        """The components between slashes, on all systems."""
+        return "/".join(self.components)
 
-def safe_name_untrusted(name: str, *, windows: bool) -> SafeName:
-    """Make the name of a proposed file safe, or refuse it.
+
+@dataclass(frozen=True, slots=True)
+class _Node:
+    """A component of a path, in its place."""
+
+    raw: str
+    name: str
+    place: bytes
+    """Fingerprint of where it will be."""
+    is_numbered: bool
+
+
+_TOP = _Node("", "", b"", is_numbered=False)
+
+
+def safe_path_untrusted(path: str, *, windows: bool) -> SafePath:
+    """Make a path of a proposal safe, or refuse it, whatever other paths there are.
 
     Args:
-        name: What the peer sent.
+        path: What the peer sent, components between slashes.
         windows: Whether the file system's rules are those of Windows.
 
     Raises:
-        UnsafePath: The name is not a bare name, or nothing safe is left of it.
+        UnsafePath: It is no relative path, or nothing safe is left of it.
     """
-    _refuse_untrusted(name)
-    safe = _settle(name, windows=windows)
-    return SafeName(safe, changed=safe != name)
+    components = tuple(
+        safe_component_untrusted(name, windows=windows).name for name in _split_untrusted(path)
+    )
+    return _joined(components, path)
 
 
-def numbered_name(name: str, number: int) -> str:
-    """Return the name with a number before its extension: ``film (1).iso``.
+def oddities(path: SafePath) -> frozenset[Oddity]:
+    """Return what is odd about a path, apart from clashes."""
+    text = f"/{path}"
+    marks = (
+        (Oddity.CHANGED, path.changed),
+        (Oddity.HIDDEN, "/." in text),
+        (Oddity.DASH, "/-" in text),
+    )
+    return frozenset(oddity for oddity, is_there in marks if is_there)
+
+
+class ProposedPaths:
+    """The paths of one proposal, each with a place of its own.
+
+    Two paths that would be one file get two: the later one is numbered (``x (1)``), also when
+    it is a folder, and then everything in it goes there. What comes out depends on the paths
+    and their order alone, so that the same proposal has the same places when it is resumed.
+
+    Memory: 16 bytes a slot of a table that is at most 5/8 full, so 26 to 52 bytes for each
+    file or folder, and 78 for a moment while it grows: 34 MB for a million, never more than
+    50 MB. Nothing of a path but the last one is kept.
 
     Args:
-        name: A safe name.
-        number: From 1.
+        windows: Whether the file system's rules are those of Windows.
+        folding: Whether the file system takes names for the same that differ in case alone:
+            see :meth:`rtcsend.files.folder.Folder.folds_case`.
+        key: 16 to 64 random bytes, which no peer knows, so that it cannot make fingerprints
+            meet; they are in no result.
     """
-    stem, extension = split_extension(name)
-    ending = f" ({number}){extension}"
-    return _cut(stem, MAX_NAME_BYTES - _size(ending)).rstrip() + ending
+
+    def __init__(self, *, windows: bool, folding: bool, key: bytes) -> None:
+        self._windows = windows
+        self._folding = folding
+        self._key = key
+        self._owners = Owners(limit=MAX_NAMES)
+        self._chain: list[_Node] = []
+        """The folders of the last path: paths come in the order of a walk, mostly."""
+        self._collisions = 0
+
+    def add_untrusted(self, path: str, *, is_folder: bool) -> tuple[SafePath, frozenset[Oddity]]:
+        """Return the place of one more path, and what is odd about it.
+
+        A folder may come more than once, and need not come before what is in it.
+
+        Args:
+            path: What the peer sent, components between slashes.
+            is_folder: Whether the entry is a folder. A symbolic link is none, so that there can
+                be nothing below it.
+
+        Raises:
+            UnsafePath: It is no relative path; nothing safe is left of it; it comes twice, or
+                once as a file and once as a folder; there are too many of them.
+        """
+        *folders, last = _split_untrusted(path)
+        self._enter(folders, path)
+        nodes = (*self._chain, self._claim(last, path, is_folder=is_folder))
+        safe = _joined(tuple(node.name for node in nodes), path)
+        odd = oddities(safe)
+        return safe, odd | {Oddity.CLASH} if any(node.is_numbered for node in nodes) else odd
+
+    def _enter(self, folders: list[str], path: str) -> None:
+        """Make the chain be these folders; what it has in common with them stays."""
+        shared = 0
+        for node, raw in zip(self._chain, folders, strict=False):
+            if node.raw != raw:
+                break
+            shared += 1
+        del self._chain[shared:]
+        for raw in folders[shared:]:
+            self._chain.append(self._claim(raw, path, is_folder=True))
+
+    def _claim(self, raw: str, path: str, *, is_folder: bool) -> _Node:
+        """Return the place of a component below the chain: its own, or one that is free."""
+        parent = self._chain[-1] if self._chain else _TOP
+        # What the sender calls it, here: a place above belongs to one folder of the sender's.
+        origin = int.from_bytes(self._fingerprint(b"", raw))
+        owner = origin & ~_FOLDER | (_FOLDER if is_folder else 0)
+        safe = safe_component_untrusted(raw, windows=self._windows).name
+        for name in self._candidates(safe, path):
+            place = self._fingerprint(parent.place, folded(name) if self._folding else name)
+            before = self._owners.claim(int.from_bytes(place), owner)
+            if before is None or (before == owner and is_folder):
+                return _Node(raw, name, place, is_numbered=name != safe)
+            if before == owner:
+                raise UnsafePath(f"The path {shown_untrusted(path)} comes twice.")
+            if before ^ owner == _FOLDER:
+                raise UnsafePath(f"The path {shown_untrusted(path)} is a file and a folder.")
+        raise AssertionError("there are more numbers than tries")
+
+    def _candidates(self, name: str, path: str) -> Iterator[str]:
+        yield name
+        for number in range(1, MAX_COLLISIONS + 2):
+            self._collisions += 1
+            if self._collisions > MAX_COLLISIONS:
+                raise UnsafePath(f"Too many paths are the same file, {shown_untrusted(path)} too.")
+            yield numbered_name(name, number)
+
+    def _fingerprint(self, parent: bytes, name: str) -> bytes:
+        data = parent + name.encode(errors="surrogatepass")
+        return hashlib.blake2b(data, digest_size=_KEY_BYTES, key=self._key).digest()
 
 
-def partial_name(name: str, tag: str = "") -> str:
-    """Return the name of the hidden file that holds ``name`` while it is incomplete.
+def _split_untrusted(path: str) -> list[str]:
+    """Return the components as they came; each is still to be made safe.
 
-    The same name and tag always give the same result.
-
-    Args:
-        name: The safe name of the target.
-        tag: Tells apart partial files of the same target; our own, short and ASCII.
+    Raises:
+        UnsafePath: It is too long or deep, absolute, or has an empty component.
     """
-    assert len(tag) <= MAX_TAG_LENGTH, "tags are short"
-    ending = (f".{tag}" if tag else "") + PARTIAL_SUFFIX
-    whole = f".{name}{ending}"
-    if _size(whole) <= MAX_NAME_BYTES:
-        return whole
-    digest = hashlib.blake2b(name.encode(errors="surrogatepass"), digest_size=_HASH_BYTES)
-    ending = f"~{digest.hexdigest()}{ending}"
-    return "." + _cut(name, MAX_NAME_BYTES - 1 - _size(ending)) + ending
+    if len(path) > MAX_UNTRUSTED_BYTES or size_of(path) > MAX_UNTRUSTED_BYTES:
+        raise UnsafePath(
+            f"The path {shown_untrusted(path)} is longer than {MAX_UNTRUSTED_BYTES} bytes."
+        )
+    if path.startswith(("/", "\\")):
+        raise UnsafePath(f"The path {shown_untrusted(path)} is absolute.")
+    refuse_drive_untrusted(path)
+    components = path.split("/")
+    if len(components) > MAX_DEPTH:
+        raise UnsafePath(f"The path {shown_untrusted(path)} is deeper than {MAX_DEPTH} folders.")
+    if not all(components):
+        raise UnsafePath(f"The path {shown_untrusted(path)} has an empty name in it.")
+    return components
 
 
-def split_extension(name: str) -> tuple[str, str]:
-    """Split into stem and extension, the dot with the latter; ``.tar.gz`` is one extension.
+def _joined(components: tuple[str, ...], path: str) -> SafePath:
+    """Return the safe path.
 
-    A leading dot begins no extension, nor does one followed by white space or much text.
+    Raises:
+        UnsafePath: Being made safe has made it too long.
     """
-    stem, extension = _split_last(name)
-    if extension.lower() in _COMPRESSIONS:
-        inner_stem, inner = _split_last(stem)
-        if inner.lower() == ".tar":
-            return inner_stem, inner + extension
-    return stem, extension
-
-
-def _split_last(name: str) -> tuple[str, str]:
-    stem, dot, last = name.rpartition(".")
-    extension = dot + last
-    is_extension = (
-        stem.strip(".") != ""
-        and last != ""
-        and _size(extension) <= MAX_EXTENSION_BYTES
-        and not any(character.isspace() for character in last)
-    )
-    return (stem, extension) if is_extension else (name, "")
-
-
-def _refuse_untrusted(name: str) -> None:
-    """Raise for what cannot be the bare name of a file, whatever is done to it."""
-    if len(name) > MAX_UNTRUSTED_BYTES or _size(name) > MAX_UNTRUSTED_BYTES:
-        raise UnsafePath(f"The name {_shown(name)} is longer than {MAX_UNTRUSTED_BYTES} bytes.")
-    if name in {"", ".", ".."}:
-        raise UnsafePath(f"The name {_shown(name)} is not the name of a file.")
-    if "\0" in name:
-        raise UnsafePath(f"The name {_shown(name)} has a NUL in it.")
-    if "/" in name or "\\" in name:
-        raise UnsafePath(f"The name {_shown(name)} has a path separator in it.")
-    # Some characters become letters in normal form C: the Kelvin sign is one.
-    if _DRIVE.match(unicodedata.normalize("NFC", name)):
-        raise UnsafePath(f"The name {_shown(name)} begins with a drive letter.")
-
-
-def _settle(name: str, *, windows: bool) -> str:
-    """Clean until nothing changes: one rule can undo another (cutting leaves a space at the end).
-
-    So what comes out is a fixed point, and safe by every rule at once.
-    """
-    settled = name
-    for _ in range(_MAX_PASSES):
-        before, settled = settled, _clean(settled, windows=windows)
-        if not settled:
-            raise UnsafePath(f"Nothing is left of the name {_shown(name)} when it is made safe.")
-        if settled == before:
-            return settled
-    raise UnsafePath(f"The name {_shown(name)} cannot be made safe.")
-
-
-def _clean(name: str, *, windows: bool) -> str:
-    name = unicodedata.normalize("NFC", name)
-    name = "".join("_" if _is_unsafe(char, windows=windows) else char for char in name)
-    name = _trim(name)
-    if name.partition(".")[0].rstrip().upper() in _DEVICES:
-        name = "_" + name
-    if name.lower().endswith(PARTIAL_SUFFIX):
-        name += "_"
-    return _shorten(name)
-
-
-def _is_unsafe(character: str, *, windows: bool) -> bool:
-    return (
-        unicodedata.category(character) in _UNSAFE_CATEGORIES
-        or character in _INVISIBLE
-        or (windows and character in _WINDOWS_FORBIDDEN)
-    )
-
-
-def _trim(name: str) -> str:
-    end = len(name)
-    while end and (name[end - 1].isspace() or name[end - 1] == "."):
-        end -= 1
-    return name[:end].lstrip()
-
-
-def _shorten(name: str) -> str:
-    if _size(name) <= MAX_NAME_BYTES:
-        return name
-    stem, extension = split_extension(name)
-    return _cut(stem, MAX_NAME_BYTES - _size(extension)) + extension
-
-
-def _cut(text: str, limit: int) -> str:
-    """Return the longest start of at most ``limit`` bytes that ends between two characters.
-
-    A letter is not parted from the marks that combine with it, unless nothing would be left.
-    """
-    end = size = 0
-    while end < len(text) and size + _size(text[end]) <= limit:
-        size += _size(text[end])
-        end += 1
-    whole = end
-    while 0 < whole < len(text) and unicodedata.category(text[whole]).startswith("M"):
-        whole -= 1
-    return text[: whole or end]
-
-
-def _size(text: str) -> int:
-    """Bytes of UTF-8; a lone surrogate, which has no encoding, counts as three."""
-    return len(text.encode(errors="surrogatepass"))
-
-
-def _shown(name: str) -> str:
-    """Quote a refused name for an error: ``repr`` escapes whatever does not print."""
-    return repr(name if len(name) <= _SHOWN_LENGTH else name[:_SHOWN_LENGTH] + "…")
+    joined = "/".join(components)
+    if size_of(joined) > MAX_UNTRUSTED_BYTES:
+        raise UnsafePath(f"The path {shown_untrusted(path)} is too long when it is made safe.")
+    return SafePath(components, changed=joined != path)

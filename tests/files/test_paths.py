@@ -1,281 +1,309 @@
-import re
+"""Paths of a proposal: each by itself, and all together."""
+
 import unicodedata
 from pathlib import PurePosixPath, PureWindowsPath
 
 import pytest
-from hypothesis import example, given
+from hypothesis import given
 from hypothesis import strategies as st
 
 from rtcsend.errors import UnsafePath
 from rtcsend.files import paths
 from rtcsend.files.paths import (
+    MAX_DEPTH,
     MAX_NAME_BYTES,
-    PARTIAL_SUFFIX,
-    SafeName,
-    numbered_name,
+    MAX_UNTRUSTED_BYTES,
+    Oddity,
+    ProposedPaths,
+    SafePath,
+    folded,
+    is_own_name,
+    oddities,
     partial_name,
     safe_name_untrusted,
-    split_extension,
+    safe_path_untrusted,
 )
+from tests.files.strange_names import any_path
 
-# Written apart from the code, as Microsoft's page lists them.
-RESERVED = re.compile(r"(CON|PRN|AUX|NUL|(COM|LPT)[0-9¹²³]|CONIN\$|CONOUT\$|CLOCK\$) *(\.|$)", re.I)
-BIDIRECTIONAL = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
-ZERO_WIDTH = "\u200b\u200c\u200d\u2060\ufeff\u00ad\u180e\U000e0041"
-
-NASTY = [
-    "..", ".", "/", "\\", ":", "C:", "\u212a:", "CON", "nul", "com\u00b9", "LPT1", "CONIN$", " ",
-    "\t", "\n", "\x00", "\x1b[2J", "\x7f", "\x9b", "\u2028", "\u202e", "\u200d", "\ufeff", "\ud800",
-    "\udfff", "e", "\u0301", "\u0301" * 120, "\u00e9" * 100, "\u0958" * 60, "\U0001f4be" * 60,
-    ".tar", ".gz", ".iso", PARTIAL_SUFFIX, "a" * 240, "x" * 300, "?", "*", '"', "|", "<", ">",
-    "\u3000", "\u3164", "_", "~", "-rf", "%2e%2e", "\u2025", "\uff0f", "\u29f5",
-]  # fmt: skip
-any_text = st.text(st.characters(exclude_categories=())) | st.lists(st.sampled_from(NASTY)).map(
-    "".join
-)
+KEY = bytes(16)
+POSIX, WINDOWS = PurePosixPath("/home/ada"), PureWindowsPath("C:\\Users\\ada")
 
 
-def _is_accepted(text: str) -> bool:
-    try:
-        safe_name_untrusted(text, windows=False)
-    except UnsafePath:
-        return False
-    return True
+def proposed(*, windows: bool = False, folding: bool = False) -> ProposedPaths:
+    return ProposedPaths(windows=windows, folding=folding, key=KEY)
 
 
-safe_names = any_text.filter(_is_accepted).map(
-    lambda text: safe_name_untrusted(text, windows=False).name
-)
+def places(*given_paths: str, folding: bool = False) -> list[str]:
+    """Where files go; a path that ends with a slash is a folder."""
+    book = proposed(folding=folding)
+    return [
+        str(book.add_untrusted(path.removesuffix("/"), is_folder=path.endswith("/"))[0])
+        for path in given_paths
+    ]
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "film.iso",
-        "no extension",
-        ".bashrc",
-        "archive.tar.gz",
-        "t\u00eate",
-        "\u65e5\u672c\u8a9e.txt",
-        "\U0001f4be.bin",
-        "\u2764\ufe0f.png",  # an emoji's variation selector is no trick
-        "-rf",
-        "~",
-        "a" * 255,
-        "CONSOLE.txt",
-        "console",
-        "COM10",
-        "_NUL",
-        "x.rtcsend-partial.txt",
-    ],
-)
 @pytest.mark.parametrize("windows", [False, True])
-def test_an_honest_name_is_left_alone(name: str, windows: bool) -> None:
-    assert safe_name_untrusted(name, windows=windows) == SafeName(name, changed=False)
-
-
 @pytest.mark.parametrize(
-    ("name", "reason"),
+    "path", ["film.iso", "a/b/c", "-rf/.env", "a b/tête", "/".join("d" * MAX_DEPTH), "c/x.y"]
+)
+def test_an_honest_path_is_left_alone(path: str, windows: bool) -> None:
+    expected = SafePath(tuple(path.split("/")), changed=False)
+    assert safe_path_untrusted(path, windows=windows) == expected
+    assert str(expected) == path
+
+
+@pytest.mark.parametrize("windows", [False, True])
+@pytest.mark.parametrize(
+    ("path", "reason"),
     [
-        ("", "not the name of a file"),
-        (".", "not the name of a file"),
-        ("..", "not the name of a file"),
-        ("../film.iso", "path separator"),
-        ("/etc/passwd", "path separator"),
-        ("folder/film.iso", "path separator"),
-        ("film.iso/", "path separator"),
-        ("..\\film.iso", "path separator"),
-        ("\\\\server\\share", "path separator"),
-        ("C:film.iso", "drive letter"),
-        ("z:", "drive letter"),
-        (" C:film.iso", "drive letter"),
-        ("\u212a:film.iso", "drive letter"),  # the Kelvin sign normalises to K
-        ("film\0.iso", "NUL"),
-        ("...", "Nothing is left"),
-        (" . . ", "Nothing is left"),
-        ("\u3000", "Nothing is left"),
-        ("a" * 4097, "longer than 4096 bytes"),
-        ("\u00e9" * 2049, "longer than 4096 bytes"),
+        ("", "empty name"),
+        ("/", "absolute"),
+        ("/etc/passwd", "absolute"),
+        ("//server/share", "absolute"),
+        ("\\\\server\\share", "absolute"),
+        ("\\\\?\\C:\\x", "absolute"),
+        ("\\x", "absolute"),
+        ("C:/x", "drive letter"),
+        ("c:", "drive letter"),
+        (" C:/x", "drive letter"),
+        ("\u212a:/x", "drive letter"),  # the Kelvin sign normalises to K
+        ("a//b", "empty name"),
+        ("a/", "empty name"),
+        ("..", "not the name"),
+        ("../x", "not the name"),
+        ("a/../../x", "not the name"),
+        ("a/..", "not the name"),
+        ("a/./b", "not the name"),
+        ("a/.. /b", "Nothing is left"),
+        ("a/.../b", "Nothing is left"),
+        ("a/\u3000", "Nothing is left"),
+        ("a/b\0c", "NUL"),
+        ("/".join("d" * (MAX_DEPTH + 1)), f"deeper than {MAX_DEPTH}"),
+        ("a" * (MAX_UNTRUSTED_BYTES + 1), "longer than 4096 bytes"),
+        ("\u00e9/" * 1400, "longer than 4096 bytes"),
+        ("/".join(["\u0958" * 40] * 32), "too long when it is made safe"),
     ],
 )
-def test_what_cannot_be_a_bare_name_is_refused(name: str, reason: str) -> None:
+def test_what_is_no_relative_path_is_refused(path: str, reason: str, windows: bool) -> None:
     with pytest.raises(UnsafePath, match=reason) as caught:
-        safe_name_untrusted(name, windows=False)
+        safe_path_untrusted(path, windows=windows)
     assert caught.value.message.isprintable()
     assert len(caught.value.message) < 400
+    with pytest.raises(UnsafePath, match=reason):
+        proposed(windows=windows).add_untrusted(path, is_folder=False)
 
 
 @pytest.mark.parametrize(
-    ("name", "safe"),
+    ("path", "posix", "windows"),
     [
-        ("e\u0302tre", "\u00eatre"),
-        ("a\nb\tc", "a_b_c"),
-        ("\x1b[2Jfilm", "_[2Jfilm"),
-        ("a\x7fb\x85c\x9bd", "a_b_c_d"),
-        ("a\u2028b\u2029c", "a_b_c"),
-        ("photo\u202egpj.exe", "photo_gpj.exe"),
-        ("a\ud800b\udfffc", "a_b_c"),
-        ("\udcff.bin", "_.bin"),
-        ("\u3164.txt", "_.txt"),
-        ("  film.iso  ", "film.iso"),
-        ("film.iso. .", "film.iso"),
-        ("\u3000film\u00a0", "film"),
-        ("CON", "_CON"),
-        ("nul.txt", "_nul.txt"),
-        ("Aux .tar.gz", "_Aux .tar.gz"),
-        ("COM1", "_COM1"),
-        ("lpt\u00b3.log", "_lpt\u00b3.log"),
-        ("conin$", "_conin$"),
-        ("nul. ", "_nul"),
-        (".film.rtcsend-partial", ".film.rtcsend-partial_"),
-        ("X.RTCSEND-PARTIAL", "X.RTCSEND-PARTIAL_"),
-        (PARTIAL_SUFFIX, PARTIAL_SUFFIX + "_"),
+        ("a/CON/nul.txt", "a/_CON/_nul.txt", "a/_CON/_nul.txt"),
+        ("a /b./c", "a/b/c", "a/b/c"),
+        ("x\\y/z", "x_y/z", "x_y/z"),
+        ("a/..\\..\\x", "a/.._.._x", "a/.._.._x"),
+        ("dosdevices/c:", "dosdevices/c:", "dosdevices/c_"),
+        ("a/b:stream", "a/b:stream", "a/b_stream"),
+        ("a/.x.rtcsend-partial/b", "a/.x.rtcsend-partial_/b", "a/.x.rtcsend-partial_/b"),
+        ("PROGRA~1/a", "PROGRA~1/a", "PROGRA_1/a"),
+        ("a\u202eb/e\u0301", "a_b/\u00e9", "a_b/\u00e9"),
+        ("a/" + "b" * 300, "a/" + "b" * 255, "a/" + "b" * 255),
     ],
 )
-def test_what_is_dangerous_in_a_name_is_made_safe(name: str, safe: str) -> None:
-    assert safe_name_untrusted(name, windows=False) == SafeName(safe, changed=True)
+def test_each_component_is_made_safe(path: str, posix: str, windows: str) -> None:
+    for expected, is_windows in ((posix, False), (windows, True)):
+        safe = safe_path_untrusted(path, windows=is_windows)
+        assert (str(safe), safe.changed) == (expected, expected != path)
 
 
-@pytest.mark.parametrize("character", BIDIRECTIONAL + ZERO_WIDTH)
-def test_what_is_drawn_as_nothing_becomes_visible(character: str) -> None:
-    assert safe_name_untrusted(f"a{character}b", windows=False).name == "a_b"
+@given(any_path, st.booleans())
+def test_whatever_comes_out_stays_in_the_folder(path: str, windows: bool) -> None:
+    try:
+        safe = safe_path_untrusted(path, windows=windows)
+    except UnsafePath:
+        return
+    _assert_inside(safe, windows=windows)
+    assert safe.changed == (str(safe) != path)
+    assert len(safe.components) == path.count("/") + 1
+    assert safe_path_untrusted(str(safe), windows=windows) == SafePath(
+        safe.components, changed=False
+    )
+    if len(safe.components) == 1 and "\\" not in path:
+        assert safe_name_untrusted(path, windows=windows).name == str(safe)
 
 
-@pytest.mark.parametrize("character", '<>:"|?*')
-def test_the_characters_of_windows_go_on_windows_only(character: str) -> None:
-    name = f"ab{character}cd"
-    assert safe_name_untrusted(name, windows=True).name == "ab_cd"
-    assert safe_name_untrusted(name, windows=False).name == name
+def _assert_inside(safe: SafePath, *, windows: bool) -> None:
+    depth = len(safe.components)
+    for folder in (POSIX, WINDOWS):
+        if windows or folder is POSIX or ":" not in str(safe):
+            joined = folder / str(safe)
+            assert joined == folder.joinpath(*safe.components)
+            assert joined.parents[depth - 1] == folder
+            assert joined.parts[-depth:] == safe.components
+    assert 1 <= depth <= MAX_DEPTH
+    assert len(str(safe).encode()) <= MAX_UNTRUSTED_BYTES
+    for name in safe.components:
+        assert 0 < len(name.encode()) <= MAX_NAME_BYTES
+        assert len(partial_name(name, "31").encode()) <= MAX_NAME_BYTES
+        assert not {unicodedata.category(char) for char in name} & {"Cc", "Cf", "Cs", "Zl", "Zp"}
+        assert not set(name) & set('/\\\0<>:"|?*' if windows else "/\\\0")
+        assert not is_own_name(name)
 
 
-@pytest.mark.parametrize(
-    ("name", "safe"),
-    [
-        ("a" * 256, "a" * 255),
-        ("a" * 300 + ".iso", "a" * 251 + ".iso"),
-        ("a" * 300 + ".tar.gz", "a" * 248 + ".tar.gz"),
-        ("a" * 300 + "." + "b" * 40, "a" * 255),
-        ("\u00e9" * 200 + ".iso", "\u00e9" * 125 + ".iso"),
-        ("\U0001f4be" * 100, "\U0001f4be" * 63),
-        # the x does not lose its mark, which has no composed form
-        ("a" * 254 + "x\u0301", "a" * 254),
-        ("a" * 250 + " " + "b" * 300 + ".iso", "a" * 250 + " .iso"),
-        ("a" * 250 + "    " + "b" * 300, "a" * 250 + "    b"),
-        ("a" * 250 + "     " + "b" * 300, "a" * 250),
-        # cutting uncovers our own suffix
-        ("a" * 239 + PARTIAL_SUFFIX + "b" * 40, "a" * 238 + PARTIAL_SUFFIX + "_"),
-    ],
-)
-def test_a_long_name_is_cut_between_characters_and_keeps_its_extension(
-    name: str, safe: str
+@given(st.lists(st.tuples(any_path, st.booleans()), max_size=8), st.booleans(), st.booleans())
+def test_no_two_paths_are_one_file(
+    entries: list[tuple[str, bool]], windows: bool, folding: bool
 ) -> None:
-    assert safe_name_untrusted(name, windows=False) == SafeName(safe, changed=True)
+    book = proposed(windows=windows, folding=folding)
+    files: set[str] = set()
+    folders: set[str] = set()
+    for path, is_folder in entries:
+        try:
+            safe, odd = book.add_untrusted(path, is_folder=is_folder)
+        except UnsafePath:
+            continue
+        _assert_inside(safe, windows=windows)
+        alone = safe_path_untrusted(path, windows=windows)
+        assert (Oddity.CLASH in odd) == (safe.components != alone.components)
+        keys = [folded(name) if folding else name for name in safe.components]
+        above = {"/".join(keys[:length]) for length in range(1, len(keys))}
+        key = "/".join(keys)
+        folders |= above | ({key} if is_folder else set())
+        assert is_folder or key not in files
+        files |= set() if is_folder else {key}
+        assert not files & folders
 
 
-def test_a_name_that_never_settles_would_be_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(paths, "_MAX_PASSES", 1)
-    with pytest.raises(UnsafePath, match="cannot be made safe"):
-        safe_name_untrusted("a\nb", windows=False)
+@given(st.lists(st.tuples(any_path, st.booleans()), max_size=8), st.binary(min_size=1, max_size=64))
+def test_places_depend_on_the_paths_and_their_order_alone(
+    entries: list[tuple[str, bool]], key: bytes
+) -> None:
+    first = proposed(folding=True)
+    second = ProposedPaths(windows=False, folding=True, key=key)
+    for path, is_folder in entries:
+        assert _outcome(first, path, is_folder) == _outcome(second, path, is_folder)
 
 
-def test_nothing_but_marks_is_cut_anyway() -> None:
-    assert safe_name_untrusted("\u0301" * 1000, windows=False).name == "\u0301" * 127
-
-
-@given(any_text, st.booleans())
-@example("\u212a" * 300, True)
-def test_whatever_comes_out_stays_in_the_folder(text: str, windows: bool) -> None:
+def _outcome(book: ProposedPaths, path: str, is_folder: bool) -> object:
     try:
-        safe = safe_name_untrusted(text, windows=windows)
-    except UnsafePath:
-        return
-    name = safe.name
-    for folder in (PurePosixPath("/home/ada"), PureWindowsPath("C:\\Users\\ada")):
-        if windows or isinstance(folder, PurePosixPath) or ":" not in name:
-            assert (folder / name).parent == folder
-            assert (folder / name).name == name
-    assert len(name.encode()) <= MAX_NAME_BYTES
-    assert not {unicodedata.category(char) for char in name} & {"Cc", "Cf", "Cs", "Zl", "Zp"}
-    assert unicodedata.is_normalized("NFC", name)
-    assert not RESERVED.match(name)
-    assert not name.lower().endswith(PARTIAL_SUFFIX)
-    assert name == name.strip().rstrip(".")
-    assert not (windows and set(name) & set('<>:"|?*'))
-    assert safe.changed == (name != text)
+        return book.add_untrusted(path, is_folder=is_folder)
+    except UnsafePath as exc:
+        return exc.message
 
 
-@given(any_text, st.booleans())
-def test_a_safe_name_is_safe_again(text: str, windows: bool) -> None:
-    try:
-        once = safe_name_untrusted(text, windows=windows)
-    except UnsafePath:
-        return
-    assert safe_name_untrusted(once.name, windows=windows) == SafeName(once.name, changed=False)
+def test_what_differs_in_form_alone_is_numbered() -> None:
+    assert places("e\u0301/a", "\u00e9/a", "e\u0301/b", "\u00e9/b") == [
+        "\u00e9/a", "\u00e9 (1)/a", "\u00e9/b", "\u00e9 (1)/b",
+    ]  # fmt: skip
+    assert places("a?.txt", "a?.txt ", "a\u200b.txt", "a\u200c.txt", "a_ (1).txt") == [
+        "a?.txt", "a? (1).txt", "a_.txt", "a_ (1).txt", "a_ (1) (1).txt",
+    ]  # fmt: skip
+
+
+def test_what_differs_in_case_alone_is_numbered_where_case_does_not_count() -> None:
+    given_paths = ("Makefile", "makefile", "Photos/a", "photos/b", "photos/a", "PHOTOS/a")
+    assert places(*given_paths) == list(given_paths)
+    assert places(*given_paths, folding=True) == [
+        "Makefile", "makefile (1)", "Photos/a", "photos (1)/b", "photos (1)/a", "PHOTOS (2)/a",
+    ]  # fmt: skip
+
+
+def test_a_folder_may_come_before_within_and_after() -> None:
+    assert places("a/", "a/b/c", "a/b/", "a/b/d", "x", "a/b/", "a/") == [
+        "a", "a/b/c", "a/b", "a/b/d", "x", "a/b", "a",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(
-    ("name", "stem", "extension"),
+    ("given_paths", "reason"),
     [
-        ("film.iso", "film", ".iso"),
-        ("archive.tar.gz", "archive", ".tar.gz"),
-        ("ARCHIVE.TAR.XZ", "ARCHIVE", ".TAR.XZ"),
-        ("archive.v1.gz", "archive.v1", ".gz"),
-        (".tar.gz", ".tar", ".gz"),
-        (".bashrc", ".bashrc", ""),
-        ("..a", "..a", ""),
-        ("a.", "a.", ""),
-        ("none", "none", ""),
-        ("Mr. Smith goes", "Mr. Smith goes", ""),
-        ("x." + "y" * 40, "x." + "y" * 40, ""),
+        (("a", "b", "a"), "comes twice"),
+        (("a/b", "c", "a/b"), "comes twice"),
+        (("a", "a/b"), "a file and a folder"),
+        (("a/b", "a"), "a file and a folder"),
+        (("a", "a/"), "a file and a folder"),
+        (("A", "a/b", "a/b"), "comes twice"),
     ],
 )
-def test_extensions(name: str, stem: str, extension: str) -> None:
-    assert split_extension(name) == (stem, extension)
+def test_what_no_sender_can_have_is_refused(given_paths: tuple[str, ...], reason: str) -> None:
+    with pytest.raises(UnsafePath, match=reason):
+        places(*given_paths, folding=True)
+
+
+def test_a_file_and_a_folder_that_fold_to_one_name_get_two() -> None:
+    assert places("A", "a/b", folding=True) == ["A", "a (1)/b"]
+
+
+def test_a_refused_path_leaves_the_others_as_they_are() -> None:
+    book = proposed()
+    for path in ("a/b/../x", "a/b/c/", "a//b"):
+        with pytest.raises(UnsafePath):
+            book.add_untrusted(path, is_folder=False)
+    assert str(book.add_untrusted("a/b/c", is_folder=False)[0]) == "a/b/c"
 
 
 @pytest.mark.parametrize(
-    ("name", "numbered"),
+    ("path", "odd"),
     [
-        ("film.iso", "film (1).iso"),
-        ("archive.tar.gz", "archive (1).tar.gz"),
-        (".bashrc", ".bashrc (1)"),
-        ("none", "none (1)"),
-        ("a" * 251 + ".iso", "a" * 247 + " (1).iso"),
-        ("\u00e9" * 127, "\u00e9" * 125 + " (1)"),
+        ("a/b", set()),
+        (".env", {Oddity.HIDDEN}),
+        ("a/.git/config", {Oddity.HIDDEN}),
+        ("-rf", {Oddity.DASH}),
+        ("a\n/-x/.y", {Oddity.CHANGED, Oddity.DASH, Oddity.HIDDEN}),
     ],
 )
-def test_the_number_goes_before_the_extension(name: str, numbered: str) -> None:
-    assert numbered_name(name, 1) == numbered
+def test_what_is_odd(path: str, odd: set[Oddity]) -> None:
+    assert oddities(safe_path_untrusted(path, windows=False)) == odd
+    assert proposed().add_untrusted(path, is_folder=False)[1] == odd
 
 
-@given(safe_names, st.integers(1, 9999))
-def test_a_numbered_name_is_safe_too(name: str, number: int) -> None:
-    numbered = numbered_name(name, number)
-    assert numbered != name
-    assert safe_name_untrusted(numbered, windows=False) == SafeName(numbered, changed=False)
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("A", "a"),
+        ("\u00c9", "e\u0301"),
+        ("stra\u00dfe", "STRASSE"),
+        ("\u017f", "S"),
+        ("\u212a", "k"),
+        ("\u0131", "I"),
+        ("\u03c3", "\u03c2"),
+        ("\u1fb3", "\u03b1\u0399"),
+        ("\u2764\ufe0f", "\u2764"),
+        ("\u1e9b\u0323", "\u017f\u0323\u0307"),
+        ("a\u0300\u0316", "a\u0316\u0300"),
+    ],
+)
+def test_what_some_file_system_takes_for_the_same(one: str, other: str) -> None:
+    assert folded(one) == folded(other)
 
 
-def test_partial_names() -> None:
-    assert partial_name("film.iso") == ".film.iso.rtcsend-partial"
-    assert partial_name("film.iso", "3") == ".film.iso.3.rtcsend-partial"
+@given(any_path)
+def test_folding_forgets_case_and_form(text: str) -> None:
+    for form in ("NFC", "NFD"):
+        assert folded(unicodedata.normalize(form, text)) == folded(text)
+    assert folded(text.upper()) == folded(text)
+    assert folded(folded(text)) == folded(text)
 
 
-@given(safe_names, safe_names, st.sampled_from(["", "1", "31"]))
-def test_a_partial_name_fits_is_hidden_and_is_no_safe_name(name: str, other: str, tag: str) -> None:
-    partial = partial_name(name, tag)
-    assert partial == partial_name(name, tag)
-    assert (partial == partial_name(other, tag)) == (name == other)
-    assert len(partial.encode()) <= MAX_NAME_BYTES
-    assert partial.startswith(".")
-    assert PurePosixPath("/x", partial).name == partial
-    assert safe_name_untrusted(partial, windows=False).changed
+def test_too_many_names_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(paths, "MAX_NAMES", 100)
+    book = proposed()
+    for number in range(99):
+        book.add_untrusted(f"a/{number}", is_folder=False)
+    with pytest.raises(UnsafePath, match="more than 100 files and folders"):
+        book.add_untrusted("a/x", is_folder=False)
+    assert str(book.add_untrusted("a", is_folder=True)[0]) == "a"
 
 
-def test_long_names_with_the_same_start_have_different_partial_names() -> None:
-    first, second = (partial_name("a" * 250 + end) for end in "xy")
-    assert first != second
-    assert len(first) == len(second) == MAX_NAME_BYTES
+def test_implied_folders_count_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(paths, "MAX_NAMES", 100)
+    with pytest.raises(UnsafePath, match="more than 100"):
+        proposed().add_untrusted("/".join("d" * 101), is_folder=False)
 
 
-def test_the_users_own_name_need_not_be_unicode() -> None:
-    assert len(partial_name("\udcff" * 250).encode(errors="surrogatepass")) <= MAX_NAME_BYTES
+def test_too_many_collisions_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each of n paths that are one file tries up to n numbers: that must not go on for ever."""
+    monkeypatch.setattr(paths, "MAX_COLLISIONS", 1_000)
+    book = proposed()
+    for number in range(45):  # 0 + 1 + … + 44 numbers are tried
+        book.add_untrusted("a" * 300 + str(number), is_folder=False)
+    with pytest.raises(UnsafePath, match="Too many paths are the same file"):
+        book.add_untrusted("a" * 300 + "x", is_folder=False)
