@@ -1,0 +1,1 @@
+"""Everything that reads what others wrote: any bytes give a value or the one documented error."""
