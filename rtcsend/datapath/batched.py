@@ -1,9 +1,9 @@
 """The project's own data path: our SCTP association over aiortc's ICE and DTLS, in batches.
 
 A shell. It feeds :class:`~rtcsend.datapath.sctp.association.Association` with what comes out
-of DTLS, seals what it gives, and arms one timer. Below it is whatever ICE has selected: where
-that is a :class:`~rtcsend.datapath.udp.BatchedDatagramTransport`, a system call carries many
-packets; elsewhere (a relay, another event loop) each packet goes by itself.
+of DTLS, seals what it gives, and arms one timer. Below it is whatever ICE has selected, by way
+of a :class:`~rtcsend.datapath.carrier.Carrier`: over UDP or a relay many packets leave and
+arrive together; on another event loop each goes by itself.
 
 aiortc has done the handshake and checked the fingerprint before this begins; its own DTLS
 pump then idles, and ends when the sockets do.
@@ -12,7 +12,7 @@ pump then idles, and ends when the sockets do.
 import asyncio
 import logging
 import os
-from itertools import groupby
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
 from pyee import EventEmitter
@@ -44,6 +44,7 @@ PPID_BINARY: Final = 53
 PPID_STRING_EMPTY: Final = 56
 PPID_BINARY_EMPTY: Final = 57
 MAX_MESSAGE_SIZE: Final = 262_144  # bytes; what aiortc takes, and Chromium sends at most
+MAX_BATCH: Final = 256 << 10  # bytes sealed at once; half of what fits into the output of DTLS
 MAX_ROUNDS: Final = 4  # bursts of one turn of the event loop; then others have theirs
 
 logger = logging.getLogger("rtcsend.datapath")
@@ -124,7 +125,7 @@ class BatchedPath:
         self._ice = ice
         self._dtls = dtls
         self._records: Records | None = None
-        now = self._loop.time()
+        self.heard_at = now = self._loop.time()
         config = AssociationConfig(
             tag=int.from_bytes(os.urandom(4), "big") or 1,
             initial_tsn=int.from_bytes(os.urandom(4), "big") >> 1,  # aiortc sorts TSNs as integers
@@ -138,9 +139,8 @@ class BatchedPath:
         self.channels = {
             stream: BatchedChannel(self, stream) for stream in (CONTROL_CHANNEL, DATA_CHANNEL)
         }
-        self._carrier = Carrier(ice)
+        self._carrier = Carrier(ice, lanes=own_peer)
         self._fragments = False
-        self._wait_until: float | None = None
         self._received: list[bytes] = []
         self._timer: asyncio.TimerHandle | None = None
         self._soon: asyncio.Handle | None = None
@@ -170,11 +170,9 @@ class BatchedPath:
             raise InternalError("The data path was opened before DTLS was connected.")
         self._records = Records(connection)
         self._ice.on_datagram = self._on_datagram
-        for transport in self._carrier.batched_transports():
-            # Only DTLS is tapped: what a relay sends comes by on_datagram.
-            transport.set_tap(self._on_datagrams)
-            transport.on_batch_end = self._on_batch_end
-            transport.on_writable = self.wake
+        self._carrier.open(
+            take=self._on_datagrams, on_batch_end=self._on_batch_end, on_writable=self.wake
+        )
         self.association.connect(now=self._loop.time())
         self._pump()
         await self._opened.wait()
@@ -212,7 +210,8 @@ class BatchedPath:
     def _on_batch_end(self) -> None:
         received, self._received = self._received, []
         if received:
-            self.association.receive_packets_untrusted(received, now=self._loop.time())
+            self.heard_at = self._loop.time()
+            self.association.receive_packets_untrusted(received, now=self.heard_at)
         self._pump()
 
     def _on_datagram(self, data: bytes) -> None:
@@ -245,22 +244,18 @@ class BatchedPath:
         """Send what may go, while there is room for it below."""
         assert self._records is not None, "started"
         for _ in range(MAX_ROUNDS):
-            wait = self._carrier.room_in()
-            if wait is None:
+            if not self._carrier.room():
                 return  # on_writable will wake us
-            if wait:
-                self._wait_until = self._loop.time() + wait
-                return
             packets = self.association.packets_to_send(now=self._loop.time())
             if not packets:
                 return
             if self._fragments is not self.association.needs_fragmentation:
                 self._fragments = not self._fragments
                 self._carrier.allow_fragmentation(allowed=self._fragments)
-            for _size, group in groupby(packets, key=len):
-                equal = list(group)
-                if sealed := self._records.seal(equal):
-                    self._carrier.send(sealed, len(sealed) // len(equal))
+            for batch in batches(packets):
+                if sealed := self._records.seal(batch):
+                    around = (len(sealed) - sum(map(len, batch))) // len(batch)
+                    self._carrier.send(sealed, len(batch[0]) + around)
         self.wake()
 
     def _arm(self) -> None:
@@ -268,9 +263,6 @@ class BatchedPath:
             self._timer.cancel()
             self._timer = None
         at = self.association.get_timer()
-        if self._wait_until is not None:
-            at = self._wait_until if at is None else min(at, self._wait_until)
-            self._wait_until = None
         if at is not None:
             self._timer = self._loop.call_at(at, self._on_timer)
 
@@ -305,8 +297,28 @@ class BatchedPath:
             if handle is not None:
                 handle.cancel()
         self._ice.on_datagram = None
-        for transport in self._carrier.batched_transports():
-            transport.set_tap(None)
-            transport.on_batch_end = transport.on_writable = None
+        self._carrier.close()
         for channel in self.channels.values():
             channel.set_state("closed")
+
+
+def batches(packets: list[bytes]) -> Iterator[list[bytes]]:
+    """Split packets, in order, into what one buffer can carry as segments.
+
+    Equal ones, the last of them perhaps shorter, and no more bytes than MAX_BATCH.
+    """
+    batch: list[bytes] = []
+    size = most = 0
+    for packet in packets:
+        if batch and (len(packet) > size or len(batch) == most):
+            yield batch
+            batch = []
+        if not batch:
+            size = len(packet)
+            most = max(1, MAX_BATCH // size)
+        batch.append(packet)
+        if len(packet) < size:
+            yield batch
+            batch = []
+    if batch:
+        yield batch

@@ -4,60 +4,124 @@ A shell. aioice makes a task for each packet that goes through a relay, and writ
 relay without looking at its buffer. Here a batch is framed as ChannelData at once (RFC 8656
 §12.4), leaves with one call, and waits while the relay's connection is full. aioice still binds
 and refreshes the channels: where there is none yet, or it is due, it gets the first packet.
+
+A relay by TCP or TLS gets lanes beside it (:mod:`rtcsend.peer.lanes`), at once: the congestion
+control looks for the capacity of the path in its first ten round trips. Batches take turns on
+those that have room.
 """
 
 import asyncio
-import struct
 import time
-from typing import Any, Final
+from collections.abc import Callable
+from typing import Final
 
 from aioice.turn import TurnTransport
 
-from rtcsend.datapath.udp import BatchedDatagramTransport
+from rtcsend.datapath.relay import RelayTap, inner_protocol, is_stream
+from rtcsend.datapath.turn_frames import HEADER, channel_data
+from rtcsend.datapath.udp import BatchedDatagramTransport, Tap
 from rtcsend.peer.ice import IceConnection
 
-MAX_STREAM_BUFFER: Final = 256 * 1024  # bytes in a TCP relay's write buffer; 20 ms at 100 Mbit/s
-POLL_INTERVAL: Final = 0.005  # seconds until a full TCP buffer is looked at again
-
-_CHANNEL_DATA: Final = struct.Struct("!HH")  # channel number, length
-_INNER: Final = "_TurnTransport__inner_protocol"
+LANE_BURST: Final = 16 << 10  # bytes that go to one lane before the next has its turn: a server's
+# sockets hold 64 KiB, and a burst of the data path is as large
+Way = tuple[asyncio.DatagramTransport, tuple[str, int]]
+"""What to send with, and where to."""
 
 
 class Carrier:
-    """The way out of one connection; looks at the selected pair each time, since it may change."""
+    """The way out of one connection; looks at the selected pair each time, since it may change.
 
-    def __init__(self, ice: IceConnection) -> None:
+    Args:
+        ice: Before it is connected.
+        lanes: More than one TCP connection to a relay may be used: the peer is our own.
+    """
+
+    def __init__(self, ice: IceConnection, *, lanes: bool) -> None:
         self._ice = ice
+        ice.with_lanes = lanes
+        self._taps: dict[object, RelayTap] = {}
+        self._take: Tap = _nothing
+        self._on_batch_end: Callable[[], None] = _nothing
+        self._on_writable: Callable[[], None] = _nothing
+        self._turn = 0  # who of the ways with room is the next
 
-    def batched_transports(self) -> list[BatchedDatagramTransport]:
-        """Return all transports that can be used in batches, those to relays included."""
-        transports = [_inner_transport(transport) for transport in self._ice.transports()]
-        return [item for item in transports if isinstance(item, BatchedDatagramTransport)]
+    def open(
+        self, *, take: Tap, on_batch_end: Callable[[], None], on_writable: Callable[[], None]
+    ) -> None:
+        """Begin to receive: all DTLS goes to ``take``, in batches.
+
+        Args:
+            take: As :meth:`~rtcsend.datapath.udp.BatchedDatagramTransport.set_tap` has it.
+            on_batch_end: Called once after what was received together.
+            on_writable: Called when there is room again, after :meth:`room` was False.
+        """
+        self._take, self._on_batch_end, self._on_writable = take, on_batch_end, on_writable
+        for transport in self._ice.transports():
+            self._tap(transport)
+        self._ice.on_lane = self._tap
+
+    def close(self) -> None:
+        """Receive no more."""
+        self._ice.on_lane = None
+        for tap in self._taps.values():
+            tap.remove()
+        self._taps.clear()
+        for transport in self._ice.transports():
+            if isinstance(transport, BatchedDatagramTransport):
+                transport.set_tap(None)
+                transport.on_batch_end = transport.on_writable = None
+
+    def _tap(self, transport: asyncio.DatagramTransport) -> None:
+        if isinstance(transport, TurnTransport):
+            self._taps[transport] = RelayTap(
+                transport,
+                take=self._take,
+                on_batch_end=self._on_batch_end,
+                on_writable=self._on_writable,
+            )
+        elif isinstance(transport, BatchedDatagramTransport):
+            transport.set_tap(self._take)
+            transport.on_batch_end = self._on_batch_end
+            transport.on_writable = self._on_writable
 
     def allow_fragmentation(self, *, allowed: bool) -> None:
         """Let IP cut what is larger than the path takes, or forbid it."""
-        for transport in self.batched_transports():
-            transport.allow_fragmentation(allowed=allowed)
+        for transport in self._ice.transports():
+            inner = _inner_transport(transport)
+            if isinstance(inner, BatchedDatagramTransport):
+                inner.allow_fragmentation(allowed=allowed)
 
-    def room_in(self) -> float | None:
-        """Return when there is room for a batch: 0 for now, seconds to wait, None: it will tell."""
+    def room(self) -> bool:
+        """Return whether there is room for a batch; where not, ``on_writable`` will tell."""
+        ways = self._ways()
+        return not ways or any(self._has_room(way) for way, _ in ways)
+
+    def _ways(self) -> list[Way]:
         selected = self._ice.selected_transport()
-        if selected is None:
-            return 0.0
-        transport = _inner_transport(selected[0])
-        if isinstance(transport, BatchedDatagramTransport):
-            return 0.0 if transport.writable else None
-        if isinstance(transport, asyncio.WriteTransport):
-            full = transport.get_write_buffer_size() > MAX_STREAM_BUFFER
-            return POLL_INTERVAL if full else 0.0
-        return 0.0
+        return [] if selected is None else [selected, *self._ice.lanes()]
+
+    def _has_room(self, transport: asyncio.DatagramTransport) -> bool:
+        inner = _inner_transport(transport)
+        if isinstance(inner, BatchedDatagramTransport):
+            return inner.writable
+        tap = self._taps.get(transport)
+        return tap is None or tap.writable
 
     def send(self, records: bytes, size: int) -> None:
         """Send records of ``size`` bytes each, joined, the last perhaps shorter."""
-        selected = self._ice.selected_transport()
-        if selected is None:
+        ways = self._ways()
+        if len(ways) <= 1:
+            for way in ways:
+                self._send_on(way, records, size)
             return
-        transport, address = selected
+        step = max(1, LANE_BURST // size) * size
+        for start in range(0, len(records), step):
+            room = [way for way in ways if self._has_room(way[0])] or ways[:1]
+            self._turn += 1
+            self._send_on(room[self._turn % len(room)], records[start : start + step], size)
+
+    def _send_on(self, way: Way, records: bytes, size: int) -> None:
+        transport, address = way
         if isinstance(transport, BatchedDatagramTransport):
             transport.send_segments(records, size, address)
         elif isinstance(transport, TurnTransport):
@@ -69,7 +133,7 @@ class Carrier:
     def _send_by_relay(
         self, relay: TurnTransport, records: bytes, size: int, address: tuple[str, int]
     ) -> None:
-        inner: Any = getattr(relay, _INNER)
+        inner = inner_protocol(relay)
         channel = inner.peer_to_channel.get(address)
         first = 0
         # aioice's clock for channels is the wall clock.
@@ -80,30 +144,24 @@ class Carrier:
             for start in range(first, len(records), size):
                 relay.sendto(records[start : start + size], address)
             return
-        is_stream = not isinstance(inner.transport, asyncio.DatagramTransport)
-        framed = _channel_data(records[first:], size, channel, padded=is_stream)
-        if is_stream:
-            inner.transport.write(framed)
+        stream = is_stream(relay)
+        framed = channel_data(records[first:], size, channel, padded=stream)
+        if stream:
+            if not inner.transport.is_closing():
+                inner.transport.write(framed)
         elif isinstance(inner.transport, BatchedDatagramTransport):
-            inner.transport.send_segments(framed, size + _CHANNEL_DATA.size)
+            inner.transport.send_segments(framed, size + HEADER.size)
         else:
-            step = size + _CHANNEL_DATA.size
+            step = size + HEADER.size
             for start in range(0, len(framed), step):
                 inner.transport.sendto(framed[start : start + step])
 
 
 def _inner_transport(transport: object) -> object:
-    if isinstance(transport, TurnTransport):
-        return getattr(transport, _INNER).transport
-    return transport
+    return (
+        inner_protocol(transport).transport if isinstance(transport, TurnTransport) else transport
+    )
 
 
-def _channel_data(records: bytes, size: int, channel: int, *, padded: bool) -> bytes:
-    """Frame each record; over TCP and TLS to multiples of 4 bytes. Source: RFC 8656 §12.5."""
-    parts: list[bytes] = []
-    for start in range(0, len(records), size):
-        record = records[start : start + size]
-        parts += (_CHANNEL_DATA.pack(channel, len(record)), record)
-        if padded:
-            parts.append(bytes(-len(record) % 4))
-    return b"".join(parts)
+def _nothing(*_arguments: object) -> None:
+    """Stand in until the data path is opened."""

@@ -55,7 +55,8 @@ class Records:
     def pending(self) -> bytes:
         """Return what waits to be sent: records, and what OpenSSL itself has to say."""
         size = _lib.BIO_read(self._from, self._output, OUTPUT_SIZE)
-        return bytes(_ffi.buffer(self._output, size)) if size > 0 else b""
+        output = _ffi.buffer(self._output, size)[:] if size > 0 else b""
+        return output if size < OUTPUT_SIZE else output + self.pending()
 
     def open(self, datagrams: memoryview, size: int) -> Iterator[bytes]:
         """Yield the packets in datagrams of ``size`` bytes each, the last perhaps shorter.

@@ -9,11 +9,13 @@ import asyncio
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import aioice
 from aioice import stun
-from aioice.ice import CandidatePair
+from aioice.ice import CandidatePair, StunProtocol
+
+from rtcsend.peer.lanes import MAX_LANES, Lanes
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -50,14 +52,27 @@ class IceConnection(aioice.Connection):
     - A relay is not taken before the direct ways have had RELAY_PATIENCE seconds.
     - A consent check may take 7.5 s instead of 0.5 s (aioice issue 58), and consent expires
       by time, as RFC 7675 §5.1 has it, not by a count of checks.
+    - Where :attr:`with_lanes` says so, a relay by TCP or TLS gets further allocations beside it.
     - A cancelled gathering leaves no socket and no TURN allocation behind. aioice forgets what
       it has not yet returned; here it comes to its end before everything is closed.
     """
 
     _gathering: "asyncio.Task[list[aioice.Candidate]] | None" = None
 
+    _lanes: Lanes | None = None
+
     on_datagram: Callable[[bytes], None] | None = None
     """Takes what arrives on any pair, once DTLS is connected; must not raise."""
+
+    with_lanes: bool = False
+    """Whether there may be lanes beside the selected pair, see :mod:`rtcsend.peer.lanes`."""
+
+    on_lane: Callable[[asyncio.DatagramTransport], None] | None = None
+    """Takes the transport of each lane that comes later than it was set."""
+
+    def __init__(self, ice_controlling: bool, **options: Any) -> None:
+        super().__init__(ice_controlling, **options)
+        self._early_lanes: list[tuple[str, int]] = []  # checked from before a pair was selected
 
     def data_received(self, data: bytes, component: int) -> None:
         """Take a datagram that is not STUN."""
@@ -70,6 +85,57 @@ class IceConnection(aioice.Connection):
         """Return what carries the data now, and where to; None without a selected pair."""
         pair: CandidatePair | None = self._nominated.get(_COMPONENT)
         return None if pair is None else (pair.protocol.transport, pair.remote_addr)
+
+    def lanes(self) -> list[tuple[asyncio.DatagramTransport, tuple[str, int]]]:
+        """Return what carries data beside :meth:`selected_transport`, and where to."""
+        pairs = [] if self._lanes is None else self._lanes.usable()
+        return [(pair.protocol.transport, pair.remote_addr) for pair in pairs]
+
+    async def connect(self) -> None:
+        """Select a pair, and begin to get lanes beside it.
+
+        Raises:
+            ConnectionError: No pair works.
+        """
+        await super().connect()
+        self._widen()
+
+    def _widen(self) -> None:
+        pair = self._nominated.get(_COMPONENT)
+        if self.with_lanes and self._lanes is None and pair is not None:
+            self._lanes = Lanes(
+                self, pair, make_protocol=lambda: StunProtocol(self), on_open=self._add_lane
+            )
+            for address in self._early_lanes:
+                self._lanes.learn(address)
+
+    def _add_lane(self, protocol: StunProtocol) -> None:
+        self._protocols.append(protocol)
+        if self.on_lane is not None:
+            self.on_lane(protocol.transport)
+
+    def check_incoming(
+        self, message: stun.Message, addr: tuple[str, int], protocol: StunProtocol
+    ) -> None:
+        """Handle a check that was authenticated and answered; learn of the other side's lanes.
+
+        No lane is ever nominated: aioice would make a pair of it, and the controlling side select
+        that pair, for each one that the other side checks.
+        """
+        if self.with_lanes and self._is_lane(addr):
+            if self._lanes is not None:
+                self._lanes.learn(addr)
+            elif len(self._early_lanes) < MAX_LANES:
+                self._early_lanes.append(addr)
+        elif self._lanes is None or not self._lanes.owns(protocol):
+            super().check_incoming(message, addr, protocol)
+
+    def _is_lane(self, address: tuple[str, int]) -> bool:
+        """Return whether the other side checks from a relay of which it named another port."""
+        named = [known for known in self.remote_candidates if known.type == "relay"]
+        return any(known.host == address[0] for known in named) and all(
+            (known.host, known.port) != address for known in named
+        )
 
     def transports(self) -> list[asyncio.DatagramTransport]:
         """Return the transports of all local candidates."""
@@ -101,6 +167,8 @@ class IceConnection(aioice.Connection):
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+        if self._lanes is not None:
+            await self._lanes.close()
         await super().close()
 
     async def check_start(self, pair: CandidatePair) -> None:
@@ -128,7 +196,7 @@ class IceConnection(aioice.Connection):
         last_consent = loop.time()
         while loop.time() - last_consent < CONSENT_EXPIRY:
             await asyncio.sleep(CONSENT_INTERVAL * random.uniform(0.8, 1.2))  # noqa: S311 - timing
-            if await self._check(CONSENT_RETRANSMISSIONS):
+            if await self._check_selected(CONSENT_RETRANSMISSIONS):
                 last_consent = loop.time()
         self._query_consent_task = None  # close() would cancel, and wait for, this very task
         await self.close()
@@ -149,12 +217,13 @@ class IceConnection(aioice.Connection):
         """Return the round-trip time of one connectivity check in seconds, None if it failed."""
         loop = asyncio.get_running_loop()
         started = loop.time()
-        return loop.time() - started if await self._check(RTT_RETRANSMISSIONS) else None
+        return loop.time() - started if await self._check_selected(RTT_RETRANSMISSIONS) else None
 
-    async def _check(self, retransmissions: int) -> bool:
-        """Send a binding request on the selected pair; return whether it was answered."""
-        pair = self._nominated.get(_COMPONENT)
-        if pair is None or self.remote_password is None:
+    async def check(
+        self, pair: CandidatePair, *, retransmissions: int = CONSENT_RETRANSMISSIONS
+    ) -> bool:
+        """Send a binding request on a pair; return whether it was answered."""
+        if self.remote_password is None:
             return False
         try:
             await pair.protocol.request(
@@ -166,6 +235,10 @@ class IceConnection(aioice.Connection):
         except stun.TransactionError:
             return False
         return True
+
+    async def _check_selected(self, retransmissions: int) -> bool:
+        pair = self._nominated.get(_COMPONENT)
+        return pair is not None and await self.check(pair, retransmissions=retransmissions)
 
 
 def _is_relayed(pair: CandidatePair) -> bool:

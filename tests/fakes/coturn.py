@@ -44,6 +44,41 @@ def require_coturn() -> None:
         pytest.skip(reason)
 
 
+def common_options(folder: Path, secret: str) -> tuple[str, ...]:
+    """Return what every ``turnserver`` here is told; not where it listens."""
+    return (
+        "-n",  # no configuration file
+        "--use-auth-secret",
+        f"--static-auth-secret={secret}",
+        "--realm=test",
+        "--user-quota=20",
+        "--total-quota=100",
+        "--no-dtls",
+        "--no-cli",
+        "--log-file=stdout",
+        "--verbose",
+        f"--userdb={folder / 'turn.db'}",
+        f"--pidfile={folder / 'turn.pid'}",
+    )
+
+
+def ice_url(
+    secret: str,
+    *,
+    host: str,
+    port: int,
+    transport: Literal["udp", "tcp"] = "udp",
+    scheme: Literal["turn", "turns"] = "turn",
+    password: str | None = None,
+) -> str:
+    """Return a server as ``--ice`` takes it, with a credential; a wrong one by ``password``."""
+    username = f"{int(time.time()) + CREDENTIAL_LIFETIME}:alice"  # noqa: TID251 - wall clock
+    digest = hmac.digest(secret.encode(), username.encode(), "sha1")
+    password = base64.b64encode(digest).decode() if password is None else password
+    user, credential = (urllib.parse.quote(text, safe="") for text in (username, password))
+    return f"{scheme}:{user}:{credential}@{host}:{port}?transport={transport}"
+
+
 class Coturn:
     """The server, running while it is entered.
 
@@ -66,23 +101,12 @@ class Coturn:
     async def __aenter__(self) -> Self:
         self._process = await asyncio.create_subprocess_exec(
             "turnserver",
-            "-n",  # no configuration file
+            *common_options(self._folder, self._secret),
             "--listening-ip=127.0.0.1",
             f"--listening-port={self._port}",
             "--relay-ip=127.0.0.1",
             "--allow-loopback-peers",
-            "--use-auth-secret",
-            f"--static-auth-secret={self._secret}",
-            "--realm=test",
-            "--user-quota=20",
-            "--total-quota=100",
             "--no-tls",
-            "--no-dtls",
-            "--no-cli",
-            "--log-file=stdout",
-            "--verbose",
-            f"--userdb={self._folder / 'turn.db'}",
-            f"--pidfile={self._folder / 'turn.pid'}",
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
@@ -108,11 +132,13 @@ class Coturn:
         self, transport: Literal["udp", "tcp"] = "udp", *, password: str | None = None
     ) -> str:
         """Return it as ``--ice`` takes it, with a credential; a wrong one by ``password``."""
-        username = f"{int(time.time()) + CREDENTIAL_LIFETIME}:alice"  # noqa: TID251 - wall clock
-        digest = hmac.digest(self._secret.encode(), username.encode(), "sha1")
-        password = base64.b64encode(digest).decode() if password is None else password
-        user, credential = (urllib.parse.quote(text, safe="") for text in (username, password))
-        return f"turn:{user}:{credential}@127.0.0.1:{self._port}?transport={transport}"
+        return ice_url(
+            self._secret,
+            host="127.0.0.1",
+            port=self._port,
+            transport=transport,
+            password=password,
+        )
 
     def sessions(self) -> list[str]:
         """Return the allocations that there have been, in order."""

@@ -210,6 +210,46 @@ async def test_the_sctp_port_has_a_name() -> None:
     assert transport.port == 5000, moved("RTCSctpTransport.port", "write it into descriptions")
 
 
+def test_a_relayed_candidate_can_be_had_apart() -> None:
+    why = "get more than one allocation"
+    parameters = inspect.signature(aioice.ice.relayed_candidate).parameters
+    assert set(parameters) == {
+        *("component", "hide_related_address", "protocol_factory", "turn_server"),
+        *("turn_username", "turn_password", "turn_ssl", "turn_transport"),
+    }, moved("The signature of aioice.ice.relayed_candidate", why)
+    attributes = vars(aioice.Connection(ice_controlling=True))
+    needed = {"turn_server", "turn_username", "turn_password", "turn_ssl", "turn_transport"}
+    assert needed <= set(attributes), moved("aioice.Connection.turn_*", why)
+
+
+def test_checks_come_by_the_method_that_is_replaced() -> None:
+    why = "learn of the other side's lanes"
+    parameters = inspect.signature(aioice.Connection.check_incoming).parameters
+    assert list(parameters) == ["self", "message", "addr", "protocol"], moved(
+        "aioice.Connection.check_incoming", why
+    )
+    caller = inspect.getsource(aioice.Connection.request_received)
+    answer = caller.index("protocol.send_stun(response, addr)")
+    assert caller.index("check_message_integrity") < answer, moved("The check's credentials", why)
+    assert answer < caller.index("self.check_incoming(message, addr, protocol)"), moved(
+        "The call of aioice.Connection.check_incoming", why
+    )
+
+
+def test_what_the_data_path_takes_over_of_a_relay() -> None:
+    why = "read and write a connection to a TURN server in batches"
+    source = inspect.getsource(aioice.turn)
+    for name in (
+        *("self.__inner_protocol = inner_protocol", "self.channel_to_peer: dict[int, tuple[str"),
+        *("self.peer_to_channel: dict[tuple[str, int], int]", "self.channel_refresh_at: dict[int"),
+        *("self.receiver: asyncio.DatagramProtocol", "self.server = server", "self.buffer += data"),
+        "now > self.channel_refresh_at[channel]",
+    ):
+        assert name in source, moved(f"aioice.turn: {name!r}", why)
+    parameters = inspect.signature(aioice.turn.TurnClientMixin.datagram_received).parameters
+    assert list(parameters) == ["self", "data", "addr"], moved("datagram_received", why)
+
+
 def test_connection_kwargs() -> None:
     servers = [
         RTCIceServer(urls=["stun:192.0.2.1:1", "turn:192.0.2.2:2?transport=tcp"]),

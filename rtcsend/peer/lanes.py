@@ -1,0 +1,165 @@
+"""More than one TCP connection to a TURN server, for one peer connection.
+
+A TURN server gives each TCP connection a buffer of its own choice: coturn 64 KiB, both ways,
+which no client can enlarge. So one connection carries about 80 KB a round trip: 32 Mbit/s to
+a server 20 ms away. Several connections carry several times that, as browsers do for HTTP.
+
+A *lane* is an allocation of its own, and an address of the other side that it sends to. Its
+peer learns of it by an ICE connectivity check from its relayed address (RFC 8445 §7.3.1.3: it
+is peer-reflexive), with the credentials of the connection; where both sides have several,
+the first of one sends to the first of the other, and so on. A lane carries data only
+after its own check was answered, and as long as the later ones are (RFC 7675).
+
+Not RFC 8445: one component sends on more pairs than the selected one. So it is done between our
+own peers alone. A server that refuses more allocations leaves fewer lanes, or none.
+
+Place in the flow: run by :class:`rtcsend.peer.ice.IceConnection`, at the data path's wish.
+"""
+
+import asyncio
+import copy
+import logging
+import random
+from collections.abc import Callable
+from typing import Final, Protocol
+
+import aioice
+from aioice.ice import CandidatePair, StunProtocol, relayed_candidate
+
+MAX_LANES: Final = 4  # 130 Mbit/s to a coturn 20 ms away; more would weigh on users' quotas
+OPEN_TIMEOUT: Final = 5.0  # seconds for an allocation; nobody waits for it
+CHECK_INTERVAL: Final = 5.0  # seconds, randomised by 0.8 to 1.2; RFC 7675 §5.1
+
+Address = tuple[str, int]
+
+logger = logging.getLogger("rtcsend.peer")
+
+
+class Checker(Protocol):
+    """What is needed of the ICE connection."""
+
+    turn_server: Address | None
+    turn_username: str | None
+    turn_password: str | None
+    turn_ssl: bool
+    turn_transport: str
+
+    async def check(self, pair: CandidatePair) -> bool:
+        """Return whether a connectivity check of a pair is answered."""
+        ...
+
+
+class Lanes:
+    """The lanes of one connection.
+
+    Args:
+        ice: Its ICE agent, with a selected pair.
+        selected: That pair, the first lane.
+        make_protocol: Makes aioice's protocol for a new allocation.
+        on_open: Gets the protocol of each new allocation, before anything goes through it.
+    """
+
+    def __init__(
+        self,
+        ice: Checker,
+        selected: CandidatePair,
+        *,
+        make_protocol: Callable[[], StunProtocol],
+        on_open: Callable[[StunProtocol], None],
+    ) -> None:
+        self._ice = ice
+        self._selected = selected
+        self._make_protocol = make_protocol
+        self._on_open = on_open
+        self._protocols = [selected.protocol]
+        self._addresses: list[Address] = [selected.remote_addr]
+        self._pairs: dict[int, CandidatePair] = {}
+        self._changed = asyncio.Event()
+        self._task = asyncio.create_task(self._run())
+
+    def usable(self) -> list[CandidatePair]:
+        """Return the pairs that carry data beside the selected one."""
+        return list(self._pairs.values())
+
+    def owns(self, protocol: StunProtocol) -> bool:
+        """Return whether a protocol is that of a further lane."""
+        return protocol in self._protocols[1:]
+
+    def learn(self, address: Address) -> None:
+        """The other side has a lane of its own, and checks from that address."""
+        if address not in self._addresses and len(self._addresses) < MAX_LANES:
+            self._addresses.append(address)
+            self._changed.set()
+
+    async def close(self) -> None:
+        """Check no more, and begin to give the allocations back; nobody waits for that here."""
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+        self._pairs.clear()
+        for protocol in self._protocols[1:]:
+            protocol.transport.close()
+
+    async def _run(self) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            if self._selected.local_candidate.type == "relay" and self._ice.turn_transport == "tcp":
+                for _ in range(MAX_LANES - 1):
+                    tasks.create_task(self._open())
+            while True:
+                self._changed.clear()
+                for index, pair in self._wanted():
+                    tasks.create_task(self._check(index, pair))
+                delay = CHECK_INTERVAL * random.uniform(0.8, 1.2)  # noqa: S311 - timing
+                try:
+                    async with asyncio.timeout(delay):
+                        await self._changed.wait()
+                except TimeoutError:
+                    continue
+
+    async def _open(self) -> None:
+        """Get one more allocation from the same server; do without where that fails."""
+        server = self._ice.turn_server
+        assert server is not None, "an allocation is there already"
+        try:
+            async with asyncio.timeout(OPEN_TIMEOUT):
+                _, protocol = await relayed_candidate(
+                    component=self._selected.component,
+                    hide_related_address=True,
+                    protocol_factory=self._make_protocol,
+                    turn_server=server,
+                    turn_username=self._ice.turn_username,
+                    turn_password=self._ice.turn_password,
+                    turn_ssl=self._ice.turn_ssl,
+                    turn_transport=self._ice.turn_transport,
+                )
+        except (OSError, TimeoutError, aioice.stun.TransactionError) as exc:
+            logger.info("= no further lane: %s", type(exc).__name__)
+            return
+        self._protocols.append(protocol)
+        self._on_open(protocol)
+        self._changed.set()
+
+    def _wanted(self) -> list[tuple[int, CandidatePair]]:
+        """Return the pairs that there should be beside the selected one."""
+        pairs = []
+        for index in range(1, max(len(self._protocols), len(self._addresses))):
+            remote = copy.copy(self._selected.remote_candidate)
+            remote.port = self._addresses[index % len(self._addresses)][1]
+            pairs.append(
+                (index, CandidatePair(self._protocols[index % len(self._protocols)], remote))
+            )
+        return pairs
+
+    async def _check(self, index: int, pair: CandidatePair) -> None:
+        """Take a pair into use if its check is answered, and out of it if not."""
+        answered = await self._ice.check(pair)
+        used = self._pairs.get(index)
+        same = used is not None and (used.protocol, used.remote_addr) == (
+            pair.protocol,
+            pair.remote_addr,
+        )
+        if answered and not same:
+            self._pairs[index] = pair
+            logger.debug("= lane %d: %s", index, pair)
+        elif not answered and same:
+            del self._pairs[index]
+            logger.debug("= lane %d is dead", index)

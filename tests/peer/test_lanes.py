@@ -1,0 +1,309 @@
+"""Lanes on virtual time: allocations that a fake server gives, checks that a fake ICE answers."""
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import aioice
+import pytest
+from aioice import stun
+from aioice.ice import CandidatePair, StunProtocol
+
+from rtcsend.peer import lanes
+from rtcsend.peer.ice import IceConnection
+from rtcsend.peer.lanes import CHECK_INTERVAL, MAX_LANES, Lanes
+from tests.fakes.clock import run_virtual
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+RELAY, OTHERS = "192.0.2.1", "192.0.2.9"
+SERVER = ("203.0.113.1", 3478)
+
+
+class Wire(asyncio.DatagramTransport):
+    """The relayed transport of one allocation."""
+
+    def __init__(self, protocol: StunProtocol) -> None:
+        super().__init__()
+        self.closed = False
+        self._protocol = protocol
+
+    def sendto(self, data: object, addr: object = None) -> None:
+        pass
+
+    def close(self) -> None:
+        if not self.closed:
+            self.closed = True
+            asyncio.get_running_loop().call_soon(self._protocol.connection_lost, None)
+
+
+def candidate(host: str, port: int, kind: str = "relay") -> aioice.Candidate:
+    found = aioice.Candidate(
+        foundation="1", component=1, transport="udp", priority=1, host=host, port=port, type=kind
+    )
+    found._network_host = host
+    return found
+
+
+def protocol(connection: IceConnection, port: int, kind: str = "relay") -> StunProtocol:
+    made = StunProtocol(connection)
+    made.connection_made(Wire(made))
+    made.local_candidate = candidate(RELAY, port, kind)
+    return made
+
+
+class World:
+    """A server that gives allocations, and another side that answers checks or does not."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.given = 0
+        self.at_most = MAX_LANES
+        self.answers: Callable[[CandidatePair], bool] = lambda _pair: True
+        self.checked: list[tuple[int, int]] = []
+        self.opened: list[StunProtocol] = []
+        self.connection = IceConnection(
+            ice_controlling=True, turn_server=SERVER, turn_transport="tcp"
+        )
+        monkeypatch.setattr(lanes, "relayed_candidate", self.relayed_candidate)
+        monkeypatch.setattr(self.connection, "check", self.check)
+
+    async def relayed_candidate(self, **options: object) -> tuple[aioice.Candidate, StunProtocol]:
+        assert options["turn_server"] == SERVER
+        assert options["hide_related_address"] is True
+        await asyncio.sleep(0.1)
+        if self.given == self.at_most:
+            raise ConnectionError("quota")
+        self.given += 1
+        made = protocol(self.connection, 1000 + self.given)
+        return made.local_candidate, made
+
+    async def check(self, pair: CandidatePair) -> bool:
+        await asyncio.sleep(0.1)
+        self.checked.append((pair.local_addr[1], pair.remote_addr[1]))
+        return self.answers(pair)
+
+    def opened_by_ice(self) -> list[StunProtocol]:
+        return self.connection._protocols[1:]
+
+    def lanes(self, local: str = "relay", remote: str = "relay") -> Lanes:
+        selected = CandidatePair(
+            protocol(self.connection, 1000, local), candidate(OTHERS, 2000, remote)
+        )
+        return Lanes(
+            self.connection,
+            selected,
+            make_protocol=lambda: StunProtocol(self.connection),
+            on_open=self.opened.append,
+        )
+
+
+def ports(found: Lanes) -> list[tuple[int, int]]:
+    return sorted((pair.local_addr[1], pair.remote_addr[1]) for pair in found.usable())
+
+
+@pytest.fixture
+def world(monkeypatch: pytest.MonkeyPatch) -> World:
+    return World(monkeypatch)
+
+
+def test_allocations_carry_data_once_they_are_checked(world: World) -> None:
+    async def main() -> None:
+        found = world.lanes()
+        assert ports(found) == []
+        await asyncio.sleep(0.15)
+        assert len(world.opened) == MAX_LANES - 1
+        assert ports(found) == [], "not before the check is answered"
+        await asyncio.sleep(0.15)
+        assert ports(found) == [(1001, 2000), (1002, 2000), (1003, 2000)]
+        assert all(map(found.owns, world.opened))
+        await found.close()
+        assert ports(found) == []
+
+    run_virtual(main)
+
+
+def test_each_of_ours_goes_to_one_of_theirs(world: World) -> None:
+    async def main() -> None:
+        found = world.lanes()
+        await asyncio.sleep(1.0)
+        for port in (2001, 2002, 2003, 2004, 2001):
+            found.learn((OTHERS, port))
+        await asyncio.sleep(1.0)
+        assert ports(found) == [(1001, 2001), (1002, 2002), (1003, 2003)], "and never more"
+        await found.close()
+
+    run_virtual(main)
+
+
+@pytest.mark.parametrize(("local", "transport"), [("host", "tcp"), ("relay", "udp")])
+def test_without_a_stream_of_our_own_theirs_are_used(
+    world: World, local: str, transport: str
+) -> None:
+    async def main() -> None:
+        world.connection.turn_transport = transport
+        found = world.lanes(local)
+        found.learn((OTHERS, 2001))
+        await asyncio.sleep(1.0)
+        assert ports(found) == [(1000, 2001)]
+        assert world.given == 0
+        await found.close()
+
+    run_virtual(main)
+
+
+def test_a_server_that_gives_no_more(world: World) -> None:
+    async def main() -> None:
+        world.at_most = 1
+        found = world.lanes()
+        await asyncio.sleep(1.0)
+        assert ports(found) == [(1001, 2000)]
+        await found.close()
+
+    run_virtual(main)
+
+
+def test_a_server_that_never_answers(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def never(**_options: object) -> tuple[aioice.Candidate, StunProtocol]:
+        await asyncio.Event().wait()
+        raise AssertionError("it waits for ever")
+
+    monkeypatch.setattr(lanes, "relayed_candidate", never)
+
+    async def main() -> None:
+        found = world.lanes()
+        await asyncio.sleep(10 * lanes.OPEN_TIMEOUT)
+        assert ports(found) == []
+        await found.close()
+
+    run_virtual(main)
+
+
+def test_a_lane_that_is_not_answered_is_not_used(world: World) -> None:
+    async def main() -> None:
+        world.answers = lambda pair: pair.local_addr[1] != 1002
+        found = world.lanes()
+        await asyncio.sleep(1.0)
+        assert ports(found) == [(1001, 2000), (1003, 2000)]
+        world.answers = lambda pair: pair.local_addr[1] == 1002
+        await asyncio.sleep(2 * CHECK_INTERVAL)
+        assert ports(found) == [(1002, 2000)], "one came, and two have died"
+        await found.close()
+
+    run_virtual(main)
+
+
+def test_the_old_way_is_kept_until_the_new_one_answers(world: World) -> None:
+    async def main() -> None:
+        world.at_most = 1
+        world.answers = lambda pair: pair.remote_addr[1] == 2000
+        found = world.lanes()
+        await asyncio.sleep(1.0)
+        found.learn((OTHERS, 2001))
+        await asyncio.sleep(1.0)
+        assert (1001, 2001) in world.checked
+        assert ports(found) == [(1001, 2000)]
+        await found.close()
+
+    run_virtual(main)
+
+
+@pytest.mark.parametrize("after", [0.0, 0.05, 0.15, 1.0])
+def test_closing_leaves_no_allocation(world: World, after: float) -> None:
+    async def main() -> None:
+        found = world.lanes()
+        await asyncio.sleep(after)
+        await found.close()
+        assert all(isinstance(p.transport, Wire) and p.transport.closed for p in world.opened)
+        await asyncio.sleep(60.0)
+        assert len(world.opened) in (0, MAX_LANES - 1)
+
+    run_virtual(main)
+
+
+# In the ICE connection
+
+
+def selected(world: World, *, remote: str = "relay") -> StunProtocol:
+    ice = world.connection
+    main = protocol(ice, 1000)
+    ice._protocols.append(main)
+    ice._remote_candidates.append(candidate(OTHERS, 2000, remote))
+    ice._nominated[1] = CandidatePair(main, ice._remote_candidates[0])
+    return main
+
+
+def request() -> stun.Message:
+    return stun.Message(message_method=stun.Method.BINDING, message_class=stun.Class.REQUEST)
+
+
+@pytest.fixture
+def passed_on(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
+    """Where the checks came from that went on to aioice."""
+    seen: list[tuple[str, int]] = []
+
+    def check_incoming(
+        _self: aioice.Connection, _message: stun.Message, addr: tuple[str, int], _protocol: object
+    ) -> None:
+        seen.append(addr)
+
+    async def connect(_self: aioice.Connection) -> None:
+        pass
+
+    monkeypatch.setattr(aioice.Connection, "check_incoming", check_incoming)
+    monkeypatch.setattr(aioice.Connection, "connect", connect)
+    return seen
+
+
+def test_checks_from_their_lanes_are_told_from_others(
+    world: World, passed_on: list[tuple[str, int]]
+) -> None:
+    async def main() -> None:
+        ice, first = world.connection, selected(world)
+        ice.with_lanes = True
+        ice.check_incoming(request(), (OTHERS, 2001), first)  # earlier than our own pair
+        await ice.connect()
+        for address in ((OTHERS, 2002), (OTHERS, 2000), ("192.0.2.77", 2003)):
+            ice.check_incoming(request(), address, first)
+        await asyncio.sleep(1.0)
+        assert passed_on == [(OTHERS, 2000), ("192.0.2.77", 2003)]
+        assert sorted(address[1] for _, address in ice.lanes()) == [2000, 2001, 2002]
+        ice.check_incoming(request(), (OTHERS, 2000), world.opened_by_ice()[0])
+        assert len(passed_on) == 2, "what comes by a lane is never nominated"
+        await ice.close()
+        assert ice.lanes() == []
+
+    run_virtual(main)
+
+
+def test_without_lanes_every_check_is_aioices(
+    world: World, passed_on: list[tuple[str, int]]
+) -> None:
+    async def main() -> None:
+        ice, first = world.connection, selected(world)
+        await ice.connect()
+        ice.check_incoming(request(), (OTHERS, 2001), first)
+        assert passed_on == [(OTHERS, 2001)]
+        assert ice.lanes() == []
+        assert world.given == 0
+        await ice.close()
+
+    run_virtual(main)
+
+
+def test_the_data_path_is_told_of_each_lane(world: World, passed_on: list[object]) -> None:
+    async def main() -> None:
+        ice = world.connection
+        selected(world)
+        ice.with_lanes = True
+        told: list[asyncio.DatagramTransport] = []
+        ice.on_lane = told.append
+        await ice.connect()
+        await asyncio.sleep(1.0)
+        assert told == [item.transport for item in world.opened_by_ice()]
+        assert len(told) == MAX_LANES - 1
+        assert set(told) <= set(ice.transports())
+        await ice.close()
+        assert all(isinstance(transport, Wire) and transport.closed for transport in told)
+        assert passed_on == []
+
+    run_virtual(main)
