@@ -7,12 +7,13 @@ RUN := $(VENV)/.ready-to-run
 DEV := $(VENV)/.ready-to-test
 SIZE ?= 256M
 
-.PHONY: demo test style types tests system-packages benchmarks clean help
+.PHONY: demo test style types tests lab system-packages benchmarks clean help
 
 help:
 	@echo "make demo        a real transfer between two processes on this machine (SIZE=256M)"
 	@echo "make test        style, types, all tests, coverage"
 	@echo "make style types tests    one of these alone"
+	@echo "make lab         what NATs and relays do to a transfer, as a table (root on Linux)"
 	@echo "make benchmarks  the figures of docs/performance.md, on this machine"
 	@echo "make clean       remove what the others made"
 
@@ -33,6 +34,9 @@ tests: $(DEV) system-packages
 	$(BIN)/python -m pytest -n 2 --cov --cov-report= $(PYTEST_ARGS)
 	$(BIN)/coverage report --fail-under=95
 	RTCSEND_DATAPATH=stock $(BIN)/python -m pytest -n 2 -m e2e $(PYTEST_ARGS)
+
+lab: $(DEV) system-packages
+	@$(BIN)/python -m tests.lab matrix
 
 benchmarks: $(DEV)
 	$(BIN)/python -m benchmarks

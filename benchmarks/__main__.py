@@ -6,12 +6,12 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from benchmarks import datapath, memory, setup, startup, throughput, wormhole
+from benchmarks import datapath, links, memory, relay, setup, startup, throughput, wormhole
 from benchmarks.figures import Figure, as_json, as_text
 from benchmarks.machine import this_machine
 from rtcsend.cli.figures import parse_size
 
-NAMES = ("startup", "setup", "throughput", "memory", "datapath", "wormhole")
+NAMES = ("startup", "setup", "throughput", "memory", "datapath", "wormhole", "links", "relay")
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -30,8 +30,10 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(NAMES)}; or all")
     parser.add_argument("--runs", type=int, default=7, help="of startup and setup (7)")
-    parser.add_argument("--transfers", type=int, default=3, help="of throughput (3)")
-    parser.add_argument("--size", default="256M", help="of throughput's file (256M)")
+    parser.add_argument(
+        "--transfers", type=int, default=3, help="of throughput, wormhole, links and relay (3)"
+    )
+    parser.add_argument("--size", default="256M", help="of throughput's and relay's file (256M)")
     parser.add_argument("--memory-size", default="4G", help="of memory's file (4G)")
     parser.add_argument("--rounds", type=int, default=5, help="of datapath (5)")
     parser.add_argument("--seconds", type=float, default=2.0, help="each run of datapath (2)")
@@ -39,9 +41,12 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--wormhole", type=Path, metavar="VENV", help="where magic-wormhole is installed already"
     )
+    parser.add_argument("--only", default=",".join(links.PARTS), help="parts of links (all)")
+    parser.add_argument("--quick", action="store_true", help="less of links")
     parser.add_argument("--json", action="store_true", help="one JSON object instead of a table")
     options = parser.parse_args(arguments)
     unknown = set(options.names) - set(NAMES)
+    unknown |= set(options.only.split(",")) - set(links.PARTS)
     if unknown:
         parser.error(f"no such benchmark: {', '.join(sorted(unknown))}")
     return options
@@ -65,6 +70,13 @@ def _measure(options: argparse.Namespace, folder: Path) -> Iterator[Figure]:
         size = parse_size(options.wormhole_size, option="--wormhole-size")
         runs = options.transfers
         yield from wormhole.measure(folder, size=size, runs=runs, environment=options.wormhole)
+    if "relay" in wanted:
+        size = parse_size(options.size, option="--size")
+        yield from relay.measure(folder, size=size, runs=options.transfers)
+    if "links" in wanted:
+        parts = tuple(options.only.split(","))
+        plan = links.Plan(parts=parts, runs=options.transfers, quick=options.quick)
+        yield from links.measure(folder, plan=plan)
 
 
 if __name__ == "__main__":
