@@ -1,6 +1,6 @@
 """The states of BBR, and how fast and how full each of them sends.
 
-A table and two enumerations; ``bbr`` moves between them.
+A table and two enumerations; ``bbr``, ``bbr_probe`` and ``bbr_probe_rtt`` move between them.
 
 Source: draft-ietf-ccwg-bbr-06 §5.1.1, §5.3.3.9 and §5.6.1.
 """

@@ -50,12 +50,13 @@ def cubic_window(t: float, *, k: float, w_max: float) -> float:
     return C * (t - k) ** 3 + w_max
 
 
-class _Curve:
+class Curve:
     """One epoch of congestion avoidance; all windows in segments."""
 
     __slots__ = ("_cwnd_prior", "k", "start", "w_est", "w_max")
 
     def __init__(self, *, now: float, cwnd: float, w_max: float, cwnd_prior: float) -> None:
+        """Begin an epoch at window ``cwnd``; ``w_max`` and ``cwnd_prior`` are RFC 9438's."""
         self.start = now
         # An epoch that begins above w_max (after slow start) is at its origin already.
         self.w_max = max(w_max, cwnd)
@@ -85,7 +86,7 @@ class Cubic(CongestionController):
         self.ssthresh = math.inf  # bytes
         self._window = float(self.cwnd)  # cwnd with its fraction of a byte
         self._hystart = HyStart()
-        self._curve: _Curve | None = None
+        self._curve: Curve | None = None
         self._w_max = 0.0  # segments; the window before the last reduction
         self._cwnd_prior = 0.0  # segments
         self._recovery_start = -math.inf  # a loss of a packet sent before it is the same event
@@ -179,7 +180,7 @@ class Cubic(CongestionController):
         mss = self.mss
         window = self._window / mss
         if self._curve is None:
-            self._curve = _Curve(
+            self._curve = Curve(
                 now=sample.now,
                 cwnd=window,
                 w_max=self._w_max,
@@ -196,7 +197,7 @@ class Cubic(CongestionController):
         self._w_max = cwnd * (1 + BETA) / 2 if cwnd < self._w_max else cwnd
         self._cwnd_prior = cwnd
         self.ssthresh = max(BETA * used, float(MIN_SEGMENTS * self.mss))
-        self._curve = _Curve(
+        self._curve = Curve(
             now=now, cwnd=self.ssthresh / self.mss, w_max=self._w_max, cwnd_prior=cwnd
         )
 

@@ -121,7 +121,7 @@ def test_the_two_numbers_follow_the_gains(bbr: Bbr, path: Path) -> None:
         pacing, cwnd = GAINS[state]
         assert bbr.state is state
         assert bbr.pacing_rate == pytest.approx(pacing * RATE * 0.99)
-        extra = bbr._aggregation.extra_acked
+        extra = bbr.aggregation.extra_acked
         assert bbr.cwnd == pytest.approx(cwnd * BDP + extra, abs=3 * MSS)
 
 
@@ -238,15 +238,49 @@ def test_a_few_packets_of_a_small_flight_do_not_end_a_probe(bbr: Bbr, path: Path
     assert math.isfinite(bbr.model.inflight_longterm)
 
 
-def test_loss_of_a_queue_gives_way_and_waits_longer(bbr: Bbr, path: Path) -> None:
+def overflow(path: Path) -> None:
+    """Fill a queue in a probe, until it overflows."""
     path.run_to(State.PROBE_BW_UP)
     path.flight = int(2 * BDP)
     path.run(RTT * 1.5)
-    path.step(rtt=2 * RTT)
-    lose(bbr, path, 4 * LOSS_THRESH)
-    assert bbr.model.inflight_longterm == pytest.approx(0.7 * 2 * BDP, rel=0.05)
-    # CUBIC's K for 200 segments is 5.3 s.
-    assert 5.2 < bbr._probe_wait < 6.4
+    path.rtt = 2 * RTT
+    path.run(4 * RTT)
+    lose(path.controller, path, 4 * LOSS_THRESH)
+
+
+def test_loss_of_a_queue_gives_way_and_grows_as_cubic_would(bbr: Bbr, path: Path) -> None:
+    overflow(path)
+    assert bbr.state is State.PROBE_BW_DOWN
+    assert bbr.model.inflight_longterm == pytest.approx(0.7 * 2 * BDP, rel=0.1)
+    path.run(6)
+    assert bbr.model.inflight_longterm == pytest.approx(0.85 * 2 * BDP, rel=0.1)
+    path.run(9)
+    assert bbr.model.inflight_longterm > 2.2 * BDP
+
+
+def test_a_queue_that_overflows_while_cruising_makes_room_too(bbr: Bbr, path: Path) -> None:
+    path.run_to(State.PROBE_BW_CRUISE)
+    path.rtt = 2 * RTT
+    path.flight = int(2 * BDP)
+    path.rate = 0.6 * RATE
+    path.run(4 * RTT)
+    assert math.isinf(bbr.model.inflight_longterm)
+    lose(bbr, path, 0.001)
+    path.run(4 * RTT)
+    assert bbr.model.inflight_longterm < 1.5 * BDP
+    assert bbr.cwnd <= bbr.model.inflight_longterm
+
+
+def test_an_empty_queue_lifts_what_an_overflow_bounded(bbr: Bbr, path: Path) -> None:
+    overflow(path)
+    path.rtt, path.flight = RTT, int(BDP)
+    path.run(2)
+    bound = bbr.model.inflight_longterm
+    path.flight = int(2.2 * BDP)
+    path.run_to(State.PROBE_BW_UP)
+    path.run(12 * RTT)
+    # The draft's doubling slope, not a curve of seconds.
+    assert bbr.model.inflight_longterm > 1.1 * bound
 
 
 def test_after_too_much_loss_the_next_probe_is_short_and_then_whole(bbr: Bbr, path: Path) -> None:
@@ -287,10 +321,10 @@ def test_a_timeout_leaves_four_packets_and_acks_open_the_window(bbr: Bbr, path: 
 
 def test_a_sack_of_retransmissions_only_is_no_round(bbr: Bbr, path: Path) -> None:
     path.run_to(State.PROBE_BW_CRUISE)
-    rounds = bbr._round_count
+    rounds = bbr.round_count
     for _ in range(50):
         bbr.on_ack(ack(now=path.now, acked=MSS, rtt=None, delivered=path.delivered))
-    assert bbr._round_count == rounds
+    assert bbr.round_count == rounds
 
 
 def test_a_new_packet_size_raises_the_floor(bbr: Bbr) -> None:
@@ -299,7 +333,11 @@ def test_a_new_packet_size_raises_the_floor(bbr: Bbr) -> None:
 
 
 def test_without_a_seed_the_probes_still_differ() -> None:
-    waits = {Bbr(mss=MSS, now=now / 1000)._pick_probe_wait() for now in range(1, 20)}
+    waits = set()
+    for now in range(1, 20):
+        bbr = Bbr(mss=MSS, now=now / 1000)
+        bbr._probe.start_down(1.0)
+        waits.add(bbr._probe.wait)
     assert len(waits) > 10
 
 
