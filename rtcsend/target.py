@@ -10,19 +10,24 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-from rtcsend.errors import CannotWrite, Declined, TargetExists
+from rtcsend.errors import CannotWrite, Declined, DigestMismatch, PeerProtocolError, TargetExists
 from rtcsend.events import Entry, Proposal
+from rtcsend.files.opening import free_space, target_exists
 from rtcsend.files.paths import safe_name_untrusted
-from rtcsend.files.sink import FileSink, Sink, free_space, target_exists
+from rtcsend.files.sink import FileSink
 from rtcsend.files.stdout_sink import StdoutSink
 from rtcsend.options import STDOUT, Conflict, Emit, Questions, ReceiveOptions
 from rtcsend.transfer.messages import ProposalMessage
 
-_KEEPS_PARTIAL: Final = (CannotWrite,)  # the disk is full: what is there may be worth keeping
+_WORTHLESS: Final = (DigestMismatch, PeerProtocolError)  # nobody knows what has arrived
+
+Sink = FileSink | StdoutSink
 
 
 class Target:
-    """Decides once, and cleans up after a transfer that fails.
+    """Decides once, and puts away what is left of a transfer that fails.
+
+    It is kept for the next run, unless the other side broke the rules or the digest is wrong.
 
     Args:
         options: What the user asked for.
@@ -56,7 +61,7 @@ class Target:
         traceback: TracebackType | None,
     ) -> None:
         if self._sink is not None:
-            await self._sink.abandon(keep_partial=isinstance(exc, _KEEPS_PARTIAL))
+            await self._sink.abandon(keep_partial=not isinstance(exc, _WORTHLESS))
 
     @property
     def _to_stdout(self) -> bool:
@@ -81,7 +86,9 @@ class Target:
         )
         self._emit(shown)
         self._check_limits(shown)
-        self._sink = await (self._stdout(shown) if self._to_stdout else self._file(shown))
+        self._sink = await (
+            self._stdout(shown) if self._to_stdout else self._file(shown, sample=entry.sample)
+        )
         return self._sink
 
     async def _stdout(self, proposal: Proposal) -> Sink:
@@ -89,15 +96,17 @@ class Target:
         await self._ask(proposal)
         return StdoutSink(name=entry.path, size=entry.bytes)
 
-    async def _file(self, proposal: Proposal) -> Sink | None:
+    async def _file(self, proposal: Proposal, *, sample: str) -> Sink | None:
         entry = proposal.entries[0]
         folder, name = self._place(entry.path)
-        await _check_space(folder, name, entry.bytes)
+        await _check_space(folder, name, size=entry.bytes, sample=sample)
         await self._ask(proposal)
         conflict = await self._resolve(folder, name)
         if conflict is Conflict.SKIP:
             return None
-        return await FileSink.create(folder, name, size=entry.bytes, conflict=conflict)
+        return await FileSink.create(
+            folder, name, size=entry.bytes, sample=sample, conflict=conflict
+        )
 
     async def _ask(self, proposal: Proposal) -> None:
         if not await self._questions.accept(proposal):
@@ -143,8 +152,8 @@ def _is_folder(path: Path) -> bool:
     return os.path.isdir(path)  # noqa: PTH112 - Path.is_dir raises behind a closed folder
 
 
-async def _check_space(folder: Path, name: str, size: int) -> None:
-    free = await free_space(folder)
+async def _check_space(folder: Path, name: str, *, size: int, sample: str) -> None:
+    free = await free_space(folder, name, size=size, sample=sample)
     if free is not None and free < size:
         raise CannotWrite(
             f"No space left for {name}: it has {size} bytes, and {free} are free.",

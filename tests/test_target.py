@@ -1,3 +1,5 @@
+import asyncio
+import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
@@ -6,11 +8,14 @@ import pytest
 from blake3 import blake3
 
 from rtcsend import target as target_module
+from rtcsend.blocks import BLOCK_SIZE
 from rtcsend.errors import (
     CannotWrite,
+    ConnectionLost,
     Declined,
     DigestMismatch,
     PeerAborted,
+    PeerProtocolError,
     RtcsendError,
     TargetExists,
     UnsafePath,
@@ -94,7 +99,9 @@ class Scene:
 
 def proposal(path: str = NAME, size: int = len(CONTENT)) -> ProposalMessage:
     return ProposalMessage(
-        entries=(ProposedEntry(path=path, kind="file", size=size),), sender="ada-laptop"
+        transfer="7a" * 16,
+        entries=(ProposedEntry(path=path, kind="file", size=size, sample="5a" * 32),),
+        sender="ada-laptop",
     )
 
 
@@ -235,8 +242,8 @@ async def test_a_name_that_is_made_safe_is_shown_as_it_will_be(tmp_path: Path) -
 async def test_no_space_is_said_before_the_question(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, accept: bool
 ) -> None:
-    async def little(folder: Path) -> int:
-        assert folder == tmp_path
+    async def little(folder: Path, name: str, *, size: int, sample: str) -> int:
+        assert (folder, name, size, sample) == (tmp_path, NAME, len(CONTENT), "5a" * 32)
         return len(CONTENT) - 1
 
     monkeypatch.setattr(target_module, "free_space", little)
@@ -252,7 +259,7 @@ async def test_no_space_is_said_before_the_question(
 async def test_just_enough_space_or_nobody_knows(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, free: int | None
 ) -> None:
-    async def answer(_folder: Path) -> int | None:
+    async def answer(*_: object, **__: object) -> int | None:
         return free
 
     monkeypatch.setattr(target_module, "free_space", answer)
@@ -333,24 +340,48 @@ async def test_a_file_that_came_meanwhile_is_not_overwritten_unasked(tmp_path: P
     ("error", "kept"),
     [
         (CannotWrite("The disk is full."), True),
-        (PeerAborted("It stopped."), False),
+        (ConnectionLost("It broke."), True),
+        (PeerAborted("It stopped."), True),
+        (KeyboardInterrupt(), True),
+        (asyncio.CancelledError(), True),
         (DigestMismatch("Not the same."), False),
-        (KeyboardInterrupt(), False),
-        (None, False),
+        (PeerProtocolError("It sent nonsense."), False),
     ],
     ids=lambda value: type(value).__name__,
 )
-async def test_the_partial_file_is_kept_when_the_disk_failed(
-    tmp_path: Path, error: BaseException | None, kept: bool
+async def test_what_has_arrived_is_kept_unless_it_is_worthless(
+    tmp_path: Path, error: BaseException, kept: bool
 ) -> None:
-    with suppress(RtcsendError, KeyboardInterrupt):
+    content = os.urandom(2 * BLOCK_SIZE)
+
+    async def receive() -> None:
         async with Scene(tmp_path, yes()).target as target:
-            sink = await target.decide(proposal())
+            sink = await target.decide(proposal(size=3 * BLOCK_SIZE))
             assert isinstance(sink, FileSink)
-            await sink.write(memoryview(CONTENT[:5]))
-            await sink.flush()
-            assert len(listing(tmp_path)) == 1
-            if error is not None:
-                raise error
-    assert NAME not in listing(tmp_path)
-    assert list(contents(tmp_path).values()) == ([CONTENT[:5]] if kept else [])
+            await sink.write(content)
+            raise error
+
+    with pytest.raises(type(error)):
+        await receive()
+    found = contents(tmp_path)
+    journal = found.pop(".film.iso.rtcsend-journal", None)
+    assert (journal is not None) is kept
+    assert list(found.values()) == ([content] if kept else [])
+
+
+async def test_an_earlier_run_is_gone_on_with(tmp_path: Path) -> None:
+    content = os.urandom(2 * BLOCK_SIZE)
+    digest = blake3(content).hexdigest()
+    for first in (True, False):
+        with suppress(PeerAborted):
+            async with Scene(tmp_path, yes()).target as target:
+                sink = await target.decide(proposal(size=len(content)))
+                assert sink is not None
+                if first:
+                    await sink.write(content[:BLOCK_SIZE])
+                    raise PeerAborted("It stopped.")
+                assert sink.blocks == 1
+                await sink.keep(BLOCK_SIZE)
+                await sink.write(content[BLOCK_SIZE:])
+                await sink.finish(digest)
+    assert contents(tmp_path) == {NAME: content}

@@ -1,29 +1,32 @@
-"""The hidden file that holds what has arrived: claimed at the start, published at the end.
+"""The hidden file that holds what has arrived: made or taken over, published at the end.
 
 Beside the target, so that the last rename stays on one file system. Who holds it has a lock on
-it: a partial file without one was left by a process that is gone, and is replaced; one with a
-lock belongs to another transfer of the same name, and is passed by. What is not a regular file
-(a planted symbolic link, a fifo) was not left by us, and is neither followed nor removed.
+it: a partial file without one was left by a process that is gone, and may be gone on with, see
+:mod:`rtcsend.files.leftovers`; one with a lock belongs to another transfer, and is passed by.
+What is not a regular file (a planted symbolic link, a fifo) was not left by us, and is neither
+followed nor removed; nor is what another user owns, or what has another name besides.
 
 Only plain blocking calls: the sink runs them in threads.
 """
 
 import logging
 import os
+import secrets
 import stat
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 
 from rtcsend.errors import CannotWrite, TargetExists
 from rtcsend.files.folder import KEEPS_OPEN_FILES, Folder, lock, shown
-from rtcsend.files.paths import numbered_name, partial_name
+from rtcsend.files.paths import OWN_MARK, numbered_name, partial_name
+from rtcsend.files.positional import sync_all
 from rtcsend.options import Conflict
 
 MAX_PARTIALS = 32  # names tried; as many transfers of one name at once, and more than anyone has
 MAX_NUMBER = 9999  # numbers tried for --rename; beyond, somebody fills the folder on purpose
 
 _PRIVATE = 0o600  # permission bits while incomplete
+_NEW_FILE = 0o666  # permission bits that programs ask for; the umask takes some away
 _PERMISSIONS = 0o777  # no set-user-id, set-group-id or sticky bit is ever given to a file
 
 logger = logging.getLogger("rtcsend.files")
@@ -31,15 +34,29 @@ logger = logging.getLogger("rtcsend.files")
 
 @dataclass(frozen=True, slots=True)
 class PartialFile:
-    """A partial file that this process holds; ``fd`` is open for writing, and locked."""
+    """A partial file that this process holds.
+
+    Attributes:
+        name: In its folder.
+        fd: Open for reading and writing, and locked.
+        final_mode: Permission bits of the finished file.
+        length: Bytes that an earlier run has left in it.
+    """
 
     name: str
     fd: int
     final_mode: int
+    length: int = 0
 
 
-def claim_partial(folder: Folder, target: str, *, mode: int | None) -> PartialFile:
-    """Make the partial file for a target, empty and private, and lock it.
+def partial_names(target: str) -> Iterator[str]:
+    """Yield the names that partial files of a target may have, in the order they are tried."""
+    for number in range(MAX_PARTIALS):
+        yield partial_name(target, tag=str(number) if number else "")
+
+
+def create_partial(folder: Folder, target: str, *, mode: int | None) -> PartialFile:
+    """Make a partial file for a target, empty and private, and lock it.
 
     Args:
         folder: Where the target will be.
@@ -50,10 +67,7 @@ def claim_partial(folder: Folder, target: str, *, mode: int | None) -> PartialFi
         CannotWrite: All its names are taken.
         OSError: The folder cannot be written.
     """
-    for number in range(MAX_PARTIALS):
-        name = partial_name(target, tag=str(number) if number else "")
-        if not _clear(folder, name):
-            continue
+    for name in partial_names(target):
         partial = _create(folder, name, mode=mode)
         if partial is not None:
             return partial
@@ -61,8 +75,72 @@ def claim_partial(folder: Folder, target: str, *, mode: int | None) -> PartialFi
         f"{target} cannot be written in {shown(folder.path)}: "
         "all names for its partial file are taken.",
         for_peer=f"The receiver cannot write {target}: its partial files are in the way.",
-        hint=f"Remove the files like {partial_name(target)} there, and run both commands again.",
+        hint="Remove what earlier transfers left there with “rtcsend clean”, and try again.",
     )
+
+
+def hold_partial(folder: Folder, name: str, *, mode: int | None) -> PartialFile | None:
+    """Take over a partial file that an earlier run has left, with all that is in it.
+
+    Args:
+        folder: Where it is.
+        name: Its name.
+        mode: As for :func:`create_partial`.
+
+    Returns:
+        None when it is not ours, is held by somebody, or has just gone.
+
+    Raises:
+        OSError: The folder cannot be written.
+    """
+    fd = open_leftover(folder, name)
+    if fd is None:
+        return None
+    if os.fstat(fd).st_nlink != 1:
+        # Another name of some file of this user's, which nobody asked us to overwrite.
+        os.close(fd)
+        return None
+    try:
+        final_mode = _mode_of_new_files(folder) if mode is None else mode & _PERMISSIONS
+        if hasattr(os, "fchmod"):
+            os.fchmod(fd, _PRIVATE)
+        return PartialFile(name, fd, final_mode, os.fstat(fd).st_size)
+    except BaseException:
+        os.close(fd)
+        raise
+
+
+def open_leftover(folder: Folder, name: str) -> int | None:
+    """Open and lock what an earlier run has left; None when it must be left alone.
+
+    Never fails; the caller closes it.
+    """
+    facts = folder.stat(name)
+    if facts is None or not is_own_file(facts):
+        return None
+    try:
+        if KEEPS_OPEN_FILES:
+            # There is no lock on such systems, but this fails for a file that is open.
+            folder.rename_over(name, name)
+        fd = folder.open(name, os.O_RDWR)
+    except OSError:  # another user's, or gone in this moment
+        return None
+    try:
+        if _try_lock(fd, otherwise=False) and _is_ours(folder, name, fd):
+            return fd
+    except OSError:
+        pass
+    os.close(fd)
+    return None
+
+
+def is_own_file(facts: os.stat_result) -> bool:
+    """Return whether a file can be one that a process of this user has left.
+
+    Somebody else may have put one of his own here, to have it filled and published.
+    """
+    is_own = not hasattr(os, "geteuid") or facts.st_uid == os.geteuid()
+    return stat.S_ISREG(facts.st_mode) and is_own
 
 
 def publish(folder: Folder, partial: PartialFile, target: str, *, conflict: Conflict) -> str:
@@ -115,7 +193,7 @@ def seal(partial: PartialFile) -> None:
     """
     if hasattr(os, "fchmod"):
         os.fchmod(partial.fd, partial.final_mode)
-    os.fsync(partial.fd)
+    sync_all(partial.fd)
 
 
 def remove_partial(folder: Folder, partial: PartialFile) -> None:
@@ -144,7 +222,7 @@ def _create(folder: Folder, name: str, *, mode: int | None) -> PartialFile | Non
     # Without a mode the file is born with what the umask (or the folder's default ACL) leaves,
     # which is read back as the final mode: asking for the umask itself would change it for
     # all threads. It is made private while still empty.
-    birth_mode = 0o666 if mode is None else _PRIVATE
+    birth_mode = _NEW_FILE if mode is None else _PRIVATE
     try:
         fd = folder.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL, birth_mode)
     except FileExistsError:
@@ -163,35 +241,15 @@ def _create(folder: Folder, name: str, *, mode: int | None) -> PartialFile | Non
     return None
 
 
-def _clear(folder: Folder, name: str) -> bool:
-    """Make way for a new partial file; return False when the name must be left alone."""
-    facts = folder.stat(name)
-    if facts is None:
-        return True
-    if not stat.S_ISREG(facts.st_mode):
-        return False
+def _mode_of_new_files(folder: Folder) -> int:
+    """Return what the umask, or the folder's default ACL, leaves of a new file's permissions."""
+    name = f".{os.getpid()}-{secrets.token_hex(4)}{OWN_MARK}mode"
+    fd = folder.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _NEW_FILE)
     try:
-        fd = folder.open(name, os.O_RDWR)
-    except OSError:  # another user's, or gone in this moment: another name will do
-        return False
-    try:
-        if _try_lock(fd, otherwise=False) and _is_ours(folder, name, fd):
-            return _unlink_leftover(folder, name, fd)
+        return stat.S_IMODE(os.fstat(fd).st_mode)
     finally:
-        with suppress(OSError):  # closed already on Windows
-            os.close(fd)
-    return False
-
-
-def _unlink_leftover(folder: Folder, name: str, fd: int) -> bool:
-    if KEEPS_OPEN_FILES:
         os.close(fd)
-    try:
         folder.unlink(name)
-    except OSError:
-        return False
-    logger.debug("= removed a partial file that a process before left")
-    return True
 
 
 def _try_lock(fd: int, *, otherwise: bool) -> bool:

@@ -1,84 +1,114 @@
 """Writing one file safely: a partial file, verified, synced, and only then renamed [shell].
 
-The order at the end is the promise of this stage: all bytes written, the digest compared, the
+The order at the end is the promise of this stage: all bytes in place, the digest compared, the
 file synced, renamed in one step, the folder synced. Whoever looks under the final name finds
-nothing, the old file, or the whole new one. See ``partial`` for the hidden file and ``folder``
-for what keeps the writing inside the folder.
+nothing, the old file, or the whole new one. What was there when a transfer ended otherwise is
+kept, and the next one goes on with it.
+
+::
+
+    write ──▶ Writer ──▶ Store ──▶ partial file ◀── Survey ──▶ digests of blocks
+                 └──▶ Checkpoints ──▶ journal
 
 Place in the flow: the receiving session writes the payload of data frames here, and
-acknowledges :attr:`FileSink.written`.
+acknowledges :attr:`FileSink.stored`.
 """
 
 import asyncio
 import errno
 import os
-import shutil
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
-from typing import Self
 
-import aiofiles
-from aiofiles.threadpool.binary import AsyncFileIO
+from blake3 import blake3
 
-from rtcsend.errors import CannotWrite, DigestMismatch, InternalError
-from rtcsend.files.block_sink import BLOCK_SIZE, BlockSink, Data, Sink
-from rtcsend.files.folder import KEEPS_OPEN_FILES, Folder, shown
+from rtcsend.blocks import Data
+from rtcsend.errors import DigestMismatch, InternalError, PeerProtocolError
+from rtcsend.files.checkpoints import Checkpoints
+from rtcsend.files.disk_thread import DiskThread
+from rtcsend.files.failures import cannot_write
+from rtcsend.files.folder import KEEPS_OPEN_FILES, Folder
 from rtcsend.files.jobs import run_to_end
-from rtcsend.files.partial import (
-    PartialFile,
-    already_there,
-    claim_partial,
-    publish,
-    remove_partial,
-    seal,
-)
+from rtcsend.files.journal import Journal
+from rtcsend.files.journal_file import JournalFile
+from rtcsend.files.opening import open_direct_again, prepare
+from rtcsend.files.partial import PartialFile, publish, remove_partial, seal
+from rtcsend.files.positional import read_whole
+from rtcsend.files.store import DIRECT_MINIMUM, O_DIRECT, Store
+from rtcsend.files.survey import Survey, whole_blocks
+from rtcsend.files.writer import Writer
 from rtcsend.options import Conflict
 
-__all__ = ["BLOCK_SIZE", "Data", "FileSink", "Sink", "free_space", "target_exists"]
-
 _NOT_BARE = frozenset({"", ".", ".."})
-_SENTENCES = {
-    errno.ENOSPC: "No space left for {name} in {folder}.",
-    errno.EDQUOT: "No space left for {name} in {folder}: the disk quota is used up.",
-    errno.EFBIG: "{name} is larger than a file in {folder} may be.",
-    errno.ENOENT: "{name} cannot be written: {folder} does not exist.",
-    errno.ENOTDIR: "{name} cannot be written: {folder} is not a folder.",
-    errno.EISDIR: "{name} cannot be written in {folder}: a folder has that name.",
-}
+_REHASH = 64 << 20  # bytes read again in one thread job; a cancellation waits for it
+_PIECE = 1 << 20  # bytes read at once
 
 
-class FileSink(BlockSink):
+class FileSink:
     """One arriving file. Made by :meth:`create`; ended by :meth:`finish` or :meth:`abandon`.
 
-    A cancelled call first lets the disk job that is under way come to its end.
+    One call at a time, but for :meth:`survey`. A call that is cancelled leaves it usable, and
+    what :meth:`write` was given is taken. After an error only :meth:`abandon` makes sense.
     """
 
     def __init__(
         self,
         *,
         folder: Folder,
-        partial: PartialFile,
-        file: AsyncFileIO,
+        partial_file: PartialFile,
         name: str,
         size: int,
+        sample: str,
         conflict: Conflict,
     ) -> None:
-        super().__init__(name=name, size=size)
+        self.name = name
+        self.size = size
         self._folder = folder
-        self._partial = partial
-        self._file = file
+        self._partial = partial_file
         self._conflict = conflict
+        self._survey = Survey(partial_file.fd, size=size, length=partial_file.length)
+        started = Journal(
+            size=size, sample=sample, name=name, time=int(datetime.now(UTC).timestamp())
+        )
+        self._journal = JournalFile(folder, partial_file.name, started)
+        self._checkpoints = Checkpoints(partial_file.fd, journal=self._journal)
+        self._thread = DiskThread("rtcsend-sink")
+        again = partial(open_direct_again, folder, partial_file)
+        use_direct = O_DIRECT and size >= DIRECT_MINIMUM
+        self._store = Store(partial_file.fd, open_direct=again if use_direct else None)
+        self._writer = Writer(
+            self._store.write,
+            thread=self._thread,
+            on_written=lambda: self._checkpoints.written(self.written),
+        )
+        self._hash = blake3()
+        self._hashed = 0
         self._open = True
+        self._usable = True  # until the end has begun
+        self._files_open = True
+        self._ending = asyncio.Lock()
 
     @classmethod
     async def create(
-        cls, folder: Path, name: str, *, size: int, conflict: Conflict, mode: int | None = None
-    ) -> Self:
-        """Open the folder and make an empty partial file in it.
+        cls,
+        folder: Path,
+        name: str,
+        *,
+        size: int,
+        sample: str,
+        conflict: Conflict,
+        mode: int | None = None,
+    ) -> "FileSink":
+        """Open the folder, and in it what an earlier run has left, or a new partial file.
 
         Args:
             folder: An existing folder.
             name: The file's name in it: a safe one, see ``paths``.
             size: Bytes that were proposed.
+            sample: Of the file that was proposed, see :mod:`rtcsend.files.sample`.
             conflict: What to do when the name is taken. ASK and SKIP were answered before:
                 here both mean that nothing is replaced.
             mode: Permission bits of the finished file; None: what the umask leaves.
@@ -90,24 +120,100 @@ class FileSink(BlockSink):
         """
         if name in _NOT_BARE or "/" in name or "\0" in name or Path(name).name != name:
             raise InternalError("A name that is not safe came as far as the disk.")
-        work = cls._create(folder, name, size=size, conflict=conflict, mode=mode)
-        return await run_to_end(work, discard=lambda sink: sink.abandon(keep_partial=False))
 
-    @classmethod
-    async def _create(
-        cls, path: Path, name: str, *, size: int, conflict: Conflict, mode: int | None
-    ) -> Self:
-        try:
-            folder, partial = await asyncio.to_thread(_prepare, path, name, conflict, mode)
-            file = await aiofiles.open(partial.fd, "wb", buffering=0)
-        except (OSError, ValueError) as exc:  # ValueError: a folder with NUL in its path
-            raise _failure(exc, name=name, folder=path) from exc
-        return cls(
-            folder=folder, partial=partial, file=file, name=name, size=size, conflict=conflict
-        )
+        async def opened_sink() -> "FileSink":
+            try:
+                opened, claimed = await asyncio.to_thread(
+                    prepare, folder, name, size=size, sample=sample, conflict=conflict, mode=mode
+                )
+            except (OSError, ValueError) as exc:  # ValueError: a folder with NUL in its path
+                raise cannot_write(exc, name=name, folder=folder) from exc
+            return cls(
+                folder=opened,
+                partial_file=claimed,
+                name=name,
+                size=size,
+                sample=sample,
+                conflict=conflict,
+            )
+
+        return await run_to_end(opened_sink(), discard=lambda sink: sink.abandon(keep_partial=True))
+
+    @property
+    def written(self) -> int:
+        """Position before which everything is in place: kept, or with the operating system."""
+        return self._writer.written
+
+    @property
+    def stored(self) -> int:
+        """Bytes that came by :meth:`write` and are with the operating system."""
+        return self._writer.stored
+
+    @property
+    def blocks(self) -> int:
+        """Blocks, from the first on, that an earlier run has left whole."""
+        return self._survey.blocks
+
+    def survey(self, first: int) -> AsyncGenerator[bytes, None]:
+        """Yield the digests of those blocks from ``first`` on, joined, at most 1024 at once."""
+        return self._survey.pages(first)
+
+    async def write(self, data: Data) -> None:
+        """Append; taken at once, written behind.
+
+        Raises:
+            PeerProtocolError: It would be more than was proposed.
+            CannotWrite: The disk is full, or fails.
+            InternalError: The sink has ended.
+        """
+        self._check_open()
+        length = data.nbytes if isinstance(data, memoryview) else len(data)
+        position = self._writer.taken
+        if position + length > self.size:
+            raise PeerProtocolError(f"The sender sent more of {self.name} than it proposed.")
+        if self._survey.runs_along:
+            self._survey.changed_from(position)
+        # Hashed before anything is awaited: a call that is cancelled has taken its bytes.
+        if self._hashed == position:
+            self._hash.update(data)
+            self._hashed += length
+        with self._saying():
+            await self._writer.write(data)
+            if self._hashed < self._writer.taken:
+                await self._writer.flush()
+                await self._catch_up()
+
+    async def keep(self, position: int) -> None:
+        """Take everything up to ``position`` for right as it is; what was taken is stored first.
+
+        Args:
+            position: The end of a block that is there.
+
+        Raises:
+            CannotWrite: The disk is full, or fails.
+            InternalError: The sink has ended, or nothing is there up to that position.
+        """
+        await self.flush()
+        if not self.written <= position <= self._partial.length:
+            raise InternalError("What is not there was to be kept.")
+        self._writer.move(position)
+        if not self._survey.runs_along:
+            with self._saying():
+                await self._catch_up()
+
+    async def flush(self) -> None:
+        """Return when everything that was taken is with the operating system.
+
+        Raises:
+            CannotWrite: The disk is full, or fails.
+            InternalError: The sink has ended.
+        """
+        self._check_open()
+        with self._saying():
+            await self._writer.flush()
 
     async def finish(self, expected_digest: str) -> Path:
-        """Verify, sync and rename. When cancelled, it is carried out all the same.
+        """Verify, sync and rename. When cancelled after it is verified, it is carried out.
 
         Args:
             expected_digest: BLAKE3 in lower-case hexadecimal, from the sender.
@@ -120,114 +226,114 @@ class FileSink(BlockSink):
             DigestMismatch: The bytes are not the sender's; the partial file is removed.
             TargetExists: The name was taken meanwhile; the partial file is still there.
             CannotWrite: The disk is full or fails, or the folder or partial file is gone.
-            InternalError: The sink failed or ended before.
+            InternalError: The sink has ended.
         """
-        try:
-            await self._verify(expected_digest)
-        except DigestMismatch:
+        await self.flush()
+        if self.written != self.size:
+            raise PeerProtocolError(f"The sender sent less of {self.name} than it proposed.")
+        with self._saying():
+            await self._catch_up()
+        if self._hash.hexdigest() != expected_digest:
             await self.abandon(keep_partial=False)
-            raise
+            raise DigestMismatch(f"{self.name} arrived damaged: its BLAKE3 digest is wrong.")
         self._usable = False
         return await run_to_end(self._finish())
 
     async def _finish(self) -> Path:
-        async with self._busy:
+        async with self._ending:
+            with self._saying():
+                await self._checkpoints.settle()
+                self._checkpoints.check()
+                final_name = await asyncio.to_thread(self._publish)
+            self._open = False
             try:
-                await asyncio.to_thread(seal, self._partial)
-                if KEEPS_OPEN_FILES:
-                    await self._file.close()
-                final_name = await asyncio.to_thread(
-                    publish, self._folder, self._partial, self.name, conflict=self._conflict
-                )
-                # From here on abandon() must not touch anything: the file is in its place.
-                self._open = False
-                await asyncio.to_thread(self._folder.sync)
-            except OSError as exc:
-                raise self._cannot_write(exc) from exc
+                with self._saying():
+                    await asyncio.to_thread(self._folder.sync)
             finally:
-                if not self._open:
-                    await self._release()
+                await self._release()
         return self._folder.path / final_name
 
+    def _publish(self) -> str:
+        seal(self._partial)
+        if KEEPS_OPEN_FILES:
+            self._close_files()
+        name = publish(self._folder, self._partial, self.name, conflict=self._conflict)
+        self._journal.remove()
+        return name
+
     async def abandon(self, *, keep_partial: bool) -> None:
-        """Close everything; the partial file stays, or goes. See :meth:`Sink.abandon`."""
+        """Close everything; the partial file goes, or stays when it has a whole block.
+
+        After :meth:`finish` has succeeded, or again: does nothing.
+        """
         await run_to_end(self._abandon(keep_partial=keep_partial))
 
     async def _abandon(self, *, keep_partial: bool) -> None:
-        async with self._busy:
-            self._usable = False
+        async with self._ending:
             if not self._open:
                 return
             self._open = False
-            if KEEPS_OPEN_FILES:
-                await self._file.close()
-            if not keep_partial:
-                await asyncio.to_thread(remove_partial, self._folder, self._partial)
+            if keep_partial:
+                with suppress(OSError):  # known already, or not worth more than a try
+                    await self._writer.flush()
+            await self._writer.settle()
+            await self._checkpoints.settle()
+            await asyncio.to_thread(self._put_away, keep_partial=keep_partial)
             await self._release()
 
+    def _put_away(self, *, keep_partial: bool) -> None:
+        facts = self._folder.stat(self._partial.name)
+        length = 0 if facts is None else facts.st_size
+        if KEEPS_OPEN_FILES:
+            self._close_files()
+        if not (keep_partial and whole_blocks(self.size, length)):
+            remove_partial(self._folder, self._partial)
+            self._journal.remove()
+
     async def _release(self) -> None:
+        await self._thread.aclose()
+        await asyncio.to_thread(self._close_files)
+        self._folder.close()
+
+    def _close_files(self) -> None:
+        if not self._files_open:
+            return
+        self._files_open = False
+        self._journal.close()
+        self._store.close()
+        os.close(self._partial.fd)
+
+    def _check_open(self) -> None:
+        if not (self._open and self._usable):
+            raise InternalError("A sink was used after it had ended.")
+
+    @contextmanager
+    def _saying(self) -> Iterator[None]:
+        """Put into words what the disk says.
+
+        Raises:
+            CannotWrite: For each OSError.
+        """
         try:
-            await self._file.close()
-        finally:
-            self._folder.close()
+            self._checkpoints.check()
+            yield
+        except OSError as exc:
+            raise cannot_write(exc, name=self.name, folder=self._folder.path) from exc
 
-    async def _store(self, block: bytearray) -> None:
-        await run_to_end(self._write_all(block))
+    async def _catch_up(self) -> None:
+        """Hash what is in place and was not hashed: what was kept."""
+        mark = self._survey.last_mark(self.written)
+        if mark is not None and mark[0] > self._hashed:
+            self._hashed, self._hash = mark
+        while self._hashed < self.written:
+            await run_to_end(asyncio.to_thread(self._rehash))
 
-    async def _write_all(self, block: bytearray) -> None:
-        rest = memoryview(block)
-        while rest:
-            # A full disk takes a part first and only then says no, so that each counts.
-            count = await self._file.write(rest)
-            self._written += count
-            rest = rest[count:]
-
-    def _cannot_write(self, exc: OSError) -> CannotWrite:
-        return _failure(exc, name=self.name, folder=self._folder.path)
-
-
-async def free_space(folder: Path) -> int | None:
-    """Return how many bytes this user may still write there; None when nobody knows."""
-    try:
-        usage = await run_to_end(asyncio.to_thread(shutil.disk_usage, folder))
-    except (OSError, ValueError):
-        return None
-    return usage.free
-
-
-def target_exists(folder: Path, name: str) -> bool:
-    """Return whether the name is taken, be it by a symbolic link to nothing."""
-    return os.path.lexists(folder / name)
-
-
-def _prepare(
-    path: Path, name: str, conflict: Conflict, mode: int | None
-) -> tuple[Folder, PartialFile]:
-    folder = Folder(path)
-    try:
-        _check_target(folder, name, conflict)
-        return folder, claim_partial(folder, name, mode=mode)
-    except BaseException:
-        folder.close()
-        raise
-
-
-def _check_target(folder: Folder, name: str, conflict: Conflict) -> None:
-    """Say early what would fail at the end; the end checks again, in one step with the rename."""
-    if conflict is Conflict.RENAME or folder.stat(name) is None:
-        return
-    if conflict is not Conflict.OVERWRITE:
-        raise already_there(folder, name)
-    if folder.is_folder(name):
-        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-
-
-def _failure(exc: OSError | ValueError, *, name: str, folder: Path) -> CannotWrite:
-    reason = exc.strerror if isinstance(exc, OSError) else None
-    number = exc.errno if isinstance(exc, OSError) else None
-    sentence = _SENTENCES.get(number or 0, "{name} cannot be written in {folder}: {reason}.")
-    message = sentence.format(name=name, folder=shown(folder), reason=reason or exc)
-    if number in {errno.ENOSPC, errno.EDQUOT}:
-        return CannotWrite(message, for_peer=f"The receiver has no space left for {name}.")
-    what = reason or "its folder has an impossible name"
-    return CannotWrite(message, for_peer=f"The receiver cannot write {name}: {what}.")
+    def _rehash(self) -> None:
+        """Hash on, up to what is in place or for one job; in a thread, while nobody writes."""
+        end = min(self.written, self._hashed + _REHASH)
+        while self._hashed < end:
+            piece = read_whole(self._partial.fd, min(_PIECE, end - self._hashed), self._hashed)
+            if not piece:
+                raise OSError(errno.EIO, "the partial file was cut")
+            self._hash.update(piece)
+            self._hashed += len(piece)

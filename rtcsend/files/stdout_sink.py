@@ -1,32 +1,31 @@
 """Writing an arriving file to standard output, for a pipeline [shell].
 
-There is no partial file and nothing to rename: what was written is gone, also when the digest
-turns out wrong at the end. The exit code tells the next program; that is what ``set -o
-pipefail`` is for.
+There is no partial file and nothing to rename, and nothing to go on with in a later run: what
+was written is gone, also when the digest turns out wrong at the end. The exit code tells the
+next program; that is what ``set -o pipefail`` is for.
 """
 
-import asyncio
 import os
 import select
-import threading
-from collections.abc import Callable
-from contextlib import suppress
-from functools import partial
+from collections.abc import AsyncGenerator
 from pathlib import Path
 
-from rtcsend.errors import CannotWrite
-from rtcsend.files.block_sink import BlockSink
+from blake3 import blake3
+
+from rtcsend.blocks import Data
+from rtcsend.errors import CannotWrite, DigestMismatch, InternalError, PeerProtocolError
+from rtcsend.files.disk_thread import DiskThread
+from rtcsend.files.writer import Writer
 from rtcsend.options import STDOUT
 
 _FD = 1  # POSIX <unistd.h>, STDOUT_FILENO; Python gives it the same meaning on Windows
 
 
-class StdoutSink(BlockSink):
+class StdoutSink:
     """Standard output as a sink. The descriptor is not ours, and stays open.
 
-    Each block is one blocking write in a thread of its own: a pipe may block for good, so when
-    a call is cancelled the thread is left behind; it ends when the pipe moves or closes, and
-    does not hold up the end of the process.
+    A pipe may block for good: when the sink is abandoned its thread is left behind; it ends
+    when the pipe moves or closes, and does not hold up the end of the process.
 
     Args:
         name: Of the file that arrives, for errors.
@@ -34,9 +33,73 @@ class StdoutSink(BlockSink):
         fd: What to write to.
     """
 
+    blocks = 0
+    """An earlier run leaves nothing."""
+
     def __init__(self, *, name: str, size: int, fd: int = _FD) -> None:
-        super().__init__(name=name, size=size)
+        self.name = name
+        self.size = size
         self._fd = fd
+        self._failed = False
+        self._hash = blake3()
+        self._usable = True
+        self._thread = DiskThread("rtcsend-stdout")
+        self._writer = Writer(self._write_all, thread=self._thread)
+
+    @property
+    def written(self) -> int:
+        """Bytes handed to the operating system."""
+        return self._writer.written
+
+    @property
+    def stored(self) -> int:
+        """The same: nothing is kept."""
+        return self._writer.stored
+
+    async def survey(self, first: int) -> AsyncGenerator[bytes, None]:
+        """Yield nothing."""
+        if first < self.blocks:
+            yield b""
+
+    async def keep(self, position: int) -> None:
+        """Refuse: nothing was there.
+
+        Raises:
+            InternalError: Unless it is the position that is reached anyhow.
+        """
+        if position != self._writer.taken:
+            raise InternalError("What is not there was to be kept.")
+
+    async def write(self, data: Data) -> None:
+        """Append; taken at once, written behind.
+
+        Raises:
+            PeerProtocolError: It would be more than was proposed.
+            CannotWrite: The reader is gone, or the disk behind it is full.
+            InternalError: The sink ended before.
+        """
+        self._check_usable()
+        length = data.nbytes if isinstance(data, memoryview) else len(data)
+        if self._writer.taken + length > self.size:
+            raise PeerProtocolError(f"The sender sent more of {self.name} than it proposed.")
+        self._hash.update(data)
+        try:
+            await self._writer.write(data)
+        except OSError as exc:
+            raise self._cannot_write(exc) from exc
+
+    async def flush(self) -> None:
+        """Return when everything that was taken is with the operating system.
+
+        Raises:
+            CannotWrite: The reader is gone, or the disk behind it is full.
+            InternalError: The sink ended before.
+        """
+        self._check_usable()
+        try:
+            await self._writer.flush()
+        except OSError as exc:
+            raise self._cannot_write(exc) from exc
 
     async def finish(self, expected_digest: str) -> Path:
         """Write out and verify everything.
@@ -51,19 +114,38 @@ class StdoutSink(BlockSink):
             PeerProtocolError: Less arrived than was proposed.
             DigestMismatch: The bytes, all written by now, are not the sender's.
             CannotWrite: The reader is gone, or the disk behind it is full.
-            InternalError: The sink failed or ended before.
+            InternalError: The sink ended before.
         """
-        await self._verify(expected_digest)
+        await self.flush()
+        if self.written != self.size:
+            raise PeerProtocolError(f"The sender sent less of {self.name} than it proposed.")
+        if self._hash.hexdigest() != expected_digest:
+            raise DigestMismatch(f"{self.name} arrived damaged: its BLAKE3 digest is wrong.")
         self._usable = False
+        await self._thread.aclose()
         return STDOUT
 
     async def abandon(self, *, keep_partial: bool) -> None:
-        """Write nothing more."""
+        """Write nothing more; what is being written may still go out."""
         self._usable = False
+        self._failed = True
+        self._thread.close()
 
-    async def _store(self, block: bytearray) -> None:
-        await _in_daemon_thread(partial(_write_all, self._fd, block))
-        self._written += len(block)
+    def _check_usable(self) -> None:
+        if not self._usable:
+            raise InternalError("A sink was used after it had ended.")
+
+    def _write_all(self, data: memoryview, _position: int) -> tuple[int, OSError | None]:
+        rest = data
+        while rest and not self._failed:
+            try:
+                rest = rest[os.write(self._fd, rest) :]
+            except BlockingIOError:  # another program made the shared pipe non-blocking
+                select.select([], [self._fd], [])
+            except OSError as exc:
+                self._failed = True
+                return len(data) - len(rest), exc
+        return len(data) - len(rest), None
 
     def _cannot_write(self, exc: OSError) -> CannotWrite:
         if isinstance(exc, BrokenPipeError):
@@ -75,42 +157,3 @@ class StdoutSink(BlockSink):
             f"{self.name} cannot be written to standard output: {exc.strerror or exc}.",
             hint="Check where standard output goes, and run both commands again.",
         )
-
-
-def _write_all(fd: int, block: bytearray) -> None:
-    rest = memoryview(block)
-    while rest:
-        try:
-            rest = rest[os.write(fd, rest) :]
-        except BlockingIOError:  # another program made the shared pipe non-blocking
-            select.select([], [fd], [])
-
-
-async def _in_daemon_thread(job: Callable[[], None]) -> None:
-    """Run ``job`` in a thread that neither a cancellation nor the end of the process waits for.
-
-    Raises:
-        OSError: What the job raised.
-    """
-    loop = asyncio.get_running_loop()
-    done: asyncio.Future[None] = loop.create_future()
-
-    def settle(error: OSError | None) -> None:
-        if done.cancelled():
-            return
-        if error is None:
-            done.set_result(None)
-        else:
-            done.set_exception(error)
-
-    def run() -> None:
-        error: OSError | None = None
-        try:
-            job()
-        except OSError as exc:
-            error = exc
-        with suppress(RuntimeError):  # the loop is gone, and so is everybody who waited
-            loop.call_soon_threadsafe(settle, error)
-
-    threading.Thread(target=run, name="rtcsend-stdout", daemon=True).start()
-    await done

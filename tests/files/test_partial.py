@@ -10,7 +10,7 @@ import pytest
 from rtcsend.errors import CannotWrite, TargetExists
 from rtcsend.files import partial as partial_module
 from rtcsend.files.folder import Folder
-from rtcsend.files.partial import claim_partial, publish, remove_partial, seal
+from rtcsend.files.partial import create_partial, hold_partial, publish, remove_partial, seal
 from rtcsend.options import Conflict
 
 PARTIAL = ".film.iso.rtcsend-partial"
@@ -37,7 +37,7 @@ def test_it_is_private_until_it_is_complete(
 ) -> None:
     before = os.umask(umask)
     try:
-        partial = claim_partial(folder, "film.iso", mode=mode)
+        partial = create_partial(folder, "film.iso", mode=mode)
     finally:
         os.umask(before)
     assert partial.name == PARTIAL
@@ -47,21 +47,10 @@ def test_it_is_private_until_it_is_complete(
     os.close(partial.fd)
 
 
-def test_a_leftover_is_replaced_and_not_reused(folder: Folder) -> None:
-    (folder.path / PARTIAL).write_text("of a process that was killed")
-    os.link(folder.path / PARTIAL, folder.path / "another name of it")
-    partial = claim_partial(folder, "film.iso", mode=None)
-    assert partial.name == PARTIAL
-    os.write(partial.fd, b"new")
-    os.close(partial.fd)
-    assert (folder.path / PARTIAL).read_text() == "new"
-    assert (folder.path / "another name of it").read_text() == "of a process that was killed"
-
-
 def test_one_that_is_held_is_passed_by(folder: Folder) -> None:
-    first = claim_partial(folder, "film.iso", mode=None)
+    first = create_partial(folder, "film.iso", mode=None)
     os.write(first.fd, b"first")
-    second = claim_partial(folder, "film.iso", mode=None)
+    second = create_partial(folder, "film.iso", mode=None)
     assert (first.name, second.name) == (PARTIAL, SECOND)
     assert (folder.path / PARTIAL).read_text() == "first"
     os.close(first.fd)
@@ -73,7 +62,7 @@ def test_a_planted_link_is_neither_followed_nor_removed(folder: Folder, tmp_path
     victim.write_text("precious")
     (folder.path / PARTIAL).symlink_to(victim)
     (folder.path / SECOND).symlink_to(tmp_path / "made through the link")
-    partial = claim_partial(folder, "film.iso", mode=None)
+    partial = create_partial(folder, "film.iso", mode=None)
     assert partial.name == ".film.iso.2.rtcsend-partial"
     os.write(partial.fd, b"evil")
     os.close(partial.fd)
@@ -85,7 +74,7 @@ def test_a_planted_link_is_neither_followed_nor_removed(folder: Folder, tmp_path
 def test_what_is_no_file_is_passed_by(folder: Folder) -> None:
     os.mkfifo(folder.path / PARTIAL)
     (folder.path / SECOND).mkdir()
-    partial = claim_partial(folder, "film.iso", mode=None)
+    partial = create_partial(folder, "film.iso", mode=None)
     assert partial.name == ".film.iso.2.rtcsend-partial"
     os.close(partial.fd)
 
@@ -100,7 +89,7 @@ def test_anothers_leftover_is_passed_by(
     (public_folder / SECOND).chmod(0o666)
     folder = Folder(public_folder)
     with unprivileged():
-        partial = claim_partial(folder, "film.iso", mode=None)
+        partial = create_partial(folder, "film.iso", mode=None)
     os.close(partial.fd)
     folder.close()
     if os.geteuid() == 0:  # otherwise both are our own
@@ -113,15 +102,14 @@ def test_when_all_names_are_taken(folder: Folder, monkeypatch: pytest.MonkeyPatc
     (folder.path / PARTIAL).mkdir()
     (folder.path / SECOND).mkdir()
     with pytest.raises(CannotWrite, match="all names for its partial file are taken") as caught:
-        claim_partial(folder, "film.iso", mode=None)
+        create_partial(folder, "film.iso", mode=None)
     assert str(folder.path) not in caught.value.for_peer
 
 
 def test_a_faster_process_has_it(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
     """Somebody makes the file after we saw that there was none."""
-    monkeypatch.setattr(partial_module, "_clear", lambda *_: True)
     (folder.path / PARTIAL).write_text("theirs")
-    partial = claim_partial(folder, "film.iso", mode=None)
+    partial = create_partial(folder, "film.iso", mode=None)
     assert partial.name == SECOND
     assert (folder.path / PARTIAL).read_text() == "theirs"
     os.close(partial.fd)
@@ -139,7 +127,7 @@ def test_taken_for_a_leftover_between_creation_and_lock(
         return True
 
     monkeypatch.setattr(partial_module, "lock", steal)
-    partial = claim_partial(folder, "film.iso", mode=None)
+    partial = create_partial(folder, "film.iso", mode=None)
     assert partial.name == SECOND
     os.close(partial.fd)
 
@@ -151,8 +139,8 @@ def test_where_there_are_no_locks_a_leftover_may_be_anybodys(
         raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
 
     monkeypatch.setattr(partial_module, "lock", no_locks)
-    first = claim_partial(folder, "film.iso", mode=None)
-    second = claim_partial(folder, "film.iso", mode=None)
+    first = create_partial(folder, "film.iso", mode=None)
+    second = create_partial(folder, "film.iso", mode=None)
     assert (first.name, second.name) == (PARTIAL, SECOND)
     os.close(first.fd)
     os.close(second.fd)
@@ -166,12 +154,12 @@ def test_a_failure_while_it_is_made_leaves_no_descriptor(
 
     monkeypatch.setattr(os, "fchmod", fail)
     with pytest.raises(OSError, match=os.strerror(errno.EIO)):
-        claim_partial(folder, "film.iso", mode=None)
+        create_partial(folder, "film.iso", mode=None)
 
 
 @pytest.mark.parametrize("conflict", [Conflict.ASK, Conflict.SKIP])
 def test_publish_replaces_nothing_unasked(folder: Folder, conflict: Conflict) -> None:
-    partial = claim_partial(folder, "film.iso", mode=None)
+    partial = create_partial(folder, "film.iso", mode=None)
     (folder.path / "film.iso").write_text("there before")
     with pytest.raises(TargetExists, match=r"film\.iso already exists in"):
         publish(folder, partial, "film.iso", conflict=conflict)
@@ -184,7 +172,7 @@ def test_publish_takes_the_first_free_number(folder: Folder) -> None:
     for name in ("film.iso", "film (2).iso"):
         (folder.path / name).touch()
     (folder.path / "film (1).iso").symlink_to("nowhere")
-    partial = claim_partial(folder, "film.iso", mode=None)
+    partial = create_partial(folder, "film.iso", mode=None)
     assert publish(folder, partial, "film.iso", conflict=Conflict.RENAME) == "film (3).iso"
     assert not (folder.path / PARTIAL).exists()
     os.close(partial.fd)
@@ -194,7 +182,7 @@ def test_publish_has_an_end_of_numbers(folder: Folder, monkeypatch: pytest.Monke
     monkeypatch.setattr(partial_module, "MAX_NUMBER", 1)
     (folder.path / "film.iso").touch()
     (folder.path / "film (1).iso").touch()
-    partial = claim_partial(folder, "film.iso", mode=None)
+    partial = create_partial(folder, "film.iso", mode=None)
     with pytest.raises(TargetExists):
         publish(folder, partial, "film.iso", conflict=Conflict.RENAME)
     os.close(partial.fd)
@@ -202,7 +190,7 @@ def test_publish_has_an_end_of_numbers(folder: Folder, monkeypatch: pytest.Monke
 
 @pytest.mark.parametrize("conflict", Conflict)
 def test_publish_notices_a_swapped_partial_file(folder: Folder, conflict: Conflict) -> None:
-    partial = claim_partial(folder, "film.iso", mode=None)
+    partial = create_partial(folder, "film.iso", mode=None)
     (folder.path / PARTIAL).unlink()
     (folder.path / PARTIAL).write_text("somebody else's")
     with pytest.raises(CannotWrite, match="removed or replaced") as caught:
@@ -220,7 +208,7 @@ def test_what_cannot_be_removed_is_logged(
     def fail(_name: str) -> None:
         raise PermissionError(errno.EACCES, "Permission denied")
 
-    partial = claim_partial(folder, "film.iso", mode=None)
+    partial = create_partial(folder, "film.iso", mode=None)
     monkeypatch.setattr(folder, "unlink", fail)
     remove_partial(folder, partial)
     assert caplog.messages == ["! a partial file could not be removed: Permission denied"]
@@ -233,8 +221,9 @@ def test_where_open_files_cannot_be_removed(
     """As on Windows: closed first, and then by name alone."""
     monkeypatch.setattr(partial_module, "KEEPS_OPEN_FILES", True)
     (folder.path / PARTIAL).write_text("a leftover")
-    partial = claim_partial(folder, "film.iso", mode=None)
-    assert partial.name == PARTIAL
+    partial = hold_partial(folder, PARTIAL, mode=None)
+    assert partial is not None
+    assert partial.length == len("a leftover")
     os.close(partial.fd)
     assert publish(folder, partial, "film.iso", conflict=Conflict.ASK) == "film.iso"
     assert [path.name for path in folder.path.iterdir()] == ["film.iso"]

@@ -9,9 +9,14 @@ from pathlib import Path
 import pytest
 from blake3 import blake3
 
+from rtcsend.blocks import BLOCK_SIZE, Data
 from rtcsend.errors import CannotRead, InternalError
+from rtcsend.files import read_ahead as read_ahead_module
 from rtcsend.files import source as source_module
-from rtcsend.files.source import BLOCK_SIZE, FileSource
+from rtcsend.files.positional import read_whole
+from rtcsend.files.read_ahead import BATCH, JOBS
+from rtcsend.files.sample import SAMPLE_BYTES, SAMPLES
+from rtcsend.files.source import FileSource
 from tests.files.conftest import open_descriptors
 from tests.files.gate import Gate
 
@@ -20,7 +25,25 @@ SMALL = 1000  # bytes of a block in tests that need many
 
 @pytest.fixture
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(source_module, "BLOCK_SIZE", SMALL)
+    monkeypatch.setattr(source_module, "block_size_for", lambda _: SMALL)
+
+
+@pytest.fixture(params=["memory", "disk"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both ways of reading: what the system has in memory at once, all else in the thread."""
+    if request.param == "disk":
+
+        def nothing_in_memory(*_: object) -> int:
+            raise BlockingIOError
+
+        monkeypatch.setattr(os, "preadv", nothing_in_memory)
+
+
+pytestmark = pytest.mark.usefixtures("way")
+
+
+async def content_of(source: FileSource, start: int = 0) -> bytes:
+    return b"".join([bytes(block) async for _, block in source.blocks(start=start)])
 
 
 @pytest.fixture
@@ -31,18 +54,18 @@ def film(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize(
-    "size", [0, 1, BLOCK_SIZE - 1, BLOCK_SIZE, BLOCK_SIZE + 1, 3 * BLOCK_SIZE + 17]
+    "size", [0, 1, BLOCK_SIZE - 1, BLOCK_SIZE, BLOCK_SIZE + 1, 9 * BLOCK_SIZE + 17]
 )
 async def test_the_blocks_are_the_file_in_order(tmp_path: Path, size: int) -> None:
     content = os.urandom(size)
     path = tmp_path / "film.iso"
     path.write_bytes(content)
     async with await FileSource.open(path) as source:
-        blocks = [block async for block in source.blocks()]
+        blocks = [(offset, bytes(block)) async for offset, block in source.blocks()]
         digest = await source.digest()
-    assert b"".join(blocks) == content
-    assert all(len(block) == BLOCK_SIZE for block in blocks[:-1])
-    assert b"" not in blocks
+    assert b"".join(block for _, block in blocks) == content
+    assert [offset for offset, _ in blocks] == list(range(0, size, BLOCK_SIZE))
+    assert all(len(block) == BLOCK_SIZE for _, block in blocks[:-1])
     assert digest == blake3(content).hexdigest()
 
 
@@ -58,7 +81,7 @@ async def test_a_link_is_followed_and_gives_its_own_name(film: Path, tmp_path: P
     (tmp_path / "link.iso").symlink_to(film)
     async with await FileSource.open(tmp_path / "link.iso") as source:
         assert source.name == "link.iso"
-        assert b"".join([block async for block in source.blocks()]) == film.read_bytes()
+        assert await content_of(source) == film.read_bytes()
 
 
 async def test_a_name_that_is_not_unicode_becomes_one_that_can_be_sent(tmp_path: Path) -> None:
@@ -66,15 +89,81 @@ async def test_a_name_that_is_not_unicode_becomes_one_that_can_be_sent(tmp_path:
     path.write_bytes(b"x")
     async with await FileSource.open(path) as source:
         assert source.name == "t\ufffdte.txt"
-        assert [block async for block in source.blocks()] == [b"x"]
+        assert await content_of(source) == b"x"
 
 
-async def test_one_block_is_read_ahead_and_no_more(film: Path, small_blocks: None) -> None:
-    async with await FileSource.open(film) as source, aclosing(source.blocks()) as blocks:
+async def test_what_is_read_ahead_is_bounded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "film.iso"
+    path.write_bytes(bytes(6 * BATCH))
+    read: list[int] = []
+    monkeypatch.setattr(os, "preadv", None)  # also where there is no such call
+    monkeypatch.setattr("rtcsend.files.read_ahead._NOWAIT", 0)
+
+    def spy(fd: int, count: int, offset: int) -> bytes:
+        read.append(offset)
+        return read_whole(fd, count, offset)
+
+    monkeypatch.setattr(read_ahead_module, "read_whole", spy)
+    async with await FileSource.open(path) as source, aclosing(source.blocks()) as blocks:
         await anext(blocks)
-        assert source._ahead is not None
-        await source._ahead
-        assert await source._file.tell() == 2 * SMALL
+        await source._thread.submit(lambda: None)  # behind all that was ordered
+        assert read == [BATCH * number for number in range(1 + JOBS)]
+
+
+async def test_what_was_read_once_is_not_hashed_again(
+    film: Path, small_blocks: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hashed: list[int] = []
+
+    class Spy:
+        def __init__(self) -> None:
+            self._hash = blake3()
+
+        def update(self, data: Data) -> None:
+            hashed.append(len(data))
+            self._hash.update(data)
+
+        def hexdigest(self) -> str:
+            return self._hash.hexdigest()
+
+    monkeypatch.setattr(source_module, "blake3", Spy)
+    content = film.read_bytes()
+    async with await FileSource.open(film) as source:
+        async with aclosing(source.blocks()) as blocks:
+            for _ in range(3):
+                await anext(blocks)
+        start = 2 * SMALL - 100
+        again = [(offset, bytes(block)) async for offset, block in source.blocks(start=start)]
+        assert [offset for offset, _ in again] == [start, 2 * SMALL, 3 * SMALL]
+        assert b"".join(block for _, block in again) == content[start:]
+        assert [block async for block in source.blocks(start=len(content))] == []
+        assert await content_of(source) == content
+        assert await source.digest() == blake3(content).hexdigest()
+    assert sum(hashed) == len(content)
+
+
+async def test_it_cannot_begin_beyond_what_was_given(film: Path) -> None:
+    async with await FileSource.open(film) as source:
+        with pytest.raises(InternalError):
+            await anext(source.blocks(start=1))
+
+
+async def test_the_sample_is_of_the_content_and_not_of_the_name(tmp_path: Path) -> None:
+    content = bytearray(os.urandom(SAMPLES * SAMPLE_BYTES * 2))
+
+    async def sample() -> str:
+        path = tmp_path / f"{len(list(tmp_path.iterdir()))}.iso"
+        path.write_bytes(content)
+        async with await FileSource.open(path) as source:
+            return source.sample
+
+    first = await sample()
+    assert len(first) == 64
+    assert await sample() == first
+    content[-1] ^= 1  # in the last of them
+    assert await sample() != first
 
 
 # What cannot be opened
@@ -117,7 +206,7 @@ async def test_the_hint_for_a_directory_says_what_to_do(tmp_path: Path) -> None:
 async def test_a_directory_where_the_system_does_not_open_directories(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(path: str, flags: int) -> int:
+    def refuse(path: Path) -> int:
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(source_module, "_open_regular", refuse)
@@ -227,9 +316,10 @@ async def test_a_disk_that_fails(film: Path, monkeypatch: pytest.MonkeyPatch) ->
         def fail() -> os.stat_result:
             raise OSError(5, "Input/output error")
 
-        monkeypatch.setattr(type(film), "stat", lambda _: fail())
-        with pytest.raises(CannotRead, match=r"film\.iso cannot be read: Input/output error\."):
-            await anext(source.blocks())
+        with monkeypatch.context() as patch:
+            patch.setattr(type(film), "stat", lambda _: fail())
+            with pytest.raises(CannotRead, match=r"film\.iso cannot be read: Input/output error\."):
+                await anext(source.blocks())
 
 
 # Misuse, cancellation, and what is left behind
@@ -249,13 +339,6 @@ async def test_the_digest_waits_for_the_last_block(film: Path, small_blocks: Non
         assert await source.digest() == blake3(film.read_bytes()).hexdigest()
 
 
-async def test_the_blocks_can_be_taken_once(film: Path) -> None:
-    async with await FileSource.open(film) as source:
-        _ = [block async for block in source.blocks()]
-        with pytest.raises(InternalError):
-            await anext(source.blocks())
-
-
 async def test_closed_means_closed(film: Path, small_blocks: None) -> None:
     before = open_descriptors()
     source = await FileSource.open(film)
@@ -270,30 +353,43 @@ async def test_closed_means_closed(film: Path, small_blocks: None) -> None:
         await anext(source.blocks())
 
 
-async def test_a_cancelled_consumer_leaves_nothing(
+async def test_a_cancelled_consumer_leaves_nothing_and_may_be_followed(
     film: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before, tasks = open_descriptors(), asyncio.all_tasks()
-    source = await FileSource.open(film)
-    gate = Gate()
-    compare = gate.before(source._digest_and_compare)
-    monkeypatch.setattr(source, "_digest_and_compare", compare)
-
-    async def consume() -> None:
-        async with source:
-            async for _ in source.blocks():
-                raise AssertionError("nothing comes through a shut gate")
-
-    consumer = asyncio.create_task(consume())
-    await gate.reached.wait()
-    consumer.cancel()
-    done, _ = await asyncio.wait([consumer], timeout=0)
-    assert not done  # the thread still has the file
-    gate.open()
-    with pytest.raises(asyncio.CancelledError):
-        await consumer
+    monkeypatch.setattr("rtcsend.files.read_ahead._NOWAIT", 0)
+    async with await FileSource.open(film) as source:
+        gate = Gate()
+        with monkeypatch.context() as patch:
+            patch.setattr(source, "_check_unchanged", gate.before(source._check_unchanged))
+            consumer = asyncio.create_task(content_of(source))
+            await gate.reached.wait()
+            consumer.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await consumer
+        gate.open()
+        assert await content_of(source) == film.read_bytes()
     assert open_descriptors() == before
     assert asyncio.all_tasks() == tasks
+
+
+async def test_closing_waits_for_the_thread(film: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rtcsend.files.read_ahead._NOWAIT", 0)
+    source = await FileSource.open(film)
+    gate = Gate()
+    monkeypatch.setattr(source, "_check_unchanged", gate.before(source._check_unchanged))
+    consumer = asyncio.create_task(content_of(source))
+    await gate.reached.wait()
+    consumer.cancel()
+    closing = asyncio.create_task(source.aclose())
+    await asyncio.sleep(0)
+    closing.cancel()
+    done, _ = await asyncio.wait([closing], timeout=0)
+    assert not done  # the thread still has the file
+    gate.open()
+    await asyncio.wait([closing, consumer])
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(source._fd)
 
 
 async def test_the_error_of_a_block_that_nobody_wants_is_dropped(

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from blake3 import blake3
 
+from rtcsend.blocks import BLOCK_SIZE
 from rtcsend.errors import CannotWrite, DigestMismatch, InternalError, PeerProtocolError
-from rtcsend.files.block_sink import BLOCK_SIZE
 from rtcsend.files.stdout_sink import StdoutSink
 from rtcsend.options import STDOUT
 
@@ -39,8 +39,10 @@ def stdout_threads() -> list[threading.Thread]:
     return [thread for thread in threading.enumerate() if thread.name == "rtcsend-stdout"]
 
 
-async def ended(threads: list[threading.Thread]) -> None:
-    for thread in threads:
+async def give_up(sink: StdoutSink) -> None:
+    """Abandon, and wait for the thread: nobody else does."""
+    await sink.abandon(keep_partial=False)
+    for thread in stdout_threads():
         await asyncio.to_thread(thread.join)
 
 
@@ -52,6 +54,7 @@ async def test_a_pipe_gets_every_byte(pipe: tuple[int, int], blocking: bool) -> 
     sink = StdoutSink(name="film.iso", size=len(CONTENT), fd=writing)
     try:
         await sink.write(CONTENT[:BLOCK_SIZE])
+        await sink.flush()
         assert sink.written == BLOCK_SIZE
         await sink.write(CONTENT[BLOCK_SIZE:])
         assert await sink.finish(DIGEST) == STDOUT == Path("-")
@@ -73,16 +76,19 @@ async def test_a_reader_that_went_away(pipe: tuple[int, int]) -> None:
     reading, writing = pipe
     os.close(reading)
     sink = StdoutSink(name="film.iso", size=len(CONTENT), fd=writing)
+    await sink.write(CONTENT)
     with pytest.raises(CannotWrite, match="whoever read standard output closed it"):
-        await sink.write(CONTENT)
-    await sink.abandon(keep_partial=True)
+        await sink.flush()
+    await give_up(sink)
 
 
 async def test_a_full_disk_behind_it() -> None:
     with Path("/dev/full").open("wb") as out:
         sink = StdoutSink(name="film.iso", size=len(CONTENT), fd=out.fileno())
+        await sink.write(CONTENT)
         with pytest.raises(CannotWrite, match=r"to standard output: No space left on device\."):
-            await sink.write(CONTENT)
+            await sink.flush()
+    await give_up(sink)
 
 
 async def test_damaged_and_short(tmp_path: Path) -> None:
@@ -95,6 +101,8 @@ async def test_damaged_and_short(tmp_path: Path) -> None:
         await short.write(b"hallo")
         with pytest.raises(PeerProtocolError):
             await short.finish(blake3(b"hallo").hexdigest())
+        await sink.abandon(keep_partial=False)
+        await give_up(short)
 
 
 async def test_the_end_is_the_end(tmp_path: Path) -> None:
@@ -105,12 +113,22 @@ async def test_the_end_is_the_end(tmp_path: Path) -> None:
             await sink.write(b"")
 
 
+async def test_nothing_of_it_is_there_before(pipe: tuple[int, int]) -> None:
+    sink = StdoutSink(name="film.iso", size=5, fd=pipe[1])
+    assert sink.blocks == 0
+    assert [page async for page in sink.survey(0)] == []
+    await sink.keep(0)
+    with pytest.raises(InternalError):
+        await sink.keep(5)
+
+
 async def test_a_pipe_that_nobody_reads_does_not_hold_up_a_cancellation(
     pipe: tuple[int, int], caplog: pytest.LogCaptureFixture
 ) -> None:
     reading, writing = pipe
     sink = StdoutSink(name="film.iso", size=len(CONTENT), fd=writing)
-    task = asyncio.create_task(sink.write(CONTENT))
+    await sink.write(CONTENT)
+    task = asyncio.create_task(sink.flush())
     await asyncio.to_thread(os.read, reading, 1)  # now the thread is in the middle
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -120,9 +138,25 @@ async def test_a_pipe_that_nobody_reads_does_not_hold_up_a_cancellation(
     assert len(threads) == 1
     assert threads[0].daemon
     os.close(reading)  # the write ends, its error has nowhere to go
-    await ended(threads)
+    await give_up(sink)
     await asyncio.sleep(0)  # for what the thread left to the loop
     assert caplog.messages == []
+
+
+async def test_a_cancelled_call_loses_nothing(pipe: tuple[int, int]) -> None:
+    reading, writing = pipe
+    sink = StdoutSink(name="film.iso", size=len(CONTENT), fd=writing)
+    await sink.write(CONTENT[:BLOCK_SIZE])
+    task = asyncio.create_task(sink.flush())
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    reader = asyncio.create_task(asyncio.to_thread(read_all, reading))
+    await sink.write(CONTENT[BLOCK_SIZE:])
+    await sink.finish(DIGEST)
+    os.close(writing)
+    assert await reader == CONTENT
 
 
 def test_a_loop_that_is_gone(pipe: tuple[int, int]) -> None:
@@ -130,9 +164,9 @@ def test_a_loop_that_is_gone(pipe: tuple[int, int]) -> None:
 
     async def main() -> None:
         sink = StdoutSink(name="film.iso", size=len(CONTENT), fd=writing)
-        task = asyncio.create_task(sink.write(CONTENT))
+        await sink.write(CONTENT)
         await asyncio.to_thread(os.read, reading, 1)
-        task.cancel()
+        await sink.abandon(keep_partial=False)
 
     asyncio.run(main())
     threads = stdout_threads()
