@@ -13,9 +13,12 @@ import json
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rtcsend.events import Event
+
+if TYPE_CHECKING:
+    from rtcsend.transfer.frames import Frame
 
 
 class Moments:
@@ -43,7 +46,7 @@ def note_first_byte(moments: Moments) -> None:
 
     take = getattr(ReceiverMachine, "original_take", ReceiverMachine.receive_frame_untrusted)
 
-    def noted(self: Any, message: bytes, *, now: float) -> memoryview:
+    def noted(self: Any, message: bytes, *, now: float) -> "Frame":
         moments.note("first-byte")
         return take(self, message, now=now)
 

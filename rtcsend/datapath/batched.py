@@ -44,7 +44,7 @@ PPID_BINARY: Final = 53
 PPID_STRING_EMPTY: Final = 56
 PPID_BINARY_EMPTY: Final = 57
 MAX_MESSAGE_SIZE: Final = 262_144  # bytes; what aiortc takes, and Chromium sends at most
-MAX_BATCH: Final = 256 << 10  # bytes sealed at once; half of what fits into the output of DTLS
+MAX_BATCH: Final = 64 << 10  # bytes sealed at once: one call of segmented UDP, and a small buffer
 MAX_ROUNDS: Final = 4  # bursts of one turn of the event loop; then others have theirs
 
 logger = logging.getLogger("rtcsend.datapath")
@@ -146,6 +146,11 @@ class BatchedPath:
         self._soon: asyncio.Handle | None = None
         self._closed = False
         self._opened = asyncio.Event()
+
+    @property
+    def packet_payload(self) -> int:
+        """Bytes of a message that one packet carries at present."""
+        return self.association.payload
 
     @property
     def control(self) -> BatchedChannel:

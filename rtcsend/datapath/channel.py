@@ -8,7 +8,9 @@ since SCTP as aiortc has it pushes nothing back.
 
 import asyncio
 import logging
+import math
 from collections import deque
+from collections.abc import Sequence
 from typing import Final
 
 from rtcsend.errors import ConnectionLost, PeerProtocolError, RtcsendError
@@ -16,6 +18,8 @@ from rtcsend.peer.ports import DataChannel, DataPath
 
 HIGH_WATER: Final = 1 << 20  # bytes of bufferedAmount above which sending waits; a few round trips
 LOW_WATER: Final = 1 << 19  # bytes at which it goes on
+CONTROL_HIGH_WATER: Final = 1 << 16  # bytes; a ping waits behind no more, on whatever path
+CONTROL_LOW_WATER: Final = 1 << 14  # bytes
 MAX_INBOUND: Final = 24 << 20  # bytes; the receive window of 16 MiB, half as much again
 MAX_INBOUND_MESSAGES: Final = 65_536  # so that empty messages cannot fill the memory either
 
@@ -30,6 +34,7 @@ class Channels:
     """
 
     def __init__(self, path: DataPath) -> None:
+        self._loop = asyncio.get_running_loop()
         self._path = path
         self._control = path.control
         self._data = path.data
@@ -39,8 +44,12 @@ class Channels:
         self._arrived = asyncio.Event()
         self._drained = asyncio.Event()
         self._closed = asyncio.Event()
-        for channel, kind in ((path.control, str), (path.data, bytes)):
-            channel.bufferedAmountLowThreshold = LOW_WATER
+        self._heard_at = -math.inf
+        for channel, kind, low in (
+            (path.control, str, CONTROL_LOW_WATER),
+            (path.data, bytes, LOW_WATER),
+        ):
+            channel.bufferedAmountLowThreshold = low
             channel.on("message", lambda message, kind=kind: self._on_message(message, kind))
             channel.on("bufferedamountlow", self._drained.set)
             channel.on("close", self.fail)
@@ -50,13 +59,27 @@ class Channels:
         """Why nothing more can come or go; None while the channels live."""
         return self._failure
 
+    @property
+    def heard_at(self) -> float:
+        """When anything last came from the other side: a message, or less, on the loop's clock."""
+        return max(self._heard_at, self._path.heard_at)
+
+    @property
+    def packet_payload(self) -> int:
+        """Bytes of a message that one packet carries at present; 0 when nobody knows.
+
+        Messages of so many bytes, or a multiple, leave no packet half empty.
+        """
+        return self._path.packet_payload
+
     async def send_control(self, text: str) -> None:
-        """Queue a control message.
+        """Queue a control message; waits while more than CONTROL_HIGH_WATER bytes wait.
 
         Raises:
             ConnectionLost: The channels are closed.
         """
-        await self._send(self._control, text)
+        await self._wait_for_room(self._control, CONTROL_HIGH_WATER)
+        self._control.send(text)
 
     async def send_data(self, frame: bytes) -> None:
         """Queue a frame; waits while more than HIGH_WATER bytes wait to be sent.
@@ -64,7 +87,20 @@ class Channels:
         Raises:
             ConnectionLost: The channels are closed.
         """
-        await self._send(self._data, frame)
+        await self._wait_for_room(self._data, HIGH_WATER)
+        self._data.send(frame)
+
+    async def send_frames(self, frames: Sequence[bytes]) -> None:
+        """Queue frames, as many at once as there is room for.
+
+        Raises:
+            ConnectionLost: The channels are closed; some may be queued.
+        """
+        data = self._data
+        for frame in frames:
+            if data.bufferedAmount > HIGH_WATER or not self._is_open(data):
+                await self._wait_for_room(data, HIGH_WATER)
+            data.send(frame)
 
     async def receive(self) -> str | bytes:
         """Return the next message of either channel, in the order of their arrival.
@@ -75,16 +111,26 @@ class Channels:
             ConnectionLost: The channels are closed and everything has been taken.
             PeerProtocolError: The other side sent more than may wait, or of the wrong kind.
         """
-        while not self._inbound:
-            if self._failure is not None:
-                raise self._failure
-            self._arrived.clear()
-            await self._arrived.wait()
+        await self._wait_for_message()
         message = self._inbound.popleft()
         self._inbound_size -= len(message)
         if isinstance(message, bytes):
             self._path.taken(len(message))
         return message
+
+    async def receive_all(self) -> Sequence[str | bytes]:
+        """Return all messages that have arrived, at least one; else as :meth:`receive`.
+
+        Raises:
+            ConnectionLost: The channels are closed and everything has been taken.
+            PeerProtocolError: The other side sent more than may wait, or of the wrong kind.
+        """
+        await self._wait_for_message()
+        messages, self._inbound = self._inbound, deque()
+        self._inbound_size = 0
+        if size := sum(len(message) for message in messages if isinstance(message, bytes)):
+            self._path.taken(size)
+        return messages
 
     def fail(self, error: RtcsendError | None = None) -> None:
         """Note that the channels are gone; the first reason given is the one that counts."""
@@ -98,15 +144,24 @@ class Channels:
         """Return when the channels are gone."""
         await self._closed.wait()
 
-    async def _send(self, channel: DataChannel, message: str | bytes) -> None:
-        while channel.bufferedAmount > HIGH_WATER and self._failure is None:
+    async def _wait_for_message(self) -> None:
+        while not self._inbound:
+            if self._failure is not None:
+                raise self._failure
+            self._arrived.clear()
+            await self._arrived.wait()
+
+    def _is_open(self, channel: DataChannel) -> bool:
+        return self._failure is None and channel.readyState not in ("closing", "closed")
+
+    async def _wait_for_room(self, channel: DataChannel, high_water: int) -> None:
+        while channel.bufferedAmount > high_water and self._failure is None:
             self._drained.clear()
             await self._drained.wait()
-        if channel.readyState in ("closing", "closed"):
+        if not self._is_open(channel):
             self.fail()  # the other side has reset the stream; "close" is emitted later
-        if self._failure is not None:
+            assert self._failure is not None, "just failed"
             raise self._failure
-        channel.send(message)
 
     def _on_message(self, message: str | bytes, kind: type) -> None:
         """Keep a message. Must not raise: aiortc would end the connection without a word."""
@@ -120,4 +175,5 @@ class Channels:
             self.fail(PeerProtocolError("The other side sent more than it was allowed to."))
             return
         self._inbound.append(message)
+        self._heard_at = self._loop.time()
         self._arrived.set()

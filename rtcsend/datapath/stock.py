@@ -4,6 +4,7 @@ A shell. For comparison, and for whoever has a reason to (``RTCSEND_DATAPATH=sto
 """
 
 import asyncio
+import math
 from typing import TYPE_CHECKING
 
 from aiortc import (
@@ -30,6 +31,8 @@ class StockPath:
     """
 
     def __init__(self, dtls: "RTCDtlsTransport") -> None:
+        self.heard_at = -math.inf  # aiortc does not tell: only messages count
+        self.packet_payload = 0  # nor that
         self._sctp = RTCSctpTransport(dtls)
         self.control = self._channel("control", CONTROL_CHANNEL)
         self.data = self._channel("data", DATA_CHANNEL)

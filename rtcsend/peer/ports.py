@@ -37,6 +37,16 @@ class DataPath(Protocol):
     """What goes over DTLS: an association with the two DataChannels."""
 
     @property
+    def heard_at(self) -> float:
+        """When a genuine packet last came, on the loop's clock; -inf when it does not know."""
+        ...
+
+    @property
+    def packet_payload(self) -> int:
+        """Bytes of a message that one packet carries at present; 0 when it does not know."""
+        ...
+
+    @property
     def control(self) -> DataChannel:
         """The channel for control messages."""
         ...

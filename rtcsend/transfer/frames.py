@@ -51,6 +51,19 @@ def parse_frame_untrusted(message: bytes) -> Frame:
     return Frame(entry, offset, memoryview(message)[FRAME_HEADER.size :])
 
 
+def payload_filling(packet_payload: int, *, largest: int) -> int:
+    """Return the bytes of payload of a frame that fills whole packets.
+
+    A packet that is half empty costs as much as a full one, and breaks a batch of equal ones.
+
+    Args:
+        packet_payload: Bytes of a message that a packet carries; 0 when nobody knows.
+        largest: Bytes of payload that a frame may have; it is never more.
+    """
+    packets = (largest + FRAME_HEADER.size) // packet_payload if packet_payload else 0
+    return packets * packet_payload - FRAME_HEADER.size if packets else largest
+
+
 def payload_size(max_message_size: int) -> int:
     """Return how many bytes of payload a frame may have for a peer that takes such messages."""
     return min(MAX_PAYLOAD, max_message_size - FRAME_HEADER.size)

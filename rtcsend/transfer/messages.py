@@ -5,10 +5,14 @@ Pure. docs/transfer-protocol.md §3 has the full text.
 ============ ========= ==============================================================
 type         from      fields
 ============ ========= ==============================================================
-``proposal`` sender    ``entries`` (``path`` ``kind`` ``size``), ``sender``
-``accept``   receiver  ``entries`` (numbers, of those wanted), ``window``, ``limit``
-``written``  receiver  ``entry``, ``bytes``: written so far
-``end``      sender    ``entry``, ``digest``: BLAKE3, after its last frame
+``proposal`` sender    ``transfer``, ``entries`` (``path`` ``kind`` ``size`` ``sample``),
+                       ``sender``
+``accept``   receiver  ``entries`` (numbers, of those wanted), ``window``, ``limit``,
+                       ``start``, ``blocks``: what is there already
+``have``     receiver  ``entry``, ``first``, ``digests``: of the blocks that are there
+``checking`` sender    ``entry``, ``bytes``, ``sent``: up to where blocks were kept
+``written``  receiver  ``entry``, ``bytes``: of frame payload that is written
+``end``      sender    ``entry``, ``digest``: BLAKE3, ``sent``: after its last frame
 ``complete`` receiver  ``entry``, ``digest``: verified, synced, renamed
 ``bye``      sender    the sender knows; both may close
 ``ping``     both      nothing: a sign of life while nothing else is to be said
@@ -16,6 +20,8 @@ type         from      fields
 ============ ========= ==============================================================
 """
 
+import base64
+import dataclasses
 import json
 import re
 from collections.abc import Callable
@@ -23,9 +29,9 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from rtcsend.abort import abort_message, error_from_abort_untrusted
+from rtcsend.blocks import DIGEST_BYTES, MAX_BLOCKS
 from rtcsend.errors import PeerProtocolError, RtcsendError
 from rtcsend.strict_json import (
-    MAX_INTEGER,
     JsonObject,
     parse_object_untrusted,
     take_int,
@@ -40,8 +46,12 @@ MAX_SENDER_LENGTH: Final = 255  # characters; a host name
 MIN_WINDOW: Final = 65_536  # bytes; one frame must fit
 MAX_WINDOW: Final = 1 << 30
 DIGEST_SIZE: Final = 64  # hexadecimal digits of a BLAKE3 digest of 32 bytes
+SAMPLE_SIZE: Final = 64  # hexadecimal digits
+TRANSFER_SIZE: Final = 32  # hexadecimal digits: 128 bits that nobody guesses
+PAGE_BLOCKS: Final = 1_024  # digests in one message: 43,691 characters of base64url
+_MAX_PAGE_LENGTH: Final = -(-PAGE_BLOCKS * DIGEST_BYTES * 4 // 3)  # its text
 _MAX_TYPE_LENGTH: Final = 32
-_DIGEST: Final = re.compile(rf"[0-9a-f]{{{DIGEST_SIZE}}}")
+_HEX: Final = re.compile(r"[0-9a-f]*")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,12 +62,16 @@ class ProposedEntry:
     kind: Literal["file"]
     size: int
     """In bytes."""
+    sample: str
+    """SAMPLE_SIZE digits, made from pieces of the content: a hint where to look, no proof."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProposalMessage:
     """Everything that the sender offers."""
 
+    transfer: str
+    """TRANSFER_SIZE digits, the same when the two sides have met again."""
     entries: tuple[ProposedEntry, ...]
     sender: str
 
@@ -71,22 +85,51 @@ class AcceptMessage:
     """Bytes that may be sent and not yet written."""
     limit: int
     """Bytes per second at most; 0: no limit."""
+    start: int = 0
+    """Bytes, from the first on, that this transfer has brought already."""
+    blocks: int = 0
+    """Blocks, from the first on, that an earlier run has left; their digests follow."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HaveMessage:
+    """Digests of blocks that an earlier run has left at the receiver, in order."""
+
+    entry: int
+    first: int
+    """Number of the first block."""
+    digests: bytes
+    """DIGEST_BYTES bytes each, joined."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckingMessage:
+    """What comes after the frames so far is kept, up to ``bytes``."""
+
+    entry: int
+    bytes: int
+    """Position in the file: the end of a block."""
+    sent: int
+    """Bytes of frame payload, of this connection, that went before it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WrittenMessage:
-    """How much of an entry the receiver has written."""
+    """How much of the data of this connection the receiver has written."""
 
     entry: int
     bytes: int
+    """Of frame payload."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EndMessage:
-    """All of an entry is sent; this is its digest."""
+    """All of an entry is sent or kept; this is its digest."""
 
     entry: int
     digest: str
+    sent: int
+    """Bytes of frame payload of this connection."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,6 +160,8 @@ class AbortMessage:
 ControlMessage = (
     ProposalMessage
     | AcceptMessage
+    | HaveMessage
+    | CheckingMessage
     | WrittenMessage
     | EndMessage
     | CompleteMessage
@@ -146,27 +191,12 @@ def parse_control_untrusted(text: str) -> ControlMessage:
 
 
 def _to_object(message: ControlMessage) -> JsonObject:
-    match message:
-        case ProposalMessage():
-            entries = [
-                {"path": entry.path, "kind": entry.kind, "size": entry.size}
-                for entry in message.entries
-            ]
-            return {"type": "proposal", "entries": entries, "sender": message.sender}
-        case AcceptMessage(entries=wanted, window=window, limit=limit):
-            return {"type": "accept", "entries": list(wanted), "window": window, "limit": limit}
-        case WrittenMessage(entry=entry, bytes=written):
-            return {"type": "written", "entry": entry, "bytes": written}
-        case EndMessage(entry=entry, digest=digest):
-            return {"type": "end", "entry": entry, "digest": digest}
-        case CompleteMessage(entry=entry, digest=digest):
-            return {"type": "complete", "entry": entry, "digest": digest}
-        case ByeMessage():
-            return {"type": "bye"}
-        case PingMessage():
-            return {"type": "ping"}
-        case AbortMessage(error=error):
-            return abort_message(error)
+    if isinstance(message, AbortMessage):
+        return abort_message(message.error)
+    fields = dataclasses.asdict(message)  # the classes name their fields as they travel
+    if isinstance(message, HaveMessage):
+        fields["digests"] = base64.urlsafe_b64encode(message.digests).rstrip(b"=").decode()
+    return {"type": _TYPES[type(message)], **fields}
 
 
 def _parse_proposal(message: JsonObject) -> ProposalMessage:
@@ -174,6 +204,7 @@ def _parse_proposal(message: JsonObject) -> ProposalMessage:
     if not entries:
         raise PeerProtocolError("The other side proposes nothing.")
     return ProposalMessage(
+        transfer=_take_hex(message, "transfer", TRANSFER_SIZE),
         entries=tuple(_parse_entry(entry) for entry in entries),
         sender=take_str(message, "sender", max_length=MAX_SENDER_LENGTH),
     )
@@ -186,6 +217,7 @@ def _parse_entry(entry: object) -> ProposedEntry:
         path=take_str(entry, "path", max_length=MAX_PATH_LENGTH),
         kind="file",
         size=take_int(entry, "size"),
+        sample=_take_hex(entry, "sample", SAMPLE_SIZE),
     )
 
 
@@ -198,35 +230,78 @@ def _parse_accept(message: JsonObject) -> AcceptMessage:
         entries=numbers,
         window=take_int(message, "window", low=MIN_WINDOW, high=MAX_WINDOW),
         limit=take_int(message, "limit"),
+        start=take_int(message, "start"),
+        blocks=take_int(message, "blocks", high=MAX_BLOCKS),
+    )
+
+
+def _parse_have(message: JsonObject) -> HaveMessage:
+    return HaveMessage(
+        entry=_entry(message),
+        first=take_int(message, "first", high=MAX_BLOCKS - 1),
+        digests=_page(take_str(message, "digests", max_length=_MAX_PAGE_LENGTH)),
+    )
+
+
+def _parse_checking(message: JsonObject) -> CheckingMessage:
+    return CheckingMessage(
+        entry=_entry(message), bytes=take_int(message, "bytes"), sent=take_int(message, "sent")
     )
 
 
 def _parse_written(message: JsonObject) -> WrittenMessage:
-    return WrittenMessage(entry=_entry(message), bytes=take_int(message, "bytes", high=MAX_INTEGER))
+    return WrittenMessage(entry=_entry(message), bytes=take_int(message, "bytes"))
 
 
 def _parse_end(message: JsonObject) -> EndMessage:
-    return EndMessage(entry=_entry(message), digest=_digest(message))
+    digest = _take_hex(message, "digest", DIGEST_SIZE)
+    return EndMessage(entry=_entry(message), digest=digest, sent=take_int(message, "sent"))
 
 
 def _parse_complete(message: JsonObject) -> CompleteMessage:
-    return CompleteMessage(entry=_entry(message), digest=_digest(message))
+    return CompleteMessage(entry=_entry(message), digest=_take_hex(message, "digest", DIGEST_SIZE))
 
 
 def _entry(message: JsonObject) -> int:
     return take_int(message, "entry", high=MAX_ENTRIES - 1)
 
 
-def _digest(message: JsonObject) -> str:
-    digest = take_str(message, "digest", max_length=DIGEST_SIZE)
-    if not _DIGEST.fullmatch(digest):
-        raise PeerProtocolError("The other side sent a malformed digest.")
-    return digest
+def _take_hex(message: JsonObject, key: str, size: int) -> str:
+    digits = take_str(message, key, max_length=size)
+    if len(digits) != size or not _HEX.fullmatch(digits):
+        raise PeerProtocolError(f"The other side sent a malformed {key}.")
+    return digits
 
 
+def _page(text: str) -> bytes:
+    """Return the digests of a page: base64url without padding, in its one canonical form."""
+    try:
+        digests = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+    except ValueError:  # binascii.Error, or not ASCII
+        digests = b""
+    # The decoder reads over what is no digit, and over bits that are left: this does not.
+    is_canonical = base64.urlsafe_b64encode(digests).rstrip(b"=").decode() == text
+    if not digests or len(digests) % DIGEST_BYTES or not is_canonical:
+        raise PeerProtocolError("The other side sent malformed digests.")
+    return digests
+
+
+_TYPES: Final[dict[type, str]] = {
+    ProposalMessage: "proposal",
+    AcceptMessage: "accept",
+    HaveMessage: "have",
+    CheckingMessage: "checking",
+    WrittenMessage: "written",
+    EndMessage: "end",
+    CompleteMessage: "complete",
+    ByeMessage: "bye",
+    PingMessage: "ping",
+}
 _PARSERS: Final[dict[str, Callable[[JsonObject], ControlMessage]]] = {
     "proposal": _parse_proposal,
     "accept": _parse_accept,
+    "have": _parse_have,
+    "checking": _parse_checking,
     "written": _parse_written,
     "end": _parse_end,
     "complete": _parse_complete,

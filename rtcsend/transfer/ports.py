@@ -4,26 +4,37 @@ The data path before it and the files after it fulfil these protocols; tests put
 their place.
 """
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
+from rtcsend.blocks import Data
 from rtcsend.events import Event
 
 
 class Channels(Protocol):
     """The control and the data channel: :class:`rtcsend.datapath.channel.Channels`."""
 
+    @property
+    def heard_at(self) -> float:
+        """When anything last came from the other side, messages or less: the loop's time."""
+        ...
+
+    @property
+    def packet_payload(self) -> int:
+        """Bytes of a message that one packet carries at present; 0 when nobody knows."""
+        ...
+
     async def send_control(self, text: str) -> None:
-        """Queue a control message."""
+        """Queue a control message; waits while a few of them are queued."""
         ...
 
-    async def send_data(self, frame: bytes) -> None:
-        """Queue a frame; waits while too much is queued."""
+    async def send_frames(self, frames: Sequence[bytes]) -> None:
+        """Queue frames, in order; waits while too much is queued."""
         ...
 
-    async def receive(self) -> str | bytes:
-        """Return the next control message (text) or frame (bytes)."""
+    async def receive_all(self) -> Sequence[str | bytes]:
+        """Return the control messages (text) and frames (bytes) that have come, at least one."""
         ...
 
     async def wait_closed(self) -> None:
@@ -36,26 +47,58 @@ class Source(Protocol):
 
     name: str
     size: int
+    sample: str
+    """A hint by which a receiver finds what an earlier run left: SAMPLE_SIZE digits."""
 
-    def blocks(self) -> AsyncIterator[bytes]:
-        """Yield the file in order, about 1 MiB at a time."""
+    def blocks(self, *, start: int = 0) -> AsyncGenerator[tuple[int, Data], None]:
+        """Yield (offset, data) from ``start`` to the end; each ends at a block boundary.
+
+        ``start`` is at most what was given out before. May be called again when an earlier
+        iterator is closed or was cancelled.
+        """
         ...
 
     async def digest(self) -> str:
-        """Return the BLAKE3 digest of all blocks, in hexadecimal."""
+        """Return the BLAKE3 digest of the whole file, in hexadecimal, once all is given out."""
         ...
 
 
 class Sink(Protocol):
-    """Where the file goes: :class:`rtcsend.files.sink.FileSink`."""
+    """Where the file goes: :class:`rtcsend.files.sink.FileSink`.
+
+    One call at a time, except that :meth:`survey` goes on beside the others. Whoever cancels
+    a call finds the sink usable: what :meth:`write` was given is taken, and may be flushed.
+    """
 
     @property
     def written(self) -> int:
-        """Bytes that are with the operating system."""
+        """Position before which everything is in place: kept, or with the operating system."""
         ...
 
-    async def write(self, data: memoryview) -> None:
-        """Append; may collect up to a block."""
+    @property
+    def stored(self) -> int:
+        """Bytes that came by :meth:`write` and are with the operating system; never less."""
+        ...
+
+    @property
+    def blocks(self) -> int:
+        """Blocks, from the first on, that an earlier run has left whole; 0 if none."""
+        ...
+
+    def survey(self, first: int) -> AsyncGenerator[bytes, None]:
+        """Yield the digests of those blocks from block ``first`` on, at most PAGE_BLOCKS at once.
+
+        Each is of DIGEST_BYTES bytes. May be called again when an earlier iterator is closed or
+        was cancelled; blocks before :attr:`written` are not asked for any more.
+        """
+        ...
+
+    async def write(self, data: Data) -> None:
+        """Append; may collect up to a block. Comes in whole blocks where there is more waiting."""
+        ...
+
+    async def keep(self, position: int) -> None:
+        """Take everything up to ``position``, the end of a block, for right as it is."""
         ...
 
     async def flush(self) -> None:
@@ -71,3 +114,7 @@ Clock = Callable[[], float]
 """Monotonic seconds: the event loop's ``time``."""
 
 Emit = Callable[[Event], None]
+"""Where events for the user go; called on the event loop."""
+
+Entropy = Callable[[int], bytes]
+"""So many random bytes: ``os.urandom``."""

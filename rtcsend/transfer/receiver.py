@@ -1,34 +1,41 @@
-"""The receiving side of a transfer. Sans-I/O.
+"""The receiving side of a transfer, over one connection. Sans-I/O.
 
 ::
 
     AWAITING_PROPOSAL ──proposal──▶ DECIDING ──accept()──▶ RECEIVING ──end, all bytes──▶
         VERIFYING ──complete()──▶ COMPLETE ──bye──▶ CLOSED
-    DECIDING ──skip()──▶ CLOSED
+    DECIDING ──skip()──▶ COMPLETE
 
+The walk through the file begins where this side says. What the sender passes over must be
+whole blocks that this side has offered, and whose digest it has said.
 An ``abort`` from the other side is raised as the error that it stands for, in any state.
 Source: docs/transfer-protocol.md.
 """
 
 import enum
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from rtcsend.blocks import DIGEST_BYTES, block_count, block_size_for
 from rtcsend.errors import InternalError, PeerProtocolError
-from rtcsend.transfer.frames import parse_frame_untrusted
-from rtcsend.transfer.machine import TransferMachine
+from rtcsend.transfer.frames import Frame, parse_frame_untrusted
+from rtcsend.transfer.machine import Move, TransferMachine
 from rtcsend.transfer.messages import (
     AbortMessage,
     AcceptMessage,
     ByeMessage,
+    CheckingMessage,
     CompleteMessage,
     EndMessage,
+    HaveMessage,
     PingMessage,
     ProposalMessage,
-    ProposedEntry,
     WrittenMessage,
     parse_control_untrusted,
 )
+from rtcsend.transfer.movement import BLOCK_COUNTS, CRAWL_TIME, Waiting
 
 RECEIVE_WINDOW: Final = 16 << 20  # bytes unwritten at most: 160 MB/s at 100 ms, and little memory
 WRITTEN_STEP: Final = 1 << 20  # bytes; one acknowledgement a block of the disk
@@ -45,6 +52,38 @@ class ReceiverState(enum.Enum):
     CLOSED = "closed"
 
 
+class ReceiverMove(Move):
+    """What a receiver says and hears."""
+
+    PROPOSAL = "◂ proposal"
+    ACCEPT = "accept [0] ▸"
+    SKIP = "accept [] ▸"
+    HAVE = "have ▸"
+    FRAME = "◂ frame"
+    CHECKING = "◂ checking"
+    WRITTEN = "written ▸"
+    END = "◂ end"
+    ALL = "◂ end and the last byte, in any order"
+    COMPLETE = "complete ▸"
+    BYE = "◂ bye"
+
+
+RECEIVER_TRANSITIONS: Final[Mapping[tuple[ReceiverState, ReceiverMove], ReceiverState]] = {
+    (ReceiverState.AWAITING_PROPOSAL, ReceiverMove.PROPOSAL): ReceiverState.DECIDING,
+    (ReceiverState.DECIDING, ReceiverMove.ACCEPT): ReceiverState.RECEIVING,
+    (ReceiverState.DECIDING, ReceiverMove.SKIP): ReceiverState.COMPLETE,
+    (ReceiverState.RECEIVING, ReceiverMove.HAVE): ReceiverState.RECEIVING,
+    (ReceiverState.RECEIVING, ReceiverMove.FRAME): ReceiverState.RECEIVING,
+    (ReceiverState.RECEIVING, ReceiverMove.CHECKING): ReceiverState.RECEIVING,
+    (ReceiverState.RECEIVING, ReceiverMove.WRITTEN): ReceiverState.RECEIVING,
+    (ReceiverState.RECEIVING, ReceiverMove.END): ReceiverState.RECEIVING,
+    (ReceiverState.RECEIVING, ReceiverMove.ALL): ReceiverState.VERIFYING,
+    (ReceiverState.VERIFYING, ReceiverMove.WRITTEN): ReceiverState.VERIFYING,
+    (ReceiverState.VERIFYING, ReceiverMove.COMPLETE): ReceiverState.COMPLETE,
+    (ReceiverState.COMPLETE, ReceiverMove.BYE): ReceiverState.CLOSED,
+}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proposed:
     """The sender offers this."""
@@ -53,8 +92,15 @@ class Proposed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Kept:
+    """What comes before ``position``, and after the data so far, is kept as it is."""
+
+    position: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AllReceived:
-    """Every byte has come; ``digest`` is what the sender says they add up to."""
+    """Every byte has come or is kept; ``digest`` is what the sender says they add up to."""
 
     digest: str
 
@@ -64,90 +110,156 @@ class SenderKnows:
     """The sender has seen the final acknowledgement."""
 
 
-ReceiverEvent = Proposed | AllReceived | SenderKnows
+ReceiverEvent = Proposed | Kept | AllReceived | SenderKnows
 
 
-class ReceiverMachine(TransferMachine[ReceiverEvent]):
-    """Receiving side of one transfer of one file.
+class ReceiverMachine(TransferMachine[ReceiverState, ReceiverMove, ReceiverEvent]):
+    """Receiving side of one transfer of one file, over one connection.
 
-    Contract: after each call that changes state, drain :meth:`next_event` and send
-    :meth:`messages_to_send`; call :meth:`handle_timer` at :meth:`get_timer`. Write what
-    :meth:`receive_frame_untrusted` returns, in order, and report it by :meth:`written`.
+    Contract: see :mod:`rtcsend.transfer.machine`. Write what :meth:`receive_frame_untrusted`
+    returns, in order, before what the events of the same call say; report it by
+    :meth:`written`. Say the digests of what was offered by :meth:`have`.
+
+    Args:
+        proposal: What the sender proposed over an earlier connection; None if there was none.
+        digest: What it said at the end of an earlier connection; None if it did not.
+        limit: Bytes per second that this side wants at most; 0 for no limit.
+        now: Seconds.
     """
 
-    def __init__(self, *, now: float) -> None:
-        super().__init__(now=now)
-        self._state = ReceiverState.AWAITING_PROPOSAL
-        self._entry: ProposedEntry | None = None
+    def __init__(
+        self, *, proposal: ProposalMessage | None, digest: str | None, limit: int, now: float
+    ) -> None:
+        super().__init__(
+            ReceiverState.AWAITING_PROPOSAL, RECEIVER_TRANSITIONS, limit=limit, now=now
+        )
+        self._proposal = proposal
+        self._limit = limit
+        self._size = 0
+        self._block_size = 0
+        self._position = 0
+        # In payload bytes of this connection.
         self._received = 0
         self._written = 0
         self._acknowledged = 0
+        # Blocks: how many are offered, and the first whose digest was not yet said.
+        self._offered = 0
+        self._surveyed = 0
+        self.kept = 0
+        """Bytes that an earlier run has left, and that need not come."""
+        # After so many payload bytes, everything up to a position is kept.
+        self._declared_after: float = math.inf
+        self._declared_position = 0
+        self._checked = 0
         self._digest: str | None = None
-
-    @property
-    def state(self) -> ReceiverState:
-        """Where this side stands."""
-        return self._state
+        self._expected_digest = digest
 
     @property
     def is_over(self) -> bool:
         """Whether a closed connection is no loss: all is stored, or nothing was wanted."""
         return self._state in (ReceiverState.COMPLETE, ReceiverState.CLOSED)
 
-    def accept(self, *, limit: int | None, now: float) -> None:
-        """The user wants it, at ``limit`` bytes per second at most."""
-        self._require(ReceiverState.DECIDING)
-        self._state = ReceiverState.RECEIVING
-        message = AcceptMessage(entries=(0,), window=RECEIVE_WINDOW, limit=limit or 0)
+    @property
+    def position(self) -> int:
+        """Everything before it has come or is kept, in bytes."""
+        return self._position
+
+    @property
+    def offered(self) -> int:
+        """Bytes, from the first on, that an earlier run has left."""
+        return min(self._offered * self._block_size, self._size)
+
+    @property
+    def surveyed(self) -> int:
+        """Bytes of these, from the first on, whose digests are said or not needed any more."""
+        return min(self._surveyed * self._block_size, self._size)
+
+    @property
+    def next_offered(self) -> int:
+        """The first block whose digest was not yet said."""
+        return self._surveyed
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether something has come that is not yet written."""
+        return self._received > self._written
+
+    def accept(self, *, start: int, blocks: int, now: float) -> None:
+        """The user wants it.
+
+        Args:
+            start: Bytes that this transfer has already brought.
+            blocks: Blocks, from the first on, that an earlier run has left.
+            now: Seconds.
+        """
+        self._state = self._next(ReceiverMove.ACCEPT)
+        self._position = start
+        self._surveyed = block_count(start, self._block_size)
+        self._offered = blocks
+        message = AcceptMessage(
+            entries=(0,), window=RECEIVE_WINDOW, limit=self._limit, start=start, blocks=blocks
+        )
         self._say(message, now=now)
 
     def skip(self, *, now: float) -> None:
         """The user has it already."""
-        self._require(ReceiverState.DECIDING)
-        self._state = ReceiverState.CLOSED
-        message = AcceptMessage(entries=(), window=RECEIVE_WINDOW, limit=0)
-        self._say(message, now=now)
+        self._state = self._next(ReceiverMove.SKIP)
+        self._say(AcceptMessage(entries=(), window=RECEIVE_WINDOW, limit=0), now=now)
 
-    def written(self, total: int, *, now: float) -> None:
-        """``total`` bytes of the file are written; acknowledge them when it is worth it."""
-        self._written = total
-        if total - self._acknowledged >= WRITTEN_STEP:
+    def have(self, digests: bytes, *, now: float) -> None:
+        """Say the digests of the next blocks that are offered."""
+        self._state = self._next(ReceiverMove.HAVE)
+        first = self._surveyed
+        self._surveyed += len(digests) // DIGEST_BYTES
+        if self._surveyed > self._offered:
+            raise InternalError("More digests are there than blocks were offered.")
+        self._say(HaveMessage(entry=0, first=first, digests=digests), now=now)
+
+    def written(self, count: int, *, now: float) -> None:
+        """``count`` bytes of data are written; acknowledge them when it is worth it."""
+        self._written = count
+        if count - self._acknowledged >= WRITTEN_STEP:
             self.acknowledge(now=now)
 
     def acknowledge(self, *, now: float) -> None:
         """Acknowledge what is written, however little."""
         if self._written > self._acknowledged:
+            self._state = self._next(ReceiverMove.WRITTEN)
             self._acknowledged = self._written
-            message = WrittenMessage(entry=0, bytes=self._written)
-            self._say(message, now=now)
+            self._say(WrittenMessage(entry=0, bytes=self._written), now=now)
 
     def complete(self, digest: str, *, now: float) -> None:
         """The file is verified, synced and renamed."""
-        self._require(ReceiverState.VERIFYING)
-        self._state = ReceiverState.COMPLETE
+        self._state = self._next(ReceiverMove.COMPLETE)
         self._say(CompleteMessage(entry=0, digest=digest), now=now)
 
-    def receive_frame_untrusted(self, message: bytes, *, now: float) -> memoryview:
-        """Take a frame; return the next bytes of the file.
+    def receive_frame_untrusted(self, message: bytes, *, now: float) -> Frame:
+        """Take a frame; return it: what its offset leaves out is kept.
 
         Raises:
             PeerProtocolError: It is malformed, unasked for, out of order, beyond the
                 proposed size, or beyond the window.
         """
         frame = parse_frame_untrusted(message)
+        entry, offset, payload = frame
         self._liveness.heard(now=now)
-        if self._state is not ReceiverState.RECEIVING or self._entry is None or frame.entry != 0:
+        if self._state is not ReceiverState.RECEIVING or entry != 0:
             raise PeerProtocolError("The sender sent data that nobody asked for.")
-        if frame.offset != self._received:
-            raise PeerProtocolError("The sender sent data for the wrong place.")
-        received = self._received + len(frame.payload)
-        if received > self._entry.size:
+        size = len(payload)
+        received = self._received + size
+        if offset + size > self._size:
             raise PeerProtocolError("The sender sent more data than it had proposed.")
         if received - self._acknowledged > RECEIVE_WINDOW:
             raise PeerProtocolError("The sender sent more data than the window allows.")
+        if received > self._declared_after:
+            raise PeerProtocolError("The sender sent more data than it had said.")
+        if offset != self._position:
+            self._keep_to(offset)
         self._received = received
-        self._check_all_received()
-        return frame.payload
+        self._position = offset + size
+        if received == self._declared_after:
+            self._take_declaration()
+        return frame
 
     def receive_control_untrusted(self, text: str, *, now: float) -> None:
         """Take a control message.
@@ -165,42 +277,94 @@ class ReceiverMachine(TransferMachine[ReceiverEvent]):
                 raise error
             case ProposalMessage():
                 self._on_proposal(message)
-            case EndMessage(digest=digest):
-                self._on_end(digest)
+            case CheckingMessage(bytes=position, sent=sent):
+                self._on_checking(position, sent=sent)
+            case EndMessage(digest=digest, sent=sent):
+                self._on_end(digest, sent=sent)
             case ByeMessage():
-                self._on_bye()
+                self._state = self._next(ReceiverMove.BYE)
+                self.events.append(SenderKnows())
             case _:
                 raise PeerProtocolError("The sender sent what only a receiver may send.")
 
-    def _require(self, state: ReceiverState) -> None:
-        if self._state is not state:
-            raise InternalError(f"The receiver is {self._state.value}, not {state.value}.")
-
     def _on_proposal(self, message: ProposalMessage) -> None:
-        if self._state is not ReceiverState.AWAITING_PROPOSAL:
-            raise PeerProtocolError("The sender proposed twice.")
-        self._state = ReceiverState.DECIDING
-        self._entry = message.entries[0]
-        self._events.append(Proposed(proposal=message))
+        following = self._next(ReceiverMove.PROPOSAL)
+        if self._proposal is not None and message != self._proposal:
+            raise PeerProtocolError("The sender proposed something else than before.")
+        self._state = following
+        self._size = message.entries[0].size
+        self._block_size = block_size_for(self._size)
+        self.events.append(Proposed(proposal=message))
 
-    def _on_end(self, digest: str) -> None:
-        if self._state is not ReceiverState.RECEIVING or self._digest is not None:
+    def _on_checking(self, position: int, *, sent: int) -> None:
+        following = self._next(ReceiverMove.CHECKING)
+        if self._digest is not None or not self._checked < position <= self._size:
+            raise PeerProtocolError("The sender keeps what is not there.")
+        self._declare(position, sent=sent)
+        self._state = following
+        self._checked = position
+
+    def _on_end(self, digest: str, *, sent: int) -> None:
+        following = self._next(ReceiverMove.END)
+        if self._digest is not None or sent < self._received:
             raise PeerProtocolError("The sender declared the end at the wrong time.")
+        if self._expected_digest not in (None, digest):
+            raise PeerProtocolError("The sender declared another digest than before.")
+        self._state = following
         self._digest = digest
-        self._check_all_received()
+        self._declare(self._size, sent=sent)
 
-    def _check_all_received(self) -> None:
-        """See whether the last byte and the end have both come.
+    def _declare(self, position: int, *, sent: int) -> None:
+        """After ``sent`` bytes of data everything up to ``position`` is kept.
 
-        They race each other: control and data are two streams, each ordered by itself.
+        Control and data are two streams, each ordered by itself: the data may be behind, and
+        then this waits for it; or ahead, and then its offsets have said the same.
         """
-        if self._entry is None or self._digest is None or self._received < self._entry.size:
+        if sent - self._acknowledged > RECEIVE_WINDOW:
+            raise PeerProtocolError("The sender says to have sent more than the window allows.")
+        if sent < self._received:
+            if position > self._position:
+                raise PeerProtocolError("The sender keeps what it has sent.")
             return
-        self._state = ReceiverState.VERIFYING
-        self._events.append(AllReceived(digest=self._digest))
+        self._declared_after, self._declared_position = sent, position
+        if sent == self._received:
+            self._take_declaration()
 
-    def _on_bye(self) -> None:
-        if not self.is_over:
-            raise PeerProtocolError("The sender left before the end.")
-        self._state = ReceiverState.CLOSED
-        self._events.append(SenderKnows())
+    def _take_declaration(self) -> None:
+        if self._declared_position != self._position:
+            self._keep_to(self._declared_position)
+            self.events.append(Kept(position=self._position))
+        if self._digest is None:
+            self._declared_after = math.inf
+            return
+        self._state = self._next(ReceiverMove.ALL)
+        self.events.append(AllReceived(digest=self._digest))
+
+    def _keep_to(self, position: int) -> None:
+        """Pass over blocks that this side has offered.
+
+        Raises:
+            PeerProtocolError: They are not whole, or were not offered, or not yet said.
+        """
+        is_whole = not position % self._block_size or position == self._size
+        if position < self._position or self._position % self._block_size or not is_whole:
+            raise PeerProtocolError("The sender sent data for the wrong place.")
+        if block_count(position, self._block_size) > min(self._surveyed, self._offered):
+            raise PeerProtocolError("The sender left out what is not here.")
+        self.kept += position - self._position
+        self._position = position
+
+    def _moved(self) -> int:
+        blocks = self.kept // (self._block_size or 1) + min(self._surveyed, self._offered)
+        return self._written + blocks * BLOCK_COUNTS
+
+    def _waiting(self) -> Waiting | None:
+        if self._state is ReceiverState.VERIFYING:
+            return Waiting(reason="The disk here is slow to store the file.")
+        if self._state is not ReceiverState.RECEIVING:
+            return None  # a person decides, or all is done
+        if self.is_behind:
+            return Waiting(reason="The disk here is slow to write.")
+        if self._surveyed < self._offered:
+            return Waiting(reason="The disk here is slow to read what an earlier run has left.")
+        return Waiting(reason="The other side sends nothing.", patience=CRAWL_TIME)

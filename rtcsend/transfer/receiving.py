@@ -1,41 +1,44 @@
 """The shell around :class:`~rtcsend.transfer.receiver.ReceiverMachine`.
 
-Three coroutines side by side: the disk is written, messages come in, and the clock ticks.
-Messages are read while the disk is slow, so a dead or departing sender is noticed at once;
-what waits for the disk is bounded by the window, which the machine enforces.
+Coroutines side by side: the disk is written, what an earlier run has left is read, messages
+come in, and the clock ticks. Messages are read while the disk is slow, so a dead or departing
+sender is noticed at once; what waits for the disk is bounded by the window, which the machine
+enforces. When the connection is lost, the same object goes on over the next one.
 """
 
 import asyncio
-from collections import deque
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
-from typing import Final
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import aclosing
+from typing import Any, Final
 
-from rtcsend.errors import PeerNeverCame, RtcsendError
-from rtcsend.events import Done
-from rtcsend.tasks import first_of
-from rtcsend.transfer.frames import MAX_PAYLOAD
+from rtcsend.errors import ConnectionLost, PeerNeverCame, RtcsendError
+from rtcsend.events import Done, Stalled
+from rtcsend.tasks import cancel_all, first_of
+from rtcsend.transfer.backlog import Backlog
+from rtcsend.transfer.exchange import Exchange
 from rtcsend.transfer.messages import ProposalMessage
 from rtcsend.transfer.ports import Channels, Clock, Emit, Sink
-from rtcsend.transfer.receiver import AllReceived, Proposed, ReceiverMachine, SenderKnows
+from rtcsend.transfer.receiver import AllReceived, Kept, Proposed, ReceiverMachine, SenderKnows
 from rtcsend.transfer.reporting import Reporter, nothing_done
 
 FLUSH_INTERVAL: Final = 0.25  # seconds; on a slow path less than a block is written and reported
-FAREWELL_TIMEOUT: Final = 10.0  # seconds for the sender to say that it knows; not an error if not
+FAREWELL_TIMEOUT: Final = 10.0  # seconds for a sender that lives to say that it knows
 PROPOSAL_TIMEOUT: Final = 60.0  # seconds; a program answers at once, a person may have to --verify
-SMALL_PIECE: Final = 4096  # bytes; less is joined, since each object costs some 200 bytes besides
 
-Decide = Callable[[ProposalMessage], Awaitable[Sink | None]]
+Decide = Callable[[ProposalMessage], Coroutine[Any, Any, Sink | None]]
 """Decides about a proposal: where it goes, or None to skip it; raises to decline."""
 
 
 class Receiving:
-    """Receives one file over open channels; used once.
+    """Receives one file, over as many connections as it takes.
+
+    A lost connection does not interrupt the person who is asked, nor the disk that syncs: both
+    go on meanwhile. Whoever gives up after a :class:`~rtcsend.errors.ConnectionLost` calls
+    :meth:`aclose`.
 
     Args:
-        channels: Open ones.
         decide: Asked once; may take as long as a person takes. Whoever made the sink that it
-            returns abandons it when :meth:`run` raises.
+            returns abandons it when :meth:`run` raises, and is not called again.
         limit: Bytes per second at most, None for no limit.
         emit: Takes progress events.
         clock: Monotonic seconds.
@@ -43,7 +46,6 @@ class Receiving:
 
     def __init__(
         self,
-        channels: Channels,
         *,
         decide: Decide,
         limit: int | None,
@@ -51,140 +53,256 @@ class Receiving:
         clock: Clock,
         proposal_timeout: float = PROPOSAL_TIMEOUT,
     ) -> None:
-        self._channels = channels
         self._decide = decide
         self._limit = limit
         self._emit = emit
         self._clock = clock
         self._proposal_timeout = proposal_timeout
-        self._machine = ReceiverMachine(now=clock())
-        self._unwritten: deque[memoryview | bytearray] = deque()
-        self._arrived = asyncio.Event()
-        loop = asyncio.get_running_loop()
-        self._proposal: asyncio.Future[ProposalMessage] = loop.create_future()
-        self._digest: asyncio.Future[str] = loop.create_future()
-        self._finished = asyncio.Event()
+        # What the connections so far have come to.
+        self._proposal: ProposalMessage | None = None
+        self._deciding: asyncio.Task[Sink | None] | None = None
+        self._backlog = Backlog()
+        self._reporter: Reporter | None = None
+        self._digest: str | None = None
+        self._finishing: asyncio.Task[Done] | None = None
+        self._done: Done | None = None
+
+    @property
+    def done(self) -> Done | None:
+        """The result, as soon as the file is saved, or was not wanted.
+
+        After a ConnectionLost the sender may not know it yet; the file is safe all the same.
+        """
+        return self._done
 
     @property
     def is_over(self) -> bool:
         """Whether the file is saved, or was not wanted."""
-        return self._machine.is_over
+        return self._done is not None
 
-    async def run(self) -> Done:
-        """Return when the file is verified, synced and under its final name.
+    async def run(self, channels: Channels) -> Done:
+        """Return when the file is verified, synced and renamed, and the sender knows.
 
         Raises:
+            ConnectionLost: The path is dead: call it again with new channels. When
+                :attr:`done` is set, that is for the sender's sake only.
             RtcsendError: Whatever ended the transfer, on either side. The channels are then
                 still open, so that the caller can say so to the other side.
         """
-        return await first_of(
-            self._store(), self._unless_stored(self._receive), self._unless_stored(self._tick)
+        machine = ReceiverMachine(
+            proposal=self._proposal, digest=self._digest, limit=self._limit or 0, now=self._clock()
         )
+        over = _Connection(channels, machine, clock=self._clock)
+        try:
+            return await first_of(
+                self._store(over),
+                self._unless_stored(over.speak, over),
+                self._unless_stored(lambda: over.listen(lambda all_: self._take(over, all_)), over),
+                self._unless_stored(lambda: over.keep_time(lambda: self._take_events(over)), over),
+            )
+        except ConnectionLost:
+            raise  # the person and the disk are not interrupted
+        except BaseException:
+            await self.aclose()
+            raise
 
-    async def _unless_stored(self, watch: Callable[[], Awaitable[None]]) -> None:
+    async def aclose(self) -> None:
+        """Stop asking, and let the disk come to its end; then :attr:`done` is final.
+
+        To be called when there will be no other connection.
+        """
+        if self._deciding is not None:
+            await cancel_all([self._deciding])
+        if self._finishing is not None:
+            await asyncio.gather(self._finishing, return_exceptions=True)
+
+    async def _unless_stored(
+        self, watch: Callable[[], Coroutine[Any, Any, None]], over: "_Connection"
+    ) -> None:
         """Watch. Once the file is stored, nothing that the sender says or leaves out undoes it."""
         try:
             await watch()
-        except RtcsendError:
-            if not self._machine.is_over:
+        except ConnectionLost:
+            if not over.finished.is_set():
                 raise
-            self._finished.set()
+        except RtcsendError:
+            if not self.is_over:
+                raise
+            over.finished.set()
 
-    async def _store(self) -> Done:
-        try:
-            async with asyncio.timeout(self._proposal_timeout):
-                proposal = await self._proposal
-        except TimeoutError as exc:
-            raise PeerNeverCame("The sender connected, but proposed nothing.") from exc
-        sink = await self._decide(proposal)
+    async def _store(self, over: "_Connection") -> Done:
+        sink = await self._decided(await self._proposed(over))
         if sink is None:
-            self._machine.skip(now=self._clock())
-            await self._say_farewell()
-            return nothing_done()
-        self._machine.accept(limit=self._limit, now=self._clock())
-        reporter = Reporter(proposal.entries[0].size, emit=self._emit, now=self._clock())
-        await self._flush()
-        await self._write_all(sink, reporter)
-        digest = self._digest.result()
-        path = await sink.finish(digest)
-        reporter.written(sink.written, now=self._clock())
-        self._machine.complete(digest, now=self._clock())
-        done = reporter.done(digest=digest, path=str(path), now=self._clock())
-        await self._say_farewell()
+            over.machine.skip(now=self._clock())
+            self._done = done = nothing_done()
+        else:
+            reporter = await self._accept(over, sink)
+            await first_of(
+                self._write_all(over, sink, reporter), self._survey(over, sink, reporter)
+            )
+            done = await self._finished(over, sink, reporter)
+            over.machine.complete(done.blake3, now=self._clock())
+        await self._say_farewell(over)
         return done
 
-    async def _write_all(self, sink: Sink, reporter: Reporter) -> None:
-        stored_at = self._clock()
-        while self._unwritten or not self._digest.done():
-            before = sink.written
-            if self._unwritten:
-                await sink.write(memoryview(self._unwritten.popleft()))
-            else:
-                await self._wait_for_more()
-            is_slow = sink.written == before and self._clock() - stored_at >= FLUSH_INTERVAL
-            if is_slow:
+    async def _proposed(self, over: "_Connection") -> ProposalMessage:
+        try:
+            async with asyncio.timeout(self._proposal_timeout):
+                return await over.proposal
+        except TimeoutError as exc:
+            raise PeerNeverCame("The sender connected, but proposed nothing.") from exc
+
+    async def _decided(self, proposal: ProposalMessage) -> Sink | None:
+        self._proposal = proposal
+        if self._deciding is None:
+            self._deciding = asyncio.create_task(self._decide(proposal))
+        return await asyncio.shield(self._deciding)
+
+    async def _accept(self, over: "_Connection", sink: Sink) -> Reporter:
+        """Put away what an earlier connection brought, and say what is there."""
+        size = over.proposal.result().entries[0].size
+        if self._finishing is None:
+            while self._backlog:
+                await self._write_next(sink)
+            await sink.flush()
+            start, blocks = sink.written, sink.blocks
+        else:
+            start, blocks = size, 0
+        self._backlog.start(start)
+        over.stored_before = sink.stored
+        over.machine.accept(start=start, blocks=blocks, now=self._clock())
+        over.flush()
+        if self._reporter is None:
+            self._reporter = Reporter(size, emit=self._emit, now=self._clock())
+        offered = over.machine.offered
+        self._reporter.connected(start=start, offered=offered, now=self._clock())
+        return self._reporter
+
+    async def _survey(self, over: "_Connection", sink: Sink, reporter: Reporter) -> None:
+        """Read what an earlier run has left, and say what it is: as the channel takes it."""
+        machine = over.machine
+        if machine.surveyed >= machine.offered:
+            return
+        async with aclosing(sink.survey(machine.next_offered)) as pages:
+            async for page in pages:
+                machine.have(page, now=self._clock())
+                over.flush()
+                reporter.checking(machine.surveyed, now=self._clock())
+                await over.wait_until_said()
+
+    async def _write_all(self, over: "_Connection", sink: Sink, reporter: Reporter) -> None:
+        """Write until everything is with the sink: whole blocks, or after a while what is there."""
+        backlog, machine, clock = self._backlog, over.machine, self._clock
+        written_at = clock()
+        while backlog or not over.is_complete:
+            stored, is_due = sink.stored, clock() >= written_at + FLUSH_INTERVAL
+            if backlog.is_ready or (backlog and (is_due or over.is_complete)):
+                await self._write_next(sink)
+            elif not is_due:
+                is_idle = not machine.is_behind
+                await over.wait_for_data(None if is_idle else FLUSH_INTERVAL)
+                written_at = clock() if is_idle else written_at
+                continue
+            if is_due:
                 await sink.flush()
-            if is_slow or sink.written != before:
-                stored_at = self._clock()
-            self._machine.written(sink.written, now=self._clock())
-            if is_slow:
-                self._machine.acknowledge(now=self._clock())
-            reporter.written(sink.written, now=self._clock())
-            await self._flush()
+            if is_due or sink.stored != stored:
+                written_at = clock()
+            machine.written(sink.stored - over.stored_before, now=clock())
+            if is_due:
+                machine.acknowledge(now=clock())
+            over.flush()
+            reporter.compared(machine.position, kept=machine.kept, now=clock())
+            reporter.progress(sink.written, moved=sink.stored, now=clock())
 
-    async def _wait_for_more(self) -> None:
-        """Return when anything came, after FLUSH_INTERVAL at the latest."""
-        self._arrived.clear()
-        with suppress(TimeoutError):
-            async with asyncio.timeout(FLUSH_INTERVAL):
-                await self._arrived.wait()
+    async def _write_next(self, sink: Sink) -> None:
+        """Give the sink the next block or mark; when cancelled, it has it or it waits here."""
+        mark = self._backlog.next_mark()
+        if mark is None:
+            await sink.write(self._backlog.take())
+        else:
+            await sink.keep(mark)
+            self._backlog.pass_mark(mark)
 
-    async def _say_farewell(self) -> None:
+    async def _finished(self, over: "_Connection", sink: Sink, reporter: Reporter) -> Done:
+        if self._finishing is None:
+            assert self._digest is not None, "all is received"
+            self._finishing = asyncio.create_task(self._finish(sink, self._digest, reporter))
+        return await asyncio.shield(self._finishing)
+
+    async def _finish(self, sink: Sink, digest: str, reporter: Reporter) -> Done:
+        path = await sink.finish(digest)
+        reporter.progress(sink.written, moved=sink.stored, now=self._clock())
+        self._done = reporter.done(digest=digest, path=str(path), now=self._clock())
+        return self._done
+
+    async def _say_farewell(self, over: "_Connection") -> None:
         """Send the last word, and wait until the sender has it: closing would drop it."""
+        over.flush()
         try:
             async with asyncio.timeout(FAREWELL_TIMEOUT):
-                await self._flush()
-                await self._finished.wait()
-        except (TimeoutError, RtcsendError):
+                await over.finished.wait()
+        except TimeoutError:
             return  # the file is safe here; whether the sender knows is the sender's matter
 
-    async def _receive(self) -> None:
-        while not self._finished.is_set():
-            self._take(await self._channels.receive())
-            await self._flush()
+    def _take(self, over: "_Connection", messages: Sequence[str | bytes]) -> None:
+        machine, now = over.machine, self._clock()
+        add, receive_frame = self._backlog.add, machine.receive_frame_untrusted
+        for message in messages:
+            if isinstance(message, bytes):
+                _entry, offset, payload = receive_frame(message, now=now)
+                add(offset, payload)
+            else:
+                machine.receive_control_untrusted(message, now=now)
+            if machine.events:
+                self._take_events(over)
+        if self._backlog.is_ready or over.is_complete or over.is_idle:
+            over.arrived.set()
 
-    def _take(self, message: str | bytes) -> None:
-        now = self._clock()
-        if isinstance(message, bytes):
-            self._keep(self._machine.receive_frame_untrusted(message, now=now))
-        else:
-            self._machine.receive_control_untrusted(message, now=now)
-        self._arrived.set()
-        while event := self._machine.next_event():
+    def _take_events(self, over: "_Connection") -> None:
+        while event := over.machine.next_event():
             match event:
                 case Proposed(proposal=proposal):
-                    if not self._proposal.done():  # given up in the same instant
-                        self._proposal.set_result(proposal)
+                    if not over.proposal.done():  # given up in the same instant
+                        over.proposal.set_result(proposal)
+                case Kept(position=position):
+                    self._backlog.keep(position)
                 case AllReceived(digest=digest):
-                    self._digest.set_result(digest)
+                    self._digest = digest
+                    over.is_complete = True
                 case SenderKnows():
-                    self._finished.set()
+                    over.finished.set()
+                case Stalled():
+                    self._emit(event)
 
-    def _keep(self, payload: memoryview) -> None:
-        """Keep a piece for the disk; small ones in common, whatever size a sender likes."""
-        last = self._unwritten[-1] if self._unwritten else None
-        if isinstance(last, bytearray) and len(last) + len(payload) <= MAX_PAYLOAD:
-            last += payload
-        else:
-            is_small = len(payload) < SMALL_PIECE
-            self._unwritten.append(bytearray(payload) if is_small else payload)
 
-    async def _tick(self) -> None:
-        while True:
-            await asyncio.sleep(max(0.0, self._machine.get_timer() - self._clock()))
-            self._machine.handle_timer(now=self._clock())
-            await self._flush()
+class _Connection(Exchange[ReceiverMachine]):
+    """What belongs to one connection."""
 
-    async def _flush(self) -> None:
-        for text in self._machine.messages_to_send():
-            await self._channels.send_control(text)
+    def __init__(self, channels: Channels, machine: ReceiverMachine, *, clock: Clock) -> None:
+        super().__init__(channels, machine, clock=clock)
+        self._loop = asyncio.get_running_loop()
+        self.proposal: asyncio.Future[ProposalMessage] = self._loop.create_future()
+        self.stored_before = 0
+        """Bytes that earlier connections have brought to the disk."""
+        self.arrived = asyncio.Event()
+        self.is_idle = False
+        """Whether the disk waits for anything at all, not just for a block."""
+        self.is_complete = False
+        """Whether everything has come, and the word that it has."""
+        self.finished = asyncio.Event()
+
+    async def wait_for_data(self, patience: float | None) -> None:
+        """Return when there is a block to write, or everything has come, or after a while.
+
+        Args:
+            patience: Seconds; None: as long as it takes, but until anything at all comes.
+        """
+        self.is_idle = patience is None
+        self.arrived.clear()
+        timer = None if patience is None else self._loop.call_later(patience, self.arrived.set)
+        try:
+            await self.arrived.wait()
+        finally:
+            self.is_idle = False
+            if timer is not None:
+                timer.cancel()

@@ -1,11 +1,11 @@
 """Progress as people and scripts see it: not more often than they can use.
 
-Pure.
+Pure. Lives as long as the transfer, over all connections.
 """
 
 from typing import Final
 
-from rtcsend.events import Done, Progress
+from rtcsend.events import Checking, Done, Progress, Resumed
 from rtcsend.transfer.ports import Emit
 from rtcsend.transfer.rate import RateMeter
 
@@ -26,19 +26,63 @@ class Reporter:
         self._emit = emit
         self._started = now
         self._last_report = now - REPORT_INTERVAL
+        self._last_checking = now - REPORT_INTERVAL
+        self._offered = 0
+        self._position = 0
         self._is_over = False
+        self._moved = 0
         self._meter = RateMeter()
         self._meter.update(0, now=now)
 
-    def written(self, count: int, *, now: float) -> None:
-        """Note that ``count`` bytes are written at the receiver."""
-        is_last = count >= self._total
+    def connected(self, *, start: int, offered: int, now: float) -> None:
+        """A connection begins. The pause before it is no low rate.
+
+        Args:
+            start: Bytes that the transfer has brought already.
+            offered: Bytes, from the first on, that an earlier run has left.
+            now: Seconds.
+        """
+        self._meter = RateMeter()
+        self._meter.update(self._moved, now=now)
+        self._offered = offered
+        if start:
+            self._emit(Resumed(bytes=start))
+
+    def compared(self, position: int, *, kept: int, now: float) -> None:
+        """The walk through the file is at ``position``; ``kept`` bytes need not travel."""
+        if not self._offered:
+            return
+        if position < self._offered:
+            self.checking(position, now=now)
+            return
+        self._offered = 0
+        if kept:
+            self._emit(Resumed(bytes=kept))
+
+    def checking(self, count: int, *, now: float) -> None:
+        """``count`` bytes of what an earlier run has left are read."""
+        if now - self._last_checking >= REPORT_INTERVAL:
+            self._last_checking = now
+            self._emit(Checking(bytes=count, total=self._offered))
+
+    def progress(self, position: int, *, moved: int, now: float) -> None:
+        """Note how far it is at the receiver.
+
+        Args:
+            position: Bytes of the file that are there, kept ones included.
+            moved: Bytes that have travelled, over all connections.
+            now: Seconds.
+        """
+        # After a cut the other side may go back to what it knows for certain: this does not.
+        self._position = max(self._position, position)
+        self._moved = moved
+        is_last = self._position >= self._total
         if self._is_over or (now - self._last_report < REPORT_INTERVAL and not is_last):
             return
         self._is_over = is_last  # reported once, however often the other side repeats it
         self._last_report = now
-        rate = self._meter.update(count, now=now)
-        self._emit(Progress(bytes=count, total=self._total, bytes_per_s=rate))
+        rate = self._meter.update(moved, now=now)
+        self._emit(Progress(bytes=self._position, total=self._total, bytes_per_s=rate))
 
     def done(self, *, digest: str, path: str, now: float) -> Done:
         """Return the final event of a transfer that succeeded."""

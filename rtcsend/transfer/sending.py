@@ -1,175 +1,246 @@
 """The shell around :class:`~rtcsend.transfer.sender.SenderMachine`.
 
 Three coroutines side by side: the file goes out (waiting for the window, the rate limit and
-the channel), control messages come in, and the clock ticks. Only :meth:`Sending._flush`
-sends control messages.
+the channel), control messages come in, and the clock ticks. When the connection is lost, the
+same object goes on over the next one.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import aclosing
 from typing import Final
 
 from rtcsend.errors import PeerNeverCame, RtcsendError
-from rtcsend.events import Done
+from rtcsend.events import Done, Stalled
 from rtcsend.tasks import first_of
-from rtcsend.transfer.messages import MAX_SENDER_LENGTH, ProposedEntry
-from rtcsend.transfer.ports import Channels, Clock, Emit, Source
+from rtcsend.transfer.exchange import Exchange
+from rtcsend.transfer.frames import payload_filling
+from rtcsend.transfer.messages import (
+    MAX_SENDER_LENGTH,
+    TRANSFER_SIZE,
+    ProposalMessage,
+    ProposedEntry,
+)
+from rtcsend.transfer.ports import Channels, Clock, Emit, Entropy, Source
 from rtcsend.transfer.rate import RateLimiter, frame_size_for
 from rtcsend.transfer.reporting import Reporter, nothing_done
-from rtcsend.transfer.sender import Accepted, Completed, SenderMachine, Skipped, Written
+from rtcsend.transfer.sender import (
+    Accepted,
+    Completed,
+    DigestsCame,
+    SenderMachine,
+    Skipped,
+    Written,
+)
 
 CLOSE_TIMEOUT: Final = 2.0  # seconds for the receiver to see our farewell and close
 
 
 class Sending:
-    """Sends one file over open channels; used once.
+    """Sends one file, over as many connections as it takes.
 
     Args:
-        channels: Open ones.
         source: The file.
         sender: Host name to show to the receiver's user.
-        payload_size: Bytes in a frame at most, for this peer.
         limit: Bytes per second at most, None for no limit.
-        answer_timeout: Seconds to wait for the receiver to accept.
+        answer_timeout: Seconds to wait for the receiver to accept, over all connections.
         emit: Takes progress events.
         clock: Monotonic seconds.
+        entropy: For the number of the transfer.
     """
 
     def __init__(
         self,
-        channels: Channels,
         source: Source,
         *,
         sender: str,
-        payload_size: int,
         limit: int | None,
         answer_timeout: float,
         emit: Emit,
         clock: Clock,
+        entropy: Entropy,
     ) -> None:
-        self._channels = channels
         self._source = source
-        self._payload_size = payload_size
         self._limit = limit
-        self._answer_timeout = answer_timeout
+        self._answer_by: float | None = clock() + answer_timeout
         self._emit = emit
         self._clock = clock
-        entry = ProposedEntry(path=source.name, kind="file", size=source.size)
-        self._machine = SenderMachine(entry, sender=sender[:MAX_SENDER_LENGTH], now=clock())
-        self._reporter: Reporter | None = None
-        self._answered: asyncio.Future[Accepted | Skipped] = (
-            asyncio.get_running_loop().create_future()
+        entry = ProposedEntry(path=source.name, kind="file", size=source.size, sample=source.sample)
+        self._proposal = ProposalMessage(
+            transfer=entropy(TRANSFER_SIZE // 2).hex(),
+            entries=(entry,),
+            sender=sender[:MAX_SENDER_LENGTH],
         )
-        self._window = asyncio.Event()
-        self._completed = asyncio.Event()
+        # What the connections so far have come to.
+        self._reached = 0
+        self._moved = 0
+        self._digest: str | None = None
+        self._reporter: Reporter | None = None
+        self._is_over = False
 
     @property
     def is_over(self) -> bool:
         """Whether the receiver has confirmed everything, or wanted nothing."""
-        return self._completed.is_set()
+        return self._is_over
 
-    async def run(self) -> Done:
+    async def run(self, channels: Channels, *, payload_size: int) -> Done:
         """Return when the receiver has confirmed everything.
 
+        Args:
+            channels: Open ones.
+            payload_size: Bytes in a frame at most, for this peer.
+
         Raises:
+            ConnectionLost: The path is dead: call it again with new channels.
             RtcsendError: Whatever ended the transfer, on either side. The channels are then
                 still open, so that the caller can say so to the other side.
         """
-        return await first_of(
-            self._send(), self._unless_completed(self._receive), self._unless_completed(self._tick)
+        machine = SenderMachine(
+            self._proposal, reached=self._reached, limit=self._limit or 0, now=self._clock()
         )
+        over = _Connection(channels, machine, payload_size=payload_size, clock=self._clock)
+        try:
+            return await first_of(
+                self._send(over),
+                self._unless_over(over.speak),
+                self._unless_over(lambda: over.listen(lambda all_: self._take(over, all_))),
+                self._unless_over(lambda: over.keep_time(lambda: self._take_events(over))),
+            )
+        finally:
+            self._reached = machine.reached
+            self._moved += over.written
 
-    async def _unless_completed(self, watch: Callable[[], Awaitable[None]]) -> None:
+    async def _unless_over(self, watch: Callable[[], Awaitable[None]]) -> None:
         """Watch. Once the receiver has the file, nothing that it says or leaves out undoes it."""
         try:
             await watch()
         except RtcsendError:
-            if not self._completed.is_set():
+            if not self._is_over:
                 raise
 
-    async def _send(self) -> Done:
-        await self._flush()
-        try:
-            async with asyncio.timeout(self._answer_timeout):
-                answer = await self._answered
-        except TimeoutError as exc:
-            raise PeerNeverCame("The other side did not answer the proposal.") from exc
+    async def _send(self, over: "_Connection") -> Done:
+        answer = await self._answer(over)
         if isinstance(answer, Skipped):
-            await self._say_bye()
+            await self._say_bye(over)
             return nothing_done()
-        reporter = self._reporter = Reporter(self._source.size, emit=self._emit, now=self._clock())
-        await self._send_file(self._common_limit(answer.limit))
-        digest = await self._source.digest()
-        self._machine.end(digest, now=self._clock())
-        await self._flush()
-        await self._completed.wait()
-        reporter.written(self._source.size, now=self._clock())
-        done = reporter.done(digest=digest, path=self._source.name, now=self._clock())
-        await self._say_bye()
+        reporter = self._begin(answer, offered=over.machine.offered)
+        await self._send_file(over, answer, reporter)
+        if self._digest is None:
+            self._digest = await self._source.digest()
+        over.machine.end(self._digest, now=self._clock())
+        over.flush()
+        await over.completed.wait()
+        moved = self._moved + over.machine.sent
+        reporter.progress(self._source.size, moved=moved, now=self._clock())
+        done = reporter.done(digest=self._digest, path=self._source.name, now=self._clock())
+        await self._say_bye(over)
         return done
 
-    def _common_limit(self, theirs: int) -> int | None:
-        return min((limit for limit in (self._limit, theirs) if limit), default=None)
+    async def _answer(self, over: "_Connection") -> Accepted | Skipped:
+        try:
+            async with asyncio.timeout_at(self._answer_by):
+                return await over.answered
+        except TimeoutError as exc:
+            raise PeerNeverCame("The other side did not answer the proposal.") from exc
 
-    async def _send_file(self, limit: int | None) -> None:
-        limiter = RateLimiter(limit, now=self._clock())
-        frame_size = frame_size_for(limit, self._payload_size)
-        async for block in self._source.blocks():
-            rest = memoryview(block)
-            while rest:
-                size = min(len(rest), frame_size)
-                await self._wait_for_window(size)
-                if delay := limiter.delay(size, now=self._clock()):
-                    await asyncio.sleep(delay)
-                frame = self._machine.frame(rest[:size], now=self._clock())
-                await self._channels.send_data(frame)
-                rest = rest[size:]
+    def _begin(self, answer: Accepted, *, offered: int) -> Reporter:
+        """Tell the user where it begins; return who tells the rest."""
+        self._answer_by = None  # a person has answered: from now on it is programs that wait
+        if self._reporter is None:
+            self._reporter = Reporter(self._source.size, emit=self._emit, now=self._clock())
+        self._reporter.connected(start=answer.start, offered=offered, now=self._clock())
+        return self._reporter
 
-    async def _wait_for_window(self, size: int) -> None:
-        while self._machine.sendable < size:
-            self._window.clear()
-            await self._window.wait()
+    async def _send_file(self, over: "_Connection", answer: Accepted, reporter: Reporter) -> None:
+        machine, clock = over.machine, self._clock
+        limiter = RateLimiter(answer.limit, now=clock()) if answer.limit else None
+        async with aclosing(self._source.blocks(start=answer.start)) as blocks:
+            async for _offset, block in blocks:
+                while machine.awaits_digest:
+                    await over.wait_for_change()
+                if machine.maybe_keep(block, now=clock()):
+                    over.flush()
+                    rest = memoryview(b"")
+                else:
+                    rest = memoryview(block)
+                reporter.compared(machine.position, kept=machine.kept, now=clock())
+                frame_size = frame_size_for(answer.limit, over.payload_size)
+                while rest:
+                    size = min(len(rest), frame_size if limiter else len(rest))
+                    size = await self._room(over, size, frame_size)
+                    if limiter and (delay := limiter.delay(size, now=clock())):
+                        await asyncio.sleep(delay)
+                    frames = machine.frames(rest[:size], size=frame_size, now=clock())
+                    await over.channels.send_frames(frames)
+                    rest = rest[size:]
 
-    async def _say_bye(self) -> None:
+    async def _room(self, over: "_Connection", wanted: int, frame_size: int) -> int:
+        """Return how many of ``wanted`` bytes may go: whole frames, after a while."""
+        while over.machine.sendable < min(wanted, frame_size):
+            await over.wait_for_change()
+        return min(wanted, max(over.machine.sendable // frame_size, 1) * frame_size)
+
+    async def _say_bye(self, over: "_Connection") -> None:
         """Let the receiver close first: our own end would drop what it has not read yet."""
-        self._machine.bye(now=self._clock())
+        over.machine.bye(now=self._clock())
         try:
             async with asyncio.timeout(CLOSE_TIMEOUT):
-                await self._flush()
-                await self._channels.wait_closed()
+                over.flush()
+                await over.channels.wait_closed()
         except (TimeoutError, RtcsendError):
             return  # it has confirmed everything: what is left is manners
 
-    async def _receive(self) -> None:
-        while True:
-            message = await self._channels.receive()
+    def _take(self, over: "_Connection", messages: Sequence[str | bytes]) -> None:
+        for message in messages:
             # A receiver has nothing to say on the data channel: frames fail to parse as text.
             text = message if isinstance(message, str) else ""
-            self._machine.receive_control_untrusted(text, now=self._clock())
-            self._take_events()
-            await self._flush()
+            over.machine.receive_control_untrusted(text, now=self._clock())
+            self._take_events(over)
 
-    def _take_events(self) -> None:
-        while event := self._machine.next_event():
+    def _take_events(self, over: "_Connection") -> None:
+        while event := over.machine.next_event():
             match event:
                 case Accepted() | Skipped():
-                    if isinstance(event, Skipped):
-                        self._completed.set()
-                    if not self._answered.done():  # given up in the same instant
-                        self._answered.set_result(event)
+                    self._is_over = isinstance(event, Skipped)
+                    if not over.answered.done():  # given up in the same instant
+                        over.answered.set_result(event)
                 case Written(bytes=count):
-                    self._window.set()
+                    over.written = count
+                    over.changed.set()
                     if self._reporter is not None:
-                        self._reporter.written(count, now=self._clock())
+                        position = over.machine.position - over.machine.in_flight
+                        moved = self._moved + count
+                        self._reporter.progress(position, moved=moved, now=self._clock())
+                case DigestsCame():
+                    over.changed.set()
                 case Completed():
-                    self._completed.set()
+                    self._is_over = True
+                    over.completed.set()
+                case Stalled():
+                    self._emit(event)
 
-    async def _tick(self) -> None:
-        while True:
-            await asyncio.sleep(max(0.0, self._machine.get_timer() - self._clock()))
-            self._machine.handle_timer(now=self._clock())
-            await self._flush()
 
-    async def _flush(self) -> None:
-        for text in self._machine.messages_to_send():
-            await self._channels.send_control(text)
+class _Connection(Exchange[SenderMachine]):
+    """What belongs to one connection."""
+
+    def __init__(
+        self, channels: Channels, machine: SenderMachine, *, payload_size: int, clock: Clock
+    ) -> None:
+        super().__init__(channels, machine, clock=clock)
+        self._largest = payload_size
+        self.written = 0
+        """Bytes of payload that it has brought to the disk."""
+        loop = asyncio.get_running_loop()
+        self.answered: asyncio.Future[Accepted | Skipped] = loop.create_future()
+        self.changed = asyncio.Event()
+        self.completed = asyncio.Event()
+
+    @property
+    def payload_size(self) -> int:
+        """Bytes of payload of a frame; packets grow while the path is being measured."""
+        return payload_filling(self.channels.packet_payload, largest=self._largest)
+
+    async def wait_for_change(self) -> None:
+        """Return when the window has opened, or digests have come."""
+        self.changed.clear()
+        await self.changed.wait()

@@ -1,6 +1,7 @@
 """Channels over a fake data path with two DataChannels."""
 
 import asyncio
+import math
 
 import pytest
 from aiortc.exceptions import InvalidStateError
@@ -9,6 +10,8 @@ from hypothesis import strategies as st
 from pyee.asyncio import AsyncIOEventEmitter
 
 from rtcsend.datapath.channel import (
+    CONTROL_HIGH_WATER,
+    CONTROL_LOW_WATER,
     HIGH_WATER,
     LOW_WATER,
     MAX_INBOUND,
@@ -57,6 +60,8 @@ class Fixture:
     def __init__(self) -> None:
         self.control, self.data = FakeChannel(), FakeChannel()
         self.taken_sizes: list[int] = []
+        self.heard_at = -math.inf
+        self.packet_payload = 1_160
         self.channels = Channels(self)
 
     async def open(self, remote: Description) -> None:
@@ -84,7 +89,7 @@ async def test_texts_and_frames_go_to_their_channels(fakes: Fixture) -> None:
     await fakes.channels.send_control("a")
     await fakes.channels.send_data(b"b")
     assert (fakes.control.sent, fakes.data.sent) == (["a"], [b"b"])
-    assert fakes.control.bufferedAmountLowThreshold == LOW_WATER
+    assert fakes.control.bufferedAmountLowThreshold == CONTROL_LOW_WATER
     assert fakes.data.bufferedAmountLowThreshold == LOW_WATER
 
 
@@ -122,6 +127,62 @@ async def test_control_is_not_held_up_by_data(fakes: Fixture) -> None:
     waiting.cancel()
     await asyncio.gather(waiting, return_exceptions=True)
     assert fakes.data.sent == []
+
+
+async def test_control_waits_behind_a_little_control(fakes: Fixture) -> None:
+    fakes.control.bufferedAmount = CONTROL_HIGH_WATER
+    await fakes.channels.send_control("x")
+    waiting = asyncio.create_task(fakes.channels.send_control("y"))
+    await settle()
+    assert fakes.control.sent == ["x"]
+    fakes.control.drain(fakes.control.bufferedAmount - CONTROL_LOW_WATER)
+    await waiting
+    assert fakes.control.sent == ["x", "y"]
+
+
+async def test_frames_go_as_there_is_room(fakes: Fixture) -> None:
+    frames = [bytes([number]) * (HIGH_WATER // 2) for number in range(6)]
+    waiting = asyncio.create_task(fakes.channels.send_frames(frames))
+    await settle()
+    assert fakes.data.sent == frames[:3]
+    fakes.data.drain(fakes.data.bufferedAmount)
+    await waiting
+    assert fakes.data.sent == frames
+
+
+async def test_frames_and_a_failure(fakes: Fixture) -> None:
+    waiting = asyncio.create_task(fakes.channels.send_frames([bytes(HIGH_WATER + 1)] * 2))
+    await settle()
+    fakes.data.close()
+    with pytest.raises(ConnectionLost):
+        await waiting
+    with pytest.raises(ConnectionLost):
+        await fakes.channels.send_frames([b"x"])
+    assert len(fakes.data.sent) == 1
+
+
+async def test_all_that_has_come_is_taken_at_once(fakes: Fixture) -> None:
+    waiting = asyncio.create_task(fakes.channels.receive_all())
+    await settle()
+    fakes.control.deliver("1")
+    fakes.data.deliver(b"22")
+    fakes.data.deliver(b"333")
+    assert list(await waiting) == ["1", b"22", b"333"]
+    assert fakes.taken_sizes == [5]
+    fakes.control.deliver("4")
+    fakes.channels.fail()
+    assert list(await fakes.channels.receive_all()) == ["4"]
+    with pytest.raises(ConnectionLost):
+        await fakes.channels.receive_all()
+
+
+async def test_what_is_heard(fakes: Fixture) -> None:
+    assert fakes.channels.heard_at == -math.inf
+    fakes.control.deliver("x")
+    heard_at = fakes.channels.heard_at
+    assert 0 < heard_at <= asyncio.get_running_loop().time()
+    fakes.heard_at = heard_at + 5
+    assert fakes.channels.heard_at == heard_at + 5
 
 
 async def test_another_channel_drained_wakes_nobody_for_good(fakes: Fixture) -> None:

@@ -7,6 +7,7 @@ unread is bounded. For event loops on virtual time (:mod:`tests.fakes.clock`).
 
 import asyncio
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -34,11 +35,13 @@ class FakeChannels:
     def __init__(self, network: Network) -> None:
         self.peer: FakeChannels = self
         self.controls_sent: list[str] = []
+        self.payload_sent = 0
         self.payload_received = 0
         """Bytes of file that have arrived at this end, frame headers left out."""
         self.on_arrival: Callable[[], None] = _nothing
         self._loop = asyncio.get_running_loop()
         self._network = network
+        self._heard_at = self._loop.time()
         self._control: Lane[str] = Lane()
         self._data: Lane[bytes] = Lane()
         self._wire_free_at = 0.0
@@ -57,11 +60,24 @@ class FakeChannels:
         arrival = self._control.put(text, arrival=self._loop.time() + self._network.control_delay)
         self._loop.call_at(arrival, self._arrive, arrival)
 
+    @property
+    def packet_payload(self) -> int:
+        return 0
+
+    @property
+    def heard_at(self) -> float:
+        return self._heard_at
+
+    async def send_frames(self, frames: Sequence[bytes]) -> None:
+        for frame in frames:
+            await self.send_data(frame)
+
     async def send_data(self, frame: bytes) -> None:
         while self._buffered > HIGH_WATER and self._failure is None:
             self._drained.clear()
             await self._drained.wait()
         self._check()
+        self.payload_sent += len(frame) - FRAME_HEADER.size
         self._buffered += len(frame)
         start = max(self._loop.time(), self._wire_free_at)
         self._wire_free_at = start + len(frame) / self._network.bytes_per_s
@@ -77,6 +93,12 @@ class FakeChannels:
         message = self._inbound.popleft()
         self._inbound_size -= len(message)
         return message
+
+    async def receive_all(self) -> Sequence[str | bytes]:
+        messages = [await self.receive()]
+        while self._inbound:
+            messages.append(await self.receive())
+        return messages
 
     async def wait_closed(self) -> None:
         await self._closed.wait()
@@ -123,6 +145,7 @@ class FakeChannels:
     def _take(self, message: str | bytes) -> None:
         if self._failure is not None:
             return
+        self._heard_at = self._loop.time()
         self._inbound.append(message)
         self._inbound_size += len(message)
         if self._inbound_size > MAX_INBOUND:

@@ -4,27 +4,28 @@ All of it on virtual time: a slow disk sleeps, and costs a test nothing.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeVar
 
 from blake3 import blake3
 
-from rtcsend.errors import CannotRead, DigestMismatch, RtcsendError
+from rtcsend.blocks import BLOCK_SIZE, Data, block_count, block_digest, block_size_for
+from rtcsend.errors import CannotRead, ConnectionLost, DigestMismatch, RtcsendError
 from rtcsend.events import Done, Event, Progress
 from rtcsend.transfer.frames import MAX_PAYLOAD
 from rtcsend.transfer.messages import AbortMessage, ProposalMessage, serialize_control
 from rtcsend.transfer.ports import Sink
-from rtcsend.transfer.receiving import Receiving
+from rtcsend.transfer.receiving import Decide, Receiving
 from rtcsend.transfer.sending import Sending
 from tests.fakes.channels import FakeChannels, Network, channel_pair
 from tests.fakes.clock import run_virtual
 
 T = TypeVar("T")
 
-BLOCK = 1 << 20
 PATIENCE = 1.5  # virtual seconds for the other side to see how this one ended
 
 
@@ -37,22 +38,34 @@ class FakeSource:
         *,
         size: int | None = None,
         fails_at: int | None = None,
-        block_size: int = BLOCK,
+        stands_still_at: int | None = None,
     ) -> None:
         self.name = "film.iso"
         self.size = len(content) if size is None else size
+        self.sample = "5a" * 32
+        self.taken = 0
+        """Bytes that were read, those of repeated walks too."""
         self._is_sparse = size is not None
-        self._content = bytes(block_size) if self._is_sparse else content
-        self._block_size = block_size
+        self._content = bytes(BLOCK_SIZE) if self._is_sparse else content
         self._fails_at = fails_at
+        self._stands_still_at = stands_still_at
+        self._reached = 0
 
-    async def blocks(self) -> AsyncIterator[bytes]:
-        for offset in range(0, self.size, self._block_size):
-            if self._fails_at is not None and offset >= self._fails_at:
+    async def blocks(self, *, start: int = 0) -> AsyncGenerator[tuple[int, Data], None]:
+        assert start <= self._reached
+        block_size = block_size_for(self.size)
+        while start < self.size:
+            await asyncio.sleep(0)
+            if self._fails_at is not None and start >= self._fails_at:
                 raise CannotRead("film.iso changed while it was sent.")
-            size = min(self._block_size, self.size - offset)
-            start = 0 if self._is_sparse else offset
-            yield self._content[start : start + size]
+            if self._stands_still_at is not None and start >= self._stands_still_at:
+                await asyncio.Event().wait()
+            end = min(start - start % block_size + block_size, self.size)
+            self._reached = max(self._reached, end)
+            self.taken += end - start
+            at = 0 if self._is_sparse else start
+            yield start, memoryview(self._content)[at : at + end - start]
+            start = end
 
     async def digest(self) -> str:
         return "00" * 32 if self._is_sparse else blake3(self._content).hexdigest()
@@ -62,16 +75,21 @@ class FakeSink:
     """A disk: collects a block, then takes its time.
 
     Args:
-        bytes_per_s: How fast it is.
+        size: Of the file, when ``earlier`` is given.
+        earlier: What an earlier run has left: whole blocks, and at the end perhaps a part.
+        bytes_per_s: How fast it is, when written and when surveyed.
         keeps: Whether the content is kept and verified; else it is only counted.
         fails_at: Bytes after which writing raises ``failure``.
         blocks_at: Bytes after which one write takes ``blocks_for`` seconds more.
         finish_takes: Seconds for syncing.
+        page: Blocks in a page of a survey.
     """
 
     def __init__(
         self,
         *,
+        size: int = 0,
+        earlier: bytes = b"",
         bytes_per_s: float = 1e9,
         keeps: bool = True,
         fails_at: int | None = None,
@@ -79,9 +97,18 @@ class FakeSink:
         blocks_at: int | None = None,
         blocks_for: float = 60.0,
         finish_takes: float = 0.0,
+        page: int = 4,
     ) -> None:
         self.content = bytearray()
         self.is_finished = False
+        self.surveyed = 0
+        """Blocks whose digests were given out."""
+        self._earlier = earlier
+        self._block_size = block_size_for(size)
+        whole = len(earlier) == size > 0
+        self._blocks = block_count(len(earlier), self._block_size)
+        if not whole and len(earlier) % self._block_size:
+            self._blocks -= 1  # the last one is torn
         self._bytes_per_s = bytes_per_s
         self._keeps = keeps
         self._fails_at = fails_at
@@ -89,29 +116,65 @@ class FakeSink:
         self._blocks_at = blocks_at
         self._blocks_for = blocks_for
         self._finish_takes = finish_takes
+        self._page = page
         self._collected = 0
+        self._stored = 0
         self._written = 0
+        self._is_busy = False
 
     @property
     def written(self) -> int:
         return self._written
 
-    async def write(self, data: memoryview) -> None:
+    @property
+    def stored(self) -> int:
+        return self._stored
+
+    @property
+    def blocks(self) -> int:
+        return self._blocks
+
+    async def survey(self, first: int) -> AsyncGenerator[bytes, None]:
+        while first < self._blocks:
+            last = min(first + self._page, self._blocks)
+            at = [index * self._block_size for index in range(first, last + 1)]
+            parts = [self._earlier[one:other] for one, other in pairwise(at)]
+            await asyncio.sleep(sum(map(len, parts)) / self._bytes_per_s)
+            self.surveyed += len(parts)
+            yield b"".join(map(block_digest, parts))
+            first = last
+
+    async def write(self, data: Data) -> None:
+        self._enter()
         if self._keeps:
             self.content += data
         self._collected += len(data)
-        if self._collected >= BLOCK:
+        self._is_busy = False
+        if self._collected >= BLOCK_SIZE:
             await self.flush()
 
+    async def keep(self, position: int) -> None:
+        await self.flush()
+        assert position >= self._written
+        if self._keeps:
+            self.content += self._earlier[self._written : position]
+        self._written = position
+
     async def flush(self) -> None:
-        total = self._written + self._collected
+        """Store; when cancelled, it is in its place all the same."""
+        self._enter()
+        collected, self._collected = self._collected, 0
+        total = self._written + collected
         if self._failure is not None and self._fails_at is not None and total > self._fails_at:
             raise self._failure
-        if self._blocks_at is not None and total > self._blocks_at:
-            self._blocks_at = None
-            await asyncio.sleep(self._blocks_for)
-        await asyncio.sleep(self._collected / self._bytes_per_s)
-        self._written, self._collected = total, 0
+        try:
+            if self._blocks_at is not None and total > self._blocks_at:
+                self._blocks_at = None
+                await asyncio.sleep(self._blocks_for)
+            await asyncio.sleep(collected / self._bytes_per_s)
+        finally:
+            self._written, self._stored = total, self._stored + collected
+            self._is_busy = False
 
     async def finish(self, expected_digest: str) -> Path:
         await self.flush()
@@ -120,6 +183,10 @@ class FakeSink:
             raise DigestMismatch("film.iso arrived damaged.")
         self.is_finished = True
         return Path("/downloads/film.iso")
+
+    def _enter(self) -> None:
+        assert not self._is_busy, "one call at a time"
+        self._is_busy = True
 
 
 @dataclass
@@ -157,7 +224,7 @@ class Pair:
         payload_size: int = MAX_PAYLOAD,
         sender_limit: int | None = None,
         receiver_limit: int | None = None,
-        decides: Callable[[ProposalMessage], Awaitable[Sink | None]] | None = None,
+        decides: Decide | None = None,
         answer_timeout: float = 3600.0,
     ) -> None:
         self.sink = sink
@@ -167,18 +234,17 @@ class Pair:
         self.peak_waiting = 0
         self.receiver_end.on_arrival = self._measure
         clock = asyncio.get_running_loop().time
+        self.payload_size = payload_size
         self.sending = Sending(
-            self.sender_end,
             source,
             sender="ada-laptop",
-            payload_size=payload_size,
             limit=sender_limit,
             answer_timeout=answer_timeout,
             emit=self.sender.events.append,
             clock=clock,
+            entropy=lambda size: bytes(range(size)),
         )
         self.receiving = Receiving(
-            self.receiver_end,
             decide=decides or self._decide,
             limit=receiver_limit,
             emit=self.receiver.events.append,
@@ -188,9 +254,15 @@ class Pair:
     async def run(self) -> None:
         """Run both sides to their ends, and see that no task is left."""
         await asyncio.gather(
-            run_side(self.sender, self.sender_end, self.sending.run()),
-            run_side(self.receiver, self.receiver_end, self.receiving.run()),
+            run_side(self.sender, self.sender_end, self.send()),
+            run_side(self.receiver, self.receiver_end, self.receive()),
         )
+
+    async def send(self) -> Done:
+        return await self.sending.run(self.sender_end, payload_size=self.payload_size)
+
+    async def receive(self) -> Done:
+        return await receive_once(self.receiving, self.receiver_end)
 
     async def _decide(self, proposal: ProposalMessage) -> Sink | None:
         self.proposals.append(proposal)
@@ -199,8 +271,19 @@ class Pair:
     def _measure(self) -> None:
         """Note how much has come and is not with the disk yet."""
         if self.sink is not None:
-            waiting = self.receiver_end.payload_received - self.sink.written
+            waiting = self.receiver_end.payload_received - self.sink.stored
             self.peak_waiting = max(self.peak_waiting, waiting)
+
+
+async def receive_once(receiving: Receiving, channels: FakeChannels) -> Done:
+    """Receive as a session does that does not meet the other side again."""
+    try:
+        return await receiving.run(channels)
+    except ConnectionLost:
+        await receiving.aclose()
+        if receiving.done is None:
+            raise
+        return receiving.done
 
 
 async def run_side(side: Side, channels: FakeChannels, work: Coroutine[Any, Any, Done]) -> None:
@@ -209,14 +292,20 @@ async def run_side(side: Side, channels: FakeChannels, work: Coroutine[Any, Any,
         side.result = await work
     except RtcsendError as exc:
         side.result = exc
-        if not exc.told_by_peer:
-            with suppress(TimeoutError, RtcsendError):
-                async with asyncio.timeout(PATIENCE):
-                    await channels.send_control(serialize_control(AbortMessage(exc)))
-                    await channels.wait_closed()
+        await say_farewell(channels, exc)
     finally:
         side.ended_at = asyncio.get_running_loop().time()
         channels.close()
+
+
+async def say_farewell(channels: FakeChannels, error: RtcsendError) -> None:
+    """Tell the other side how this one ended, and wait a little until it has read that."""
+    if error.told_by_peer:
+        return
+    with suppress(TimeoutError, RtcsendError):
+        async with asyncio.timeout(PATIENCE):
+            await channels.send_control(serialize_control(AbortMessage(error)))
+            await channels.wait_closed()
 
 
 def virtual(main: Callable[[], Coroutine[Any, Any, T]]) -> T:

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rtcsend import errors
+from rtcsend.blocks import DIGEST_BYTES, MAX_BLOCKS
 from rtcsend.errors import PeerProtocolError, RtcsendError
 from rtcsend.transfer.frames import MAX_PAYLOAD
 from rtcsend.transfer.messages import (
@@ -16,12 +17,17 @@ from rtcsend.transfer.messages import (
     MAX_SENDER_LENGTH,
     MAX_WINDOW,
     MIN_WINDOW,
+    PAGE_BLOCKS,
+    SAMPLE_SIZE,
+    TRANSFER_SIZE,
     AbortMessage,
     AcceptMessage,
     ByeMessage,
+    CheckingMessage,
     CompleteMessage,
     ControlMessage,
     EndMessage,
+    HaveMessage,
     PingMessage,
     ProposalMessage,
     ProposedEntry,
@@ -34,15 +40,23 @@ MAX_INTEGER = 9_007_199_254_740_991
 DIGEST = "0123456789abcdef" * 4
 
 INTEGERS = st.integers(0, MAX_INTEGER)
-DIGESTS = st.text(alphabet="0123456789abcdef", min_size=DIGEST_SIZE, max_size=DIGEST_SIZE)
+
+
+def hexadecimal(size: int) -> st.SearchStrategy[str]:
+    return st.text(alphabet="0123456789abcdef", min_size=size, max_size=size)
+
+
+DIGESTS = hexadecimal(DIGEST_SIZE)
 PROPOSALS = st.builds(
     ProposalMessage,
+    transfer=hexadecimal(TRANSFER_SIZE),
     entries=st.tuples(
         st.builds(
             ProposedEntry,
             path=st.text(st.characters(), max_size=MAX_PATH_LENGTH),  # lone surrogates too
             kind=st.just("file"),
             size=INTEGERS,
+            sample=hexadecimal(SAMPLE_SIZE),
         )
     ),
     sender=st.text(st.characters(), max_size=MAX_SENDER_LENGTH),
@@ -52,12 +66,21 @@ ACCEPTS = st.builds(
     entries=st.sampled_from([(), (0,)]),
     window=st.integers(MIN_WINDOW, MAX_WINDOW),
     limit=INTEGERS,
+    start=INTEGERS,
+    blocks=st.integers(0, MAX_BLOCKS),
 )
 MESSAGES: st.SearchStrategy[ControlMessage] = st.one_of(
     PROPOSALS,
     ACCEPTS,
     st.builds(WrittenMessage, entry=st.just(0), bytes=INTEGERS),
-    st.builds(EndMessage, entry=st.just(0), digest=DIGESTS),
+    st.builds(
+        HaveMessage,
+        entry=st.just(0),
+        first=st.integers(0, MAX_BLOCKS - 1),
+        digests=st.integers(1, 5).flatmap(lambda n: st.binary(min_size=32 * n, max_size=32 * n)),
+    ),
+    st.builds(CheckingMessage, entry=st.just(0), bytes=INTEGERS, sent=INTEGERS),
+    st.builds(EndMessage, entry=st.just(0), digest=DIGESTS, sent=INTEGERS),
     st.builds(CompleteMessage, entry=st.just(0), digest=DIGESTS),
     st.just(ByeMessage()),
     st.just(PingMessage()),
@@ -73,12 +96,22 @@ JSON = st.recursive(
 VALID: dict[str, dict[str, Any]] = {
     "proposal": {
         "type": "proposal",
-        "entries": [{"path": "film.iso", "kind": "file", "size": 4_400_000_000}],
+        "transfer": "0011223344556677" * 2,
+        "entries": [{"path": "film.iso", "kind": "file", "size": 4_400_000_000, "sample": DIGEST}],
         "sender": "ada-laptop",
     },
-    "accept": {"type": "accept", "entries": [0], "window": 16_777_216, "limit": 0},
+    "accept": {
+        "type": "accept",
+        "entries": [0],
+        "window": 16_777_216,
+        "limit": 0,
+        "start": 5,
+        "blocks": 7,
+    },
+    "have": {"type": "have", "entry": 0, "first": 0, "digests": "A" * 43},
+    "checking": {"type": "checking", "entry": 0, "bytes": 1_048_576, "sent": 0},
     "written": {"type": "written", "entry": 0, "bytes": 1_048_576},
-    "end": {"type": "end", "entry": 0, "digest": DIGEST},
+    "end": {"type": "end", "entry": 0, "digest": DIGEST, "sent": 13},
     "complete": {"type": "complete", "entry": 0, "digest": DIGEST},
     "bye": {"type": "bye"},
     "ping": {"type": "ping"},
@@ -106,11 +139,24 @@ def test_the_text_is_the_fields_without_blanks(kind: str) -> None:
 
 
 def test_the_largest_proposal_fits() -> None:
-    entry = ProposedEntry(path="\U0001f3ac" * MAX_PATH_LENGTH, kind="file", size=MAX_INTEGER)
-    proposal = ProposalMessage(entries=(entry,), sender="\U0001f3ac" * MAX_SENDER_LENGTH)
+    entry = ProposedEntry(
+        path="\U0001f3ac" * MAX_PATH_LENGTH, kind="file", size=MAX_INTEGER, sample=DIGEST
+    )
+    proposal = ProposalMessage(
+        transfer="0" * TRANSFER_SIZE, entries=(entry,), sender="\U0001f3ac" * MAX_SENDER_LENGTH
+    )
     text = serialize_control(proposal)
     assert len(text) <= MAX_CONTROL_SIZE
     assert parse_control_untrusted(text) == proposal
+
+
+def test_the_largest_page_fits() -> None:
+    page = HaveMessage(entry=0, first=MAX_BLOCKS - 1, digests=bytes(PAGE_BLOCKS * DIGEST_BYTES))
+    text = serialize_control(page)
+    assert len(text) <= MAX_CONTROL_SIZE
+    assert parse_control_untrusted(text) == page
+    with pytest.raises(PeerProtocolError):
+        parse_control_untrusted(text.replace("A", "A" * 44, 1))
 
 
 def test_one_frame_always_fits_the_window() -> None:

@@ -15,10 +15,11 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from rtcsend.transfer import receiver as receiver_module
 from rtcsend.transfer.frames import MAX_PAYLOAD, parse_frame_untrusted
-from rtcsend.transfer.messages import MIN_WINDOW, ProposedEntry
+from rtcsend.transfer.messages import MIN_WINDOW, ProposalMessage, ProposedEntry
 from rtcsend.transfer.receiver import AllReceived, Proposed, ReceiverMachine, ReceiverState
 from rtcsend.transfer.sender import SenderMachine, SenderState
 from tests.fakes.link import Lane
+from tests.transfer.wire import SAMPLE, TRANSFER
 
 WINDOW = MIN_WINDOW  # the smallest, so that it matters for small files
 STEP = MIN_WINDOW // 4
@@ -49,18 +50,19 @@ class Pair(RuleBasedStateMachine):
     def start(self, size: int) -> None:
         self.content = CONTENT[:size]
         self.sent = 0
-        entry = ProposedEntry(path="x", kind="file", size=size)
-        self.sender = SenderMachine(entry, sender="ada", now=self.now)
-        self.receiver = ReceiverMachine(now=self.now)
+        entry = ProposedEntry(path="x", kind="file", size=size, sample=SAMPLE)
+        proposal = ProposalMessage(transfer=TRANSFER, entries=(entry,), sender="ada")
+        self.sender = SenderMachine(proposal, reached=0, limit=0, now=self.now)
+        self.receiver = ReceiverMachine(proposal=None, digest=None, limit=0, now=self.now)
         self.flush()
 
     # What the shells do.
 
     def flush(self) -> None:
         late = self.now + MAX_DELAY
-        for text in self.sender.messages_to_send():
+        for text in iter(self.sender.next_message, None):
             self.control_out.put(text, arrival=late)
-        for text in self.receiver.messages_to_send():
+        for text in iter(self.receiver.next_message, None):
             self.control_back.put(text, arrival=late)
         while event := self.receiver.next_event():
             if isinstance(event, AllReceived):
@@ -71,8 +73,8 @@ class Pair(RuleBasedStateMachine):
 
     def to_receiver(self, message: str | bytes | None) -> bool:
         if isinstance(message, bytes):
-            payload = self.receiver.receive_frame_untrusted(message, now=self.now)
-            self.unwritten.append(bytes(payload))
+            frame = self.receiver.receive_frame_untrusted(message, now=self.now)
+            self.unwritten.append(bytes(frame.payload))
         elif message is not None:
             self.receiver.receive_control_untrusted(message, now=self.now)
         self.flush()
@@ -124,7 +126,7 @@ class Pair(RuleBasedStateMachine):
         if self.is_skipped:
             self.receiver.skip(now=self.now)
         else:
-            self.receiver.accept(limit=None, now=self.now)
+            self.receiver.accept(start=0, blocks=0, now=self.now)
         self.flush()
 
     @precondition(lambda self: self.sender.sendable)
@@ -132,7 +134,7 @@ class Pair(RuleBasedStateMachine):
     def send(self, share: float) -> None:
         size = max(1, int(share * min(self.sender.sendable, MAX_PAYLOAD)))
         payload = memoryview(self.content)[self.sent : self.sent + size]
-        frame = self.sender.frame(payload, now=self.now)
+        (frame,) = self.sender.frames(payload, size=MAX_PAYLOAD, now=self.now)
         assert parse_frame_untrusted(frame).offset == self.sent
         self.sent += size
         self.data_out.put(frame, arrival=self.now + MAX_DELAY)

@@ -2,11 +2,13 @@
 
 import json
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rtcsend.blocks import BLOCK_SIZE as BLOCK
 from rtcsend.errors import (
     ConnectionLost,
     InternalError,
@@ -14,50 +16,63 @@ from rtcsend.errors import (
     PeerProtocolError,
     RtcsendError,
 )
+from rtcsend.events import Stalled
 from rtcsend.transfer.frames import MAX_PAYLOAD, serialize_frame
+from rtcsend.transfer.liveness import SILENCE_LIMIT
 from rtcsend.transfer.messages import ProposalMessage, ProposedEntry, parse_control_untrusted
 from rtcsend.transfer.receiver import (
     RECEIVE_WINDOW,
+    RECEIVER_TRANSITIONS,
     WRITTEN_STEP,
     AllReceived,
+    Kept,
     Proposed,
     ReceiverEvent,
     ReceiverMachine,
+    ReceiverMove,
     ReceiverState,
     SenderKnows,
+)
+from tests.transfer.wire import (
+    ABORT,
+    BYE,
+    DIGEST,
+    PING,
+    SAMPLE,
+    SKIP,
+    TRANSFER,
+    accept,
+    checking,
+    complete,
+    end,
+    have,
+    proposal,
+    written,
 )
 
 SIZE = 200
 RECEIVED = 100  # bytes of it, in the state "receiving"
-DIGEST = "ab" * 32
 
-ABORT = '{"type":"abort","code":"interrupted","reason":"Ctrl-C."}'
-END = json.dumps({"type": "end", "entry": 0, "digest": DIGEST})
-BYE = '{"type":"bye"}'
-
-
-def proposal(size: int = SIZE) -> str:
-    entries = [{"path": "x", "kind": "file", "size": size}]
-    return json.dumps({"type": "proposal", "entries": entries, "sender": "ada"})
+END = end(SIZE)
 
 
 def frame(offset: int, count: int, *, entry: int = 0) -> bytes:
     return serialize_frame(entry=entry, offset=offset, payload=bytes(count))
 
 
-def awaiting() -> ReceiverMachine:
-    return ReceiverMachine(now=0.0)
+def awaiting(limit: int = 0) -> ReceiverMachine:
+    return ReceiverMachine(proposal=None, digest=None, limit=limit, now=0.0)
 
 
 def deciding(size: int = SIZE) -> ReceiverMachine:
     machine = awaiting()
-    machine.receive_control_untrusted(proposal(size), now=0.0)
+    machine.receive_control_untrusted(proposal(size, path="x"), now=0.0)
     return machine
 
 
 def receiving(size: int = SIZE, received: int = RECEIVED) -> ReceiverMachine:
     machine = deciding(size)
-    machine.accept(limit=None, now=0.0)
+    machine.accept(start=0, blocks=0, now=0.0)
     receive(machine, 0, received)
     return machine
 
@@ -110,14 +125,21 @@ STATES: dict[str, Callable[[], ReceiverMachine]] = {
     "skipped": skipped,
 }
 MESSAGES: dict[str, str | bytes] = {
-    "proposal": proposal(),
+    "proposal": proposal(SIZE, path="x"),
     "end": END,
+    "end, less than there is": end(RECEIVED - 1),
+    "end, more than the window": end(RECEIVE_WINDOW + 1),
+    "end, of what is kept": end(RECEIVED),
+    "checking": checking(SIZE, sent=RECEIVED),
+    "checking, beyond the size": checking(SIZE + 1, sent=RECEIVED),
+    "checking, nothing": checking(0, sent=0),
     "bye": BYE,
-    "ping": '{"type":"ping"}',
+    "ping": PING,
     "abort": ABORT,
-    "accept": '{"type":"accept","entries":[0],"window":65536,"limit":0}',
-    "written": '{"type":"written","entry":0,"bytes":0}',
-    "complete": json.dumps({"type": "complete", "entry": 0, "digest": DIGEST}),
+    "accept": accept(),
+    "have": have(0, bytes(32)),
+    "written": written(0),
+    "complete": complete(),
     "unknown": '{"type":"pong"}',
     "empty": "",
     "first frame": frame(0, RECEIVED),
@@ -131,7 +153,9 @@ MESSAGES: dict[str, str | bytes] = {
 }
 PROPOSED = Proposed(
     proposal=ProposalMessage(
-        entries=(ProposedEntry(path="x", kind="file", size=SIZE),), sender="ada"
+        transfer=TRANSFER,
+        entries=(ProposedEntry(path="x", kind="file", size=SIZE, sample=SAMPLE),),
+        sender="ada",
     )
 )
 ALLOWED: dict[tuple[str, str], ReceiverEvent | None] = {
@@ -140,7 +164,6 @@ ALLOWED: dict[tuple[str, str], ReceiverEvent | None] = {
     ("receiving", "end"): None,
     ("receiving, end seen", "next frame"): AllReceived(digest=DIGEST),
     ("completed", "bye"): SenderKnows(),
-    ("closed", "bye"): SenderKnows(),  # a shell reads no further than the first
     ("skipped", "bye"): SenderKnows(),
     **{(state, "ping"): None for state in STATES},
 }
@@ -153,15 +176,15 @@ def feed(machine: ReceiverMachine, message: str | bytes) -> None:
         machine.receive_control_untrusted(message, now=1.0)
 
 
-def drain(machine: ReceiverMachine) -> list[ReceiverEvent]:
+def drain(machine: ReceiverMachine) -> list[ReceiverEvent | Stalled]:
     events = []
     while event := machine.next_event():
         events.append(event)
     return events
 
 
-def said(machine: ReceiverMachine) -> list[object]:
-    return [json.loads(text) for text in machine.messages_to_send()]
+def said(machine: ReceiverMachine) -> list[Any]:
+    return [json.loads(text) for text in iter(machine.next_message, None)]
 
 
 @pytest.mark.parametrize("message", MESSAGES)
@@ -188,7 +211,7 @@ def test_every_state_is_in_the_table() -> None:
 
 
 LOCAL: dict[str, tuple[str, Callable[[ReceiverMachine], None]]] = {
-    "accept": ("deciding", lambda machine: machine.accept(limit=None, now=0.0)),
+    "accept": ("deciding", lambda machine: machine.accept(start=0, blocks=0, now=0.0)),
     "skip": ("deciding", lambda machine: machine.skip(now=0.0)),
     "complete": ("verifying", lambda machine: machine.complete(DIGEST, now=0.0)),
 }
@@ -206,21 +229,20 @@ def test_local_calls_have_their_state(state: str, call: str) -> None:
         do(machine)
 
 
-@pytest.mark.parametrize(("limit", "told"), [(None, 0), (0, 0), (5_000, 5_000)])
-def test_accept(limit: int | None, told: int) -> None:
-    machine = deciding()
-    machine.accept(limit=limit, now=0.0)
+@pytest.mark.parametrize("limit", [0, 5_000])
+def test_accept(limit: int) -> None:
+    machine = awaiting(limit)
+    machine.receive_control_untrusted(proposal(SIZE), now=0.0)
+    machine.accept(start=7, blocks=1, now=0.0)
     assert said(machine) == [
-        {"type": "accept", "entries": [0], "window": RECEIVE_WINDOW, "limit": told}
+        json.loads(accept(RECEIVE_WINDOW, limit=limit, start=7, blocks=1)),
     ]
-    assert machine.messages_to_send() == []
+    assert said(machine) == []
 
 
 def test_skip() -> None:
     machine = skipped()
-    assert said(machine) == [
-        {"type": "accept", "entries": [], "window": RECEIVE_WINDOW, "limit": 0}
-    ]
+    assert said(machine) == [{**json.loads(SKIP), "window": RECEIVE_WINDOW}]
     assert machine.is_over
 
 
@@ -232,7 +254,8 @@ def test_what_a_closed_connection_means(state: str) -> None:
 def test_the_payload_comes_out() -> None:
     machine = receiving(received=0)
     message = serialize_frame(entry=0, offset=0, payload=b"payload")
-    assert bytes(machine.receive_frame_untrusted(message, now=0.0)) == b"payload"
+    _, offset, payload = machine.receive_frame_untrusted(message, now=0.0)
+    assert (offset, bytes(payload)) == (0, b"payload")
 
 
 @pytest.mark.parametrize("end_first", [True, False])
@@ -253,7 +276,7 @@ def test_an_empty_file() -> None:
     drain(machine)
     with pytest.raises(PeerProtocolError):
         machine.receive_frame_untrusted(frame(0, 1), now=0.0)
-    machine.receive_control_untrusted(END, now=0.0)
+    machine.receive_control_untrusted(end(0), now=0.0)
     assert drain(machine) == [AllReceived(digest=DIGEST)]
     machine.complete(DIGEST, now=0.0)
     assert said(machine)[-1] == {"type": "complete", "entry": 0, "digest": DIGEST}
@@ -304,12 +327,14 @@ def test_a_step_is_well_within_the_window() -> None:
 
 def test_pings_fill_the_gaps_and_silence_ends_it() -> None:
     machine = awaiting()
-    for ping in (4.0, 8.0, 12.0, 16.0):
-        assert machine.get_timer() == ping
-        machine.handle_timer(now=ping)
-        assert machine.messages_to_send() == ['{"type":"ping"}']
-    with pytest.raises(ConnectionLost):
-        machine.handle_timer(now=machine.get_timer())
+    pings = []
+    with pytest.raises(ConnectionLost):  # noqa: PT012 - the loop is the time that passes
+        while True:
+            now = machine.get_timer()
+            machine.handle_timer(now=now)
+            pings += [now] * len(said(machine))
+    assert pings == [2.0, 4.0, 6.0, 8.0]
+    assert machine.get_timer() == SILENCE_LIMIT
 
 
 def test_frames_are_signs_of_life_too() -> None:
@@ -331,5 +356,240 @@ def test_anything_in_any_state(text: str, message: bytes) -> None:
 
 def test_all_that_is_said_is_understood() -> None:
     machine = completed()
-    for text in machine.messages_to_send():
+    for text in iter(machine.next_message, None):
         parse_control_untrusted(text)
+
+
+# What an earlier connection has brought
+
+
+def again(*, size: int = SIZE, digest: str | None = None) -> ReceiverMachine:
+    """Return a machine that has heard a proposal over an earlier connection."""
+    first = awaiting()
+    first.receive_control_untrusted(proposal(size), now=0.0)
+    proposed = first.next_event()
+    assert isinstance(proposed, Proposed)
+    return ReceiverMachine(proposal=proposed.proposal, digest=digest, limit=0, now=0.0)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [proposal(SIZE + 1), proposal(SIZE, path="y"), proposal(SIZE, transfer="00" * 16)],
+    ids=["size", "name", "transfer"],
+)
+def test_another_proposal_than_before(other: str) -> None:
+    with pytest.raises(PeerProtocolError, match="something else"):
+        again().receive_control_untrusted(other, now=0.0)
+
+
+def test_it_goes_on_where_this_side_says() -> None:
+    machine = again()
+    machine.receive_control_untrusted(proposal(SIZE), now=0.0)
+    machine.accept(start=RECEIVED, blocks=0, now=0.0)
+    drain(machine)
+    with pytest.raises(PeerProtocolError, match="wrong place"):
+        machine.receive_frame_untrusted(frame(RECEIVED - 1, 1), now=0.0)
+    machine.receive_frame_untrusted(frame(RECEIVED, SIZE - RECEIVED), now=0.0)
+    machine.receive_control_untrusted(end(SIZE - RECEIVED), now=0.0)
+    assert drain(machine) == [AllReceived(digest=DIGEST)]
+
+
+@pytest.mark.parametrize("digest", [DIGEST, "cd" * 32])
+def test_the_digest_is_the_same_as_before(digest: str) -> None:
+    machine = again(digest=DIGEST)
+    machine.receive_control_untrusted(proposal(SIZE), now=0.0)
+    machine.accept(start=SIZE, blocks=0, now=0.0)
+    if digest == DIGEST:
+        machine.receive_control_untrusted(end(0, digest), now=0.0)
+        assert machine.state is ReceiverState.VERIFYING
+        return
+    with pytest.raises(PeerProtocolError, match="another digest"):
+        machine.receive_control_untrusted(end(0, digest), now=0.0)
+
+
+# What an earlier run has left
+
+FILE_SIZE = 4 * BLOCK + 100
+
+
+def resuming(*, start: int = 0, blocks: int = 5, said_blocks: int | None = None) -> ReceiverMachine:
+    """Return a machine that has offered blocks, and said the digests of some."""
+    machine = again(size=FILE_SIZE)
+    machine.receive_control_untrusted(proposal(FILE_SIZE), now=0.0)
+    machine.accept(start=start, blocks=blocks, now=0.0)
+    if count := (blocks if said_blocks is None else said_blocks):
+        machine.have(bytes(32 * count), now=0.0)
+    drain(machine)
+    said(machine)
+    return machine
+
+
+def test_digests_are_said_in_order() -> None:
+    machine = resuming(said_blocks=0)
+    machine.have(bytes(64), now=0.0)
+    machine.have(bytes(96), now=0.0)
+    assert said(machine) == [
+        json.loads(have(0, bytes(64))),
+        json.loads(have(2, bytes(96))),
+    ]
+    with pytest.raises(InternalError):
+        machine.have(bytes(32), now=0.0)
+
+
+def test_after_a_part_of_a_block_the_next_ones_are_offered() -> None:
+    machine = resuming(start=BLOCK + 1, said_blocks=0)
+    assert machine.next_offered == 2
+    with pytest.raises(PeerProtocolError, match="wrong place"):
+        machine.receive_frame_untrusted(frame(2 * BLOCK, 1), now=0.0)
+
+
+def test_what_is_left_out_is_kept() -> None:
+    machine = resuming()
+    message = frame(2 * BLOCK, MAX_PAYLOAD)
+    assert machine.receive_frame_untrusted(message, now=0.0).offset == 2 * BLOCK
+    receive(machine, 2 * BLOCK + MAX_PAYLOAD, BLOCK - MAX_PAYLOAD)
+    assert machine.kept == 2 * BLOCK
+    machine.receive_control_untrusted(end(BLOCK), now=0.0)
+    assert drain(machine) == [Kept(position=FILE_SIZE), AllReceived(digest=DIGEST)]
+    assert machine.kept == FILE_SIZE - BLOCK
+
+
+def test_everything_may_be_kept() -> None:
+    machine = resuming()
+    machine.receive_control_untrusted(checking(2 * BLOCK, sent=0), now=0.0)
+    assert drain(machine) == [Kept(position=2 * BLOCK)]
+    machine.receive_control_untrusted(end(0), now=0.0)
+    assert drain(machine) == [Kept(position=FILE_SIZE), AllReceived(digest=DIGEST)]
+
+
+def test_what_is_declared_waits_for_the_data_before_it() -> None:
+    machine = resuming()
+    machine.receive_control_untrusted(checking(3 * BLOCK, sent=BLOCK), now=0.0)
+    receive(machine, 0, BLOCK - 1)
+    assert drain(machine) == []
+    machine.receive_control_untrusted(end(BLOCK), now=0.0)
+    machine.receive_frame_untrusted(frame(BLOCK - 1, 1), now=0.0)
+    assert drain(machine) == [Kept(position=FILE_SIZE), AllReceived(digest=DIGEST)]
+
+
+def test_what_is_declared_late_says_nothing_new() -> None:
+    machine = resuming()
+    machine.receive_frame_untrusted(frame(2 * BLOCK, 1), now=0.0)
+    machine.receive_control_untrusted(checking(2 * BLOCK, sent=0), now=0.0)
+    assert drain(machine) == []
+
+
+@pytest.mark.parametrize(
+    ("machine", "messages"),
+    [
+        pytest.param(resuming(), [frame(BLOCK + 1, 1)], id="not a whole block"),
+        pytest.param(resuming(), [frame(0, 1), frame(BLOCK, 1)], id="a block that was begun"),
+        pytest.param(resuming(blocks=2), [frame(3 * BLOCK, 1)], id="not offered"),
+        pytest.param(resuming(blocks=0), [frame(BLOCK, 1)], id="nothing offered"),
+        pytest.param(resuming(said_blocks=2), [frame(3 * BLOCK, 1)], id="digest not yet said"),
+        pytest.param(resuming(blocks=4), [end(0)], id="the end, not offered"),
+        pytest.param(resuming(), [end(BLOCK), frame(0, 1), frame(1, 1), BYE], id="bye early"),
+        pytest.param(resuming(), [frame(0, 9), end(8)], id="the end counts less"),
+        pytest.param(resuming(), [end(8), frame(0, 9)], id="the end counted less"),
+        pytest.param(
+            resuming(), [checking(BLOCK, sent=0), checking(BLOCK, sent=0)], id="no increase"
+        ),
+        pytest.param(resuming(), [checking(2 * BLOCK, sent=0), checking(BLOCK, sent=0)], id="back"),
+        pytest.param(resuming(), [checking(FILE_SIZE + 1, sent=0)], id="beyond the size"),
+        pytest.param(resuming(), [checking(BLOCK + 1, sent=0)], id="checking, not a block"),
+        pytest.param(resuming(blocks=1), [checking(2 * BLOCK, sent=0)], id="checking, not offered"),
+        pytest.param(resuming(), [checking(BLOCK, sent=RECEIVE_WINDOW + 1)], id="too much said"),
+        pytest.param(
+            resuming(), [frame(0, 9), checking(BLOCK, sent=8)], id="keeps what it has sent"
+        ),
+        pytest.param(resuming(), [checking(BLOCK, sent=8), frame(0, 9)], id="sums do not agree"),
+        pytest.param(resuming(), [end(8), checking(BLOCK, sent=8)], id="checking after the end"),
+    ],
+)
+def test_lies_about_what_is_kept(machine: ReceiverMachine, messages: list[str | bytes]) -> None:
+    for message in messages[:-1]:
+        feed(machine, message)
+    with pytest.raises(PeerProtocolError):
+        feed(machine, messages[-1])
+
+
+# A sender that lives, and does not go on
+
+
+def live(machine: ReceiverMachine, seconds: int, *says: Callable[[int], str | bytes]) -> list[str]:
+    """Let time pass, with a ping a second; return the reasons of stalls."""
+    reasons = []
+    for second in range(1, seconds + 1):
+        for message in [PING, *(say(second) for say in says)]:
+            feed(machine, message)
+        machine.heard(now=float(second))
+        machine.handle_timer(now=float(second))
+        said(machine)
+        reasons += [event.reason for event in drain(machine) if isinstance(event, Stalled)]
+    return reasons
+
+
+def caught_up() -> ReceiverMachine:
+    machine = receiving()
+    machine.written(RECEIVED, now=0.0)
+    return machine
+
+
+@pytest.mark.parametrize("make", [caught_up, resuming])
+def test_a_sender_that_does_not_move(make: Callable[[], ReceiverMachine]) -> None:
+    machine = make()
+    assert all("sends nothing" in reason for reason in live(machine, 119))
+    with pytest.raises(PeerProtocolError, match="does not go on"):
+        live(machine, 125)
+
+
+def test_one_byte_a_second_is_no_movement() -> None:
+    machine = receiving(size=BLOCK, received=0)
+    with pytest.raises(PeerProtocolError, match="does not go on"):  # noqa: PT012
+        for second in range(125):
+            machine.receive_frame_untrusted(frame(second, 1), now=float(second))
+            machine.written(second + 1, now=float(second))
+            machine.handle_timer(now=float(second))
+
+
+@pytest.mark.parametrize("make", [receiving, verifying, lambda: resuming(said_blocks=1)])
+def test_a_slow_disk_here_is_nobodys_fault_there(make: Callable[[], ReceiverMachine]) -> None:
+    reasons = live(make(), 1_000)
+    assert reasons
+    assert all("disk here" in reason for reason in reasons)
+
+
+@pytest.mark.parametrize("make", [deciding, completed])
+def test_where_nothing_has_to_move_nothing_stalls(make: Callable[[], ReceiverMachine]) -> None:
+    assert live(make(), 1_000) == []
+
+
+# The table
+
+
+def test_the_table_says_what_the_machine_does() -> None:
+    made: dict[ReceiverMove, Callable[[ReceiverMachine], object]] = {
+        ReceiverMove.PROPOSAL: lambda machine: feed(machine, proposal(SIZE)),
+        ReceiverMove.ACCEPT: lambda machine: machine.accept(start=0, blocks=0, now=0.0),
+        ReceiverMove.SKIP: lambda machine: machine.skip(now=0.0),
+        ReceiverMove.COMPLETE: lambda machine: machine.complete(DIGEST, now=0.0),
+        ReceiverMove.BYE: lambda machine: feed(machine, BYE),
+    }
+    for name, make in STATES.items():
+        for move, act in made.items():
+            machine = make()
+            key = machine.state, move
+            if key in RECEIVER_TRANSITIONS:
+                act(machine)
+                assert machine.state is RECEIVER_TRANSITIONS[key], (name, move)
+            else:
+                with pytest.raises((PeerProtocolError, InternalError)):
+                    act(machine)
+
+
+def test_every_state_can_be_reached_and_left() -> None:
+    left = {state for state, _ in RECEIVER_TRANSITIONS}
+    assert left == set(ReceiverState) - {ReceiverState.CLOSED}
+    reached = set(RECEIVER_TRANSITIONS.values())
+    assert reached == set(ReceiverState) - {ReceiverState.AWAITING_PROPOSAL}
+    assert {move for _, move in RECEIVER_TRANSITIONS} == set(ReceiverMove)

@@ -16,27 +16,26 @@ from rtcsend.errors import (
     PeerProtocolError,
 )
 from rtcsend.transfer.frames import MAX_PAYLOAD, serialize_frame
+from rtcsend.transfer.liveness import SILENCE_LIMIT
 from rtcsend.transfer.messages import ProposalMessage
 from rtcsend.transfer.ports import Sink
 from rtcsend.transfer.receiver import RECEIVE_WINDOW
 from rtcsend.transfer.receiving import FAREWELL_TIMEOUT, PROPOSAL_TIMEOUT, Receiving
 from tests.fakes.channels import FakeChannels, channel_pair
-from tests.transfer.fakes import FakeSink, Side, run_side, virtual
+from tests.transfer import wire
+from tests.transfer.fakes import FakeSink, Side, receive_once, run_side, virtual
+from tests.transfer.wire import ABORT, BYE, PING, end
 
 CONTENT = b"0123456789" * 30_000
 DIGEST = blake3(CONTENT).hexdigest()
 
 Sender = Callable[[FakeChannels], Awaitable[None]]
 
-END = json.dumps({"type": "end", "entry": 0, "digest": DIGEST})
-BYE = '{"type":"bye"}'
-PING = '{"type":"ping"}'
-ABORT = '{"type":"abort","code":"interrupted","reason":"Ctrl-C."}'
+END = end(len(CONTENT), DIGEST)
 
 
 def proposal(size: int = len(CONTENT)) -> str:
-    entries = [{"path": "film.iso", "kind": "file", "size": size}]
-    return json.dumps({"type": "proposal", "entries": entries, "sender": "ada"})
+    return wire.proposal(size)
 
 
 def receive_from(sender: Sender, sink: FakeSink | None) -> Side:
@@ -49,13 +48,12 @@ def receive_from(sender: Sender, sink: FakeSink | None) -> Side:
         ours, theirs = channel_pair()
         side = Side()
         receiving = Receiving(
-            ours,
             decide=decide,
             limit=None,
             emit=side.events.append,
             clock=asyncio.get_running_loop().time,
         )
-        await asyncio.gather(run_side(side, ours, receiving.run()), sender(theirs))
+        await asyncio.gather(run_side(side, ours, receive_once(receiving, ours)), sender(theirs))
         return side
 
     return virtual(main)
@@ -145,7 +143,7 @@ def test_a_skipped_sender_that_says_nothing() -> None:
 
     side = receive_from(sender, None)
     assert side.done.files == 0
-    assert side.ended_at == pytest.approx(FAREWELL_TIMEOUT, abs=0.2)
+    assert side.ended_at == pytest.approx(SILENCE_LIMIT, abs=0.2)
 
 
 @pytest.mark.parametrize("skips", [True, False])
@@ -264,7 +262,6 @@ def test_an_abort_while_a_person_decides() -> None:
     async def main() -> None:
         ours, theirs = channel_pair()
         receiving = Receiving(
-            ours,
             decide=decide,
             limit=None,
             emit=lambda _event: None,
@@ -273,7 +270,7 @@ def test_an_abort_while_a_person_decides() -> None:
         await theirs.send_control(proposal())
         await theirs.send_control(ABORT)
         with pytest.raises(PeerAborted):
-            await receiving.run()
+            await receiving.run(ours)
 
     virtual(main)
     assert answers == ["no longer asked"]
@@ -345,19 +342,18 @@ def test_a_sender_of_tiny_frames_costs_no_more_memory_than_another() -> None:
     async def decide(_proposal: ProposalMessage) -> Sink | None:
         return sink
 
-    sink = FakeSink(blocks_at=0, blocks_for=10.0)
+    sink = FakeSink(blocks_at=0, blocks_for=5.0)
     sink_block = b"x" * MAX_PAYLOAD
 
     async def main() -> None:
         ours, theirs = channel_pair()
         receiving = Receiving(
-            ours,
             decide=decide,
             limit=None,
             emit=lambda _event: None,
             clock=asyncio.get_running_loop().time,
         )
-        task = asyncio.create_task(receiving.run())
+        task = asyncio.create_task(receiving.run(ours))
         size = 16 * MAX_PAYLOAD + count
         await propose(theirs, size)
         for offset in range(0, 16 * MAX_PAYLOAD, MAX_PAYLOAD):  # a block, at which the disk stops
@@ -367,10 +363,9 @@ def test_a_sender_of_tiny_frames_costs_no_more_memory_than_another() -> None:
             await theirs.send_data(serialize_frame(entry=0, offset=offset, payload=b"y"))
         await asyncio.sleep(1.0)
         assert ours.payload_received == size
-        waiting.append(len(receiving._unwritten))
+        waiting.append(len(receiving._backlog._queue))
         content += b"y" * count
-        end = {"type": "end", "entry": 0, "digest": blake3(content).hexdigest()}
-        await theirs.send_control(json.dumps(end))
+        await theirs.send_control(end(size, blake3(content).hexdigest()))
         await expect(theirs, "complete")
         await theirs.send_control(BYE)
         assert (await task).bytes == size

@@ -1,60 +1,78 @@
 """Every state of the sending side against every message, and the arithmetic of the window."""
 
 import json
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rtcsend.blocks import block_digest
 from rtcsend.errors import (
     ConnectionLost,
-    Declined,
     DigestMismatch,
     InternalError,
+    PeerAborted,
     PeerProtocolError,
     RtcsendError,
 )
+from rtcsend.events import Stalled
 from rtcsend.transfer.frames import MAX_PAYLOAD, parse_frame_untrusted
-from rtcsend.transfer.messages import MIN_WINDOW, ProposedEntry
+from rtcsend.transfer.liveness import SILENCE_LIMIT
+from rtcsend.transfer.messages import MIN_WINDOW, ProposalMessage, ProposedEntry
 from rtcsend.transfer.sender import (
+    CHECKING_INTERVAL,
+    SENDER_TRANSITIONS,
     Accepted,
     Completed,
+    DigestsCame,
     SenderEvent,
     SenderMachine,
+    SenderMove,
     SenderState,
     Skipped,
     Written,
 )
+from tests.transfer.wire import (
+    ABORT,
+    BYE,
+    DIGEST,
+    PING,
+    SAMPLE,
+    SKIP,
+    TRANSFER,
+    accept,
+    checking,
+    complete,
+    end,
+    have,
+    proposal,
+    written,
+)
 
 SIZE = 200
 SENT = 100  # bytes of it, in the state "sending"
-DIGEST = "ab" * 32
 OTHER_DIGEST = "cd" * 32
 
-ACCEPT = '{"type":"accept","entries":[0],"window":65536,"limit":0}'
-SKIP = '{"type":"accept","entries":[],"window":65536,"limit":0}'
-ABORT = '{"type":"abort","code":"declined","reason":"No."}'
+ACCEPT = accept(MIN_WINDOW)
+BLOCK = 1 << 20
 
 
-def written(count: int) -> str:
-    return json.dumps({"type": "written", "entry": 0, "bytes": count})
-
-
-def complete(digest: str = DIGEST) -> str:
-    return json.dumps({"type": "complete", "entry": 0, "digest": digest})
-
-
-def new_machine(size: int = SIZE) -> SenderMachine:
-    machine = SenderMachine(ProposedEntry(path="x", kind="file", size=size), sender="ada", now=0.0)
-    machine.messages_to_send()
+def new_machine(size: int = SIZE, *, reached: int = 0, limit: int = 0) -> SenderMachine:
+    entry = ProposedEntry(path="x", kind="file", size=size, sample=SAMPLE)
+    proposal = ProposalMessage(transfer=TRANSFER, entries=(entry,), sender="ada")
+    machine = SenderMachine(proposal, reached=reached, limit=limit, now=0.0)
+    said(machine)
     return machine
 
 
+def said(machine: SenderMachine) -> list[Any]:
+    return [json.loads(text) for text in iter(machine.next_message, None)]
+
+
 def send(machine: SenderMachine, count: int) -> None:
-    while count:
-        size = min(count, MAX_PAYLOAD)
-        machine.frame(memoryview(bytes(size)), now=0.0)
-        count -= size
+    machine.frames(memoryview(bytes(count)), size=MAX_PAYLOAD, now=0.0)
 
 
 def proposed() -> SenderMachine:
@@ -81,6 +99,12 @@ def completed() -> SenderMachine:
     return machine
 
 
+def closed() -> SenderMachine:
+    machine = completed()
+    machine.bye(now=0.0)
+    return machine
+
+
 def skipped() -> SenderMachine:
     machine = new_machine()
     machine.receive_control_untrusted(SKIP, now=0.0)
@@ -92,27 +116,32 @@ STATES = {
     "sending": sending,
     "ended": ended,
     "completed": completed,
+    "closed": closed,
     "skipped": skipped,
 }
 MESSAGES = {
     "accept": ACCEPT,
     "accept nothing": SKIP,
+    "accept, beyond what was sent": accept(start=1),
+    "accept, more blocks than there are": accept(blocks=2),
+    "digests": have(0, bytes(32)),
     "written 0": written(0),
     "written some": written(SENT),
     "written all": written(SIZE),
     "written too much": written(SIZE + 1),
     "complete": complete(),
     "complete, another digest": complete(OTHER_DIGEST),
-    "ping": '{"type":"ping"}',
+    "ping": PING,
     "abort": ABORT,
-    "proposal": '{"type":"proposal","entries":[{"path":"x","kind":"file","size":1}],"sender":""}',
-    "end": json.dumps({"type": "end", "entry": 0, "digest": DIGEST}),
-    "bye": '{"type":"bye"}',
+    "proposal": proposal(1),
+    "checking": checking(1, sent=0),
+    "end": end(0),
+    "bye": BYE,
     "unknown": '{"type":"pong"}',
     "empty": "",
 }
 ALLOWED: dict[tuple[str, str], SenderEvent | None] = {
-    ("proposed", "accept"): Accepted(limit=0),
+    ("proposed", "accept"): Accepted(start=0, limit=0),
     ("proposed", "accept nothing"): Skipped(),
     ("sending", "written 0"): Written(bytes=0),
     ("sending", "written some"): Written(bytes=SENT),
@@ -124,11 +153,11 @@ ALLOWED: dict[tuple[str, str], SenderEvent | None] = {
 }
 RAISED: dict[tuple[str, str], type[RtcsendError]] = {
     ("ended", "complete, another digest"): DigestMismatch,
-    **{(state, "abort"): Declined for state in STATES},
+    **{(state, "abort"): PeerAborted for state in STATES},
 }
 
 
-def drain(machine: SenderMachine) -> list[SenderEvent]:
+def drain(machine: SenderMachine) -> list[SenderEvent | Stalled]:
     events = []
     while event := machine.next_event():
         events.append(event)
@@ -159,38 +188,38 @@ def test_every_state_is_in_the_table() -> None:
 
 
 def test_the_proposal_comes_first_and_once() -> None:
-    entry = ProposedEntry(path="film.iso", kind="file", size=5)
-    machine = SenderMachine(entry, sender="ada", now=0.0)
-    assert [json.loads(text) for text in machine.messages_to_send()] == [
-        {
-            "type": "proposal",
-            "entries": [{"path": "film.iso", "kind": "file", "size": 5}],
-            "sender": "ada",
-        }
-    ]
-    assert machine.messages_to_send() == []
+    entry = ProposedEntry(path="film.iso", kind="file", size=5, sample=SAMPLE)
+    message = ProposalMessage(transfer=TRANSFER, entries=(entry,), sender="ada")
+    machine = SenderMachine(message, reached=0, limit=0, now=0.0)
+    assert said(machine) == [json.loads(proposal(5))]
+    assert said(machine) == []
 
 
-def test_the_limit_is_told() -> None:
-    machine = new_machine()
-    machine.receive_control_untrusted(ACCEPT.replace('"limit":0', '"limit":125'), now=0.0)
-    assert drain(machine) == [Accepted(limit=125)]
+@pytest.mark.parametrize(
+    ("ours", "theirs", "agreed"), [(0, 0, 0), (0, 125, 125), (125, 0, 125), (50, 125, 50)]
+)
+def test_the_lower_limit_counts(ours: int, theirs: int, agreed: int) -> None:
+    machine = new_machine(limit=ours)
+    machine.receive_control_untrusted(accept(limit=theirs), now=0.0)
+    assert drain(machine) == [Accepted(start=0, limit=agreed)]
 
 
 def test_frames_follow_each_other() -> None:
-    machine = new_machine(size=3)
+    machine = new_machine(size=5)
     machine.receive_control_untrusted(ACCEPT, now=0.0)
-    first = parse_frame_untrusted(machine.frame(memoryview(b"ab"), now=0.0))
-    second = parse_frame_untrusted(machine.frame(memoryview(b"c"), now=0.0))
-    assert (first.entry, first.offset, bytes(first.payload)) == (0, 0, b"ab")
-    assert (second.entry, second.offset, bytes(second.payload)) == (0, 2, b"c")
+    frames = machine.frames(memoryview(b"abcd"), size=3, now=0.0)
+    frames += machine.frames(memoryview(b"e"), size=3, now=0.0)
+    parsed = [parse_frame_untrusted(frame) for frame in frames]
+    assert [(frame.entry, frame.offset, bytes(frame.payload)) for frame in parsed] == [
+        (0, 0, b"abc"),
+        (0, 3, b"d"),
+        (0, 4, b"e"),
+    ]
 
 
 def test_the_end_is_told_with_its_digest() -> None:
     machine = ended()
-    assert [json.loads(text) for text in machine.messages_to_send()] == [
-        {"type": "end", "entry": 0, "digest": DIGEST}
-    ]
+    assert said(machine) == [json.loads(end(SIZE))]
 
 
 def test_an_empty_file_ends_at_once() -> None:
@@ -210,7 +239,7 @@ def test_nothing_may_be_sent_but_in_one_state(state: str) -> None:
         return
     assert machine.sendable == 0
     with pytest.raises(InternalError):
-        machine.frame(memoryview(b"x"), now=0.0)
+        machine.frames(memoryview(b"x"), size=1, now=0.0)
     with pytest.raises(InternalError):
         machine.end(DIGEST, now=0.0)
 
@@ -227,7 +256,7 @@ def test_the_window_closes_and_opens() -> None:
     send(machine, MIN_WINDOW)
     assert machine.sendable == 0
     with pytest.raises(InternalError):
-        machine.frame(memoryview(b"x"), now=0.0)
+        machine.frames(memoryview(b"x"), size=1, now=0.0)
     machine.receive_control_untrusted(written(1), now=0.0)
     assert machine.sendable == 1
     machine.receive_control_untrusted(written(MIN_WINDOW), now=0.0)
@@ -255,14 +284,13 @@ def test_acknowledgements_may_repeat_and_never_shrink() -> None:
 )
 def test_window_arithmetic(size: int, window: int, steps: list[tuple[bool, float]]) -> None:
     machine = new_machine(size=size)
-    accept = json.dumps({"type": "accept", "entries": [0], "window": window, "limit": 0})
-    machine.receive_control_untrusted(accept, now=0.0)
+    machine.receive_control_untrusted(accept(window), now=0.0)
     sent = done = 0
     for is_frame, share in steps:
         assert machine.sendable == min(window - (sent - done), size - sent) >= 0
         if is_frame and (count := round(share * min(machine.sendable, MAX_PAYLOAD))):
-            frame = parse_frame_untrusted(machine.frame(memoryview(bytes(count)), now=0.0))
-            assert frame.offset == sent
+            (frame,) = machine.frames(memoryview(bytes(count)), size=MAX_PAYLOAD, now=0.0)
+            assert parse_frame_untrusted(frame).offset == sent
             sent += count
         elif not is_frame:
             done += int(share * (sent - done))
@@ -271,29 +299,42 @@ def test_window_arithmetic(size: int, window: int, steps: list[tuple[bool, float
 
 def test_bye() -> None:
     machine = completed()
-    machine.messages_to_send()
+    said(machine)
     machine.bye(now=0.0)
-    assert machine.messages_to_send() == ['{"type":"bye"}']
+    assert said(machine) == [{"type": "bye"}]
+    assert machine.state is SenderState.CLOSED
+    with pytest.raises(InternalError):
+        machine.bye(now=0.0)
 
 
 def test_pings_fill_the_gaps_and_silence_ends_it() -> None:
     machine = new_machine()
-    for ping in (4.0, 8.0, 12.0, 16.0):
-        assert machine.get_timer() == ping
-        machine.handle_timer(now=ping)
-        assert machine.messages_to_send() == ['{"type":"ping"}']
-    with pytest.raises(ConnectionLost):
-        machine.handle_timer(now=machine.get_timer())
+    pings = []
+    with pytest.raises(ConnectionLost):  # noqa: PT012 - the loop is the time that passes
+        while True:
+            now = machine.get_timer()
+            machine.handle_timer(now=now)
+            pings += [now] * len(said(machine))
+    assert pings == [2.0, 4.0, 6.0, 8.0]
+    assert machine.get_timer() == SILENCE_LIMIT
+    assert [type(event) for event in drain(machine)] == [Stalled]
+
+
+def test_what_the_layers_below_hear_is_a_sign_of_life() -> None:
+    machine = new_machine()
+    for second in range(1, 100):
+        machine.heard(now=second - 0.5)
+        machine.handle_timer(now=float(second))
 
 
 def test_frames_are_signs_of_life_too() -> None:
     machine = new_machine()
-    machine.receive_control_untrusted(ACCEPT, now=3.0)
-    assert machine.get_timer() == 4.0
-    machine.frame(memoryview(b"x"), now=3.5)
-    assert machine.get_timer() == 7.5
-    machine.handle_timer(now=4.0)
-    assert machine.messages_to_send() == []
+    machine.receive_control_untrusted(ACCEPT, now=1.0)
+    machine.frames(memoryview(b"x"), size=1, now=1.5)
+    machine.handle_timer(now=2.0)
+    assert said(machine) == []
+    machine.handle_timer(now=3.5)
+    assert said(machine) == [{"type": "ping"}]
 
 
 def test_whatever_comes_is_a_sign_of_life() -> None:
@@ -308,3 +349,206 @@ def test_any_text_in_any_state(text: str) -> None:
     for make in STATES.values():
         with pytest.raises(PeerProtocolError):
             make().receive_control_untrusted(text, now=0.0)
+
+
+# What an earlier connection has brought
+
+
+def test_it_goes_on_where_the_receiver_says() -> None:
+    machine = new_machine(size=3 * BLOCK, reached=2 * BLOCK)
+    machine.receive_control_untrusted(accept(start=BLOCK + 5), now=0.0)
+    assert drain(machine) == [Accepted(start=BLOCK + 5, limit=0)]
+    (frame,) = machine.frames(memoryview(b"abc"), size=3, now=0.0)
+    assert parse_frame_untrusted(frame).offset == BLOCK + 5
+    assert (machine.position, machine.reached, machine.sent) == (BLOCK + 8, 2 * BLOCK, 3)
+    machine.receive_control_untrusted(written(3), now=0.0)
+    with pytest.raises(PeerProtocolError):
+        machine.receive_control_untrusted(written(4), now=0.0)
+
+
+def test_a_receiver_that_has_all_is_told_the_end_at_once() -> None:
+    machine = new_machine(reached=SIZE)
+    machine.receive_control_untrusted(accept(start=SIZE), now=0.0)
+    machine.end(DIGEST, now=0.0)
+    assert said(machine) == [json.loads(end(0))]
+    machine.receive_control_untrusted(complete(), now=0.0)
+    assert machine.state is SenderState.COMPLETE
+
+
+@pytest.mark.parametrize("start", [6, SIZE, SIZE + 1, 2**53 - 1])
+def test_what_was_never_sent_is_not_there(start: int) -> None:
+    with pytest.raises(PeerProtocolError, match="never sent"):
+        new_machine(reached=5).receive_control_untrusted(accept(start=start), now=0.0)
+
+
+# What an earlier run has left
+
+ONE, TWO = bytes(BLOCK), b"2" * BLOCK
+LAST = b"3" * 100
+FILE_SIZE = 2 * BLOCK + 100
+
+
+def resuming(blocks: int = 3, start: int = 0) -> SenderMachine:
+    machine = new_machine(size=FILE_SIZE, reached=start)
+    machine.receive_control_untrusted(accept(start=start, blocks=blocks), now=0.0)
+    drain(machine)
+    return machine
+
+
+def test_blocks_that_are_the_same_are_kept() -> None:
+    machine = resuming()
+    awaits = [machine.awaits_digest]
+    machine.receive_control_untrusted(have(0, block_digest(ONE), block_digest(ONE)), now=0.0)
+    assert drain(machine) == [DigestsCame()]
+    awaits.append(machine.awaits_digest)
+    assert machine.maybe_keep(ONE, now=0.0)
+    assert not machine.maybe_keep(TWO, now=0.0)
+    frames = machine.frames(memoryview(TWO), size=MAX_PAYLOAD, now=0.0)
+    assert parse_frame_untrusted(frames[0]).offset == BLOCK
+    assert [*awaits, machine.awaits_digest] == [True, False, True]
+    machine.receive_control_untrusted(have(2, block_digest(LAST)), now=0.0)
+    assert machine.maybe_keep(memoryview(LAST), now=0.0)
+    machine.end(DIGEST, now=0.0)
+    assert machine.kept == BLOCK + 100
+    assert said(machine) == [json.loads(end(BLOCK))]
+
+
+def test_a_block_is_not_compared_before_its_digest_came() -> None:
+    with pytest.raises(InternalError):
+        resuming().maybe_keep(ONE, now=0.0)
+
+
+def test_a_block_that_was_begun_is_sent_to_its_end() -> None:
+    machine = resuming(blocks=2, start=5)
+    awaits = [machine.awaits_digest]
+    assert not machine.maybe_keep(ONE[5:], now=0.0)
+    machine.frames(memoryview(ONE)[5:], size=MAX_PAYLOAD, now=0.0)
+    assert [*awaits, machine.awaits_digest] == [False, True]
+    machine.receive_control_untrusted(have(1, block_digest(TWO)), now=0.0)
+    assert machine.maybe_keep(TWO, now=0.0)
+
+
+def test_what_is_kept_is_told_now_and_then() -> None:
+    machine = resuming(blocks=2)
+    machine.receive_control_untrusted(have(0, block_digest(ONE), block_digest(TWO)), now=0.0)
+    machine.maybe_keep(ONE, now=0.1)
+    assert said(machine) == []
+    machine.maybe_keep(TWO, now=CHECKING_INTERVAL)
+    assert said(machine) == [json.loads(checking(2 * BLOCK, sent=0))]
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        pytest.param([have(1, bytes(32))], id="not the first"),
+        pytest.param([have(0, bytes(128))], id="more than offered"),
+        pytest.param([have(0, bytes(32)), have(0, bytes(32))], id="again"),
+        pytest.param([have(0, bytes(32)), have(2, bytes(32))], id="a gap"),
+        pytest.param([have(0, bytes(96)), have(3, bytes(32))], id="one more"),
+    ],
+)
+def test_digests_of_other_blocks_than_offered(texts: list[str]) -> None:
+    machine = resuming()
+    for text in texts[:-1]:
+        machine.receive_control_untrusted(text, now=0.0)
+    with pytest.raises(PeerProtocolError, match="other blocks"):
+        machine.receive_control_untrusted(texts[-1], now=0.0)
+
+
+def test_digests_that_nobody_offered() -> None:
+    with pytest.raises(PeerProtocolError):
+        sending().receive_control_untrusted(have(0, bytes(32)), now=0.0)
+
+
+# A receiver that lives, and does not go on
+
+
+def live(machine: SenderMachine, seconds: int, *says: Callable[[int], str]) -> list[str]:
+    """Let time pass, with a ping a second; return the reasons of stalls."""
+    reasons = []
+    for second in range(1, seconds + 1):
+        for text in [PING, *(say(second) for say in says)]:
+            machine.receive_control_untrusted(text, now=float(second))
+        machine.handle_timer(now=float(second))
+        said(machine)
+        reasons += [event.reason for event in drain(machine) if isinstance(event, Stalled)]
+    return reasons
+
+
+def test_a_person_may_take_any_time() -> None:
+    assert live(proposed(), 5_000) == []
+
+
+@pytest.mark.parametrize(
+    ("make", "reason"),
+    [
+        (lambda: new_machine(reached=1), "does not answer"),
+        (sending, "writes nothing"),
+        (ended, "writes nothing"),
+        (resuming, "reads what it has"),
+    ],
+)
+def test_a_receiver_that_does_not_move(make: Callable[[], SenderMachine], reason: str) -> None:
+    machine = make()
+    reasons = live(machine, 119)
+    assert len(reasons) == 24
+    assert all(reason in told for told in reasons)
+    with pytest.raises(PeerProtocolError, match="does not go on"):
+        live(machine, 125)
+
+
+def test_one_byte_a_second_is_no_movement() -> None:
+    machine = new_machine(size=BLOCK)
+    machine.receive_control_untrusted(ACCEPT, now=0.0)
+    send(machine, MIN_WINDOW)
+    with pytest.raises(PeerProtocolError, match="does not go on"):
+        live(machine, 130, written)
+
+
+def test_what_was_agreed_to_be_slow_may_be_slow() -> None:
+    machine = new_machine(size=BLOCK, limit=10)
+    machine.receive_control_untrusted(ACCEPT, now=0.0)
+    send(machine, MIN_WINDOW)
+    live(machine, 500, lambda second: written(10 * second))
+
+
+def test_syncing_may_take_half_an_hour() -> None:
+    machine = ended()
+    machine.receive_control_untrusted(written(SIZE), now=0.0)
+    assert "storing" in live(machine, 1_800)[0]
+
+
+def test_a_slow_file_here_is_nobodys_fault_there() -> None:
+    machine = sending()
+    machine.receive_control_untrusted(written(SENT), now=0.0)
+    assert "slow to read" in live(machine, 1_000)[0]
+
+
+# The table
+
+
+def test_the_table_says_what_the_machine_does() -> None:
+    made: dict[SenderMove, Callable[[SenderMachine], object]] = {
+        SenderMove.ACCEPTED: lambda machine: machine.receive_control_untrusted(ACCEPT, now=0.0),
+        SenderMove.SKIPPED: lambda machine: machine.receive_control_untrusted(SKIP, now=0.0),
+        SenderMove.WRITTEN: lambda machine: machine.receive_control_untrusted(written(0), now=0.0),
+        SenderMove.COMPLETE: lambda machine: machine.receive_control_untrusted(complete(), now=0.0),
+        SenderMove.BYE: lambda machine: machine.bye(now=0.0),
+    }
+    for name, make in STATES.items():
+        for move, act in made.items():
+            machine = make()
+            key = machine.state, move
+            if key == (SenderState.ENDED, SenderMove.WRITTEN) or key in SENDER_TRANSITIONS:
+                act(machine)
+                assert machine.state is SENDER_TRANSITIONS[key], (name, move)
+            else:
+                with pytest.raises((PeerProtocolError, InternalError)):
+                    act(machine)
+
+
+def test_every_state_can_be_reached_and_left() -> None:
+    assert {state for state, _ in SENDER_TRANSITIONS} == set(SenderState) - {SenderState.CLOSED}
+    reached = set(SENDER_TRANSITIONS.values())
+    assert reached == set(SenderState) - {SenderState.PROPOSED}
+    assert {move for _, move in SENDER_TRANSITIONS} == set(SenderMove)

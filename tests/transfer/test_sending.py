@@ -1,7 +1,6 @@
 """The sending shell against a receiver that is played by the test, line by line."""
 
 import asyncio
-import json
 from collections.abc import Awaitable, Callable
 
 import pytest
@@ -26,28 +25,12 @@ from rtcsend.transfer.messages import (
 from rtcsend.transfer.sending import CLOSE_TIMEOUT, Sending
 from tests.fakes.channels import FakeChannels, channel_pair
 from tests.transfer.fakes import FakeSource, Side, run_side, virtual
+from tests.transfer.wire import ABORT, PING, SKIP, accept, complete, written
 
 CONTENT = b"0123456789" * 30_000
 ANSWER_TIMEOUT = 50.0
 
 Receiver = Callable[[FakeChannels], Awaitable[None]]
-
-
-def accept(window: int = 1 << 24) -> str:
-    return json.dumps({"type": "accept", "entries": [0], "window": window, "limit": 0})
-
-
-def written(count: int) -> str:
-    return json.dumps({"type": "written", "entry": 0, "bytes": count})
-
-
-def complete(digest: str) -> str:
-    return json.dumps({"type": "complete", "entry": 0, "digest": digest})
-
-
-SKIP = '{"type":"accept","entries":[],"window":65536,"limit":0}'
-PING = '{"type":"ping"}'
-ABORT = '{"type":"abort","code":"interrupted","reason":"Ctrl-C."}'
 
 
 def send_to(receiver: Receiver, source: FakeSource | None = None) -> Side:
@@ -57,16 +40,16 @@ def send_to(receiver: Receiver, source: FakeSource | None = None) -> Side:
         ours, theirs = channel_pair()
         side = Side()
         sending = Sending(
-            ours,
             FakeSource(CONTENT) if source is None else source,
             sender="ada-laptop",
-            payload_size=MAX_PAYLOAD,
             limit=None,
             answer_timeout=ANSWER_TIMEOUT,
             emit=side.events.append,
             clock=asyncio.get_running_loop().time,
+            entropy=bytes,
         )
-        await asyncio.gather(run_side(side, ours, sending.run()), receiver(theirs))
+        running = sending.run(ours, payload_size=MAX_PAYLOAD)
+        await asyncio.gather(run_side(side, ours, running), receiver(theirs))
         return side
 
     return virtual(main)
@@ -332,17 +315,16 @@ def test_an_error_does_not_close_the_channels() -> None:
     async def main() -> None:
         ours, theirs = channel_pair()
         sending = Sending(
-            ours,
             FakeSource(CONTENT),
             sender="ada-laptop",
-            payload_size=MAX_PAYLOAD,
             limit=None,
             answer_timeout=1.0,
             emit=lambda _event: None,
             clock=asyncio.get_running_loop().time,
+            entropy=bytes,
         )
         with pytest.raises(RtcsendError):
-            await sending.run()
+            await sending.run(ours, payload_size=MAX_PAYLOAD)
         await ours.send_control(ABORT)
         assert "proposal" in str(await theirs.receive())
         assert await theirs.receive() == ABORT
@@ -354,17 +336,16 @@ def test_a_host_name_of_any_length_can_be_told() -> None:
     async def main() -> str:
         ours, theirs = channel_pair()
         sending = Sending(
-            ours,
             FakeSource(CONTENT),
             sender="a" * 1_000,
-            payload_size=MAX_PAYLOAD,
             limit=None,
             answer_timeout=1.0,
             emit=lambda _event: None,
             clock=asyncio.get_running_loop().time,
+            entropy=bytes,
         )
         with pytest.raises(PeerNeverCame):
-            await sending.run()
+            await sending.run(ours, payload_size=MAX_PAYLOAD)
         return str(await theirs.receive())
 
     parse_control_untrusted(virtual(main))

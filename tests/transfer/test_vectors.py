@@ -79,5 +79,6 @@ def test_digests(vector: dict[str, Any]) -> None:
 def test_every_type_has_a_vector() -> None:
     kinds = {vector["fields"]["type"] for vector in VECTORS["control"]} | {"abort"}
     assert kinds == {
-        "proposal", "accept", "written", "end", "complete", "bye", "ping", "abort",
+        "proposal", "accept", "have", "checking", "written", "end", "complete", "bye", "ping",
+        "abort",
     }  # fmt: skip

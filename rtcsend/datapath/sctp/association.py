@@ -33,8 +33,10 @@ from rtcsend.datapath.sctp.wire import (
     DATA_OVERHEAD,
     DATA_VALUE,
     FLAG_TAG_REFLECTED,
+    FLAG_WHOLE,
     HEADER_SIZE,
     U32,
+    WORTH_A_VIEW,
     Chunk,
     ChunkType,
     Data,
@@ -103,6 +105,11 @@ class Association:
     def queued_on(self, stream: int) -> int:
         """Return the bytes of one stream's messages that wait to be sent."""
         return self._outbound.queue.size_of(stream)
+
+    @property
+    def payload(self) -> int:
+        """Bytes of user data that a full packet carries, as large as the path takes by now."""
+        return self._outbound.payload
 
     @property
     def is_established(self) -> bool:
@@ -237,8 +244,11 @@ class Association:
             return False
         self._heard = True
         inbound.packets_unacknowledged += 1
+        # A large fragment is copied once, when its message is joined; a small one costs less so.
+        is_large = size >= WORTH_A_VIEW and flags & FLAG_WHOLE != FLAG_WHOLE
+        payload = (memoryview(packet) if is_large else packet)[DATA_OVERHEAD:end]
         try:
-            inbound.receive((tsn, flags, stream, ppid, packet[DATA_OVERHEAD:end]), self._events)
+            inbound.receive((tsn, flags, stream, ppid, payload), self._events)
         except PeerProtocolError as exc:
             self._give_up(exc)
             raise

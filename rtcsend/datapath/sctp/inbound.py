@@ -70,7 +70,7 @@ class Inbound:
         self._base_position = 0
         self._duplicates: list[int] = []
         # The message that is being put together.
-        self._fragments: list[bytes] = []
+        self._fragments: list[bytes | memoryview] = []
         self._fragments_size = 0
 
     @property
@@ -226,7 +226,7 @@ class Inbound:
         self.untaken += size
         if size < MIN_CHARGE:
             self._surcharge += MIN_CHARGE - size
-        messages.append(Message(stream, ppid, payload))
+        messages.append(Message(stream, ppid, bytes(payload)))  # as it is, if it is bytes
 
     def _join_fragments(self) -> None:
         self._fragments = [b"".join(self._fragments)]

@@ -18,6 +18,7 @@ from rtcsend.datapath.sctp.wire import (
     FLAG_END,
     FLAG_IMMEDIATE,
     FLAGS_OFFSET,
+    WORTH_A_VIEW,
 )
 
 _DATA: Final = 0
@@ -118,7 +119,8 @@ class SendQueue:
             if self._current is None and not self._next_message():
                 break
             assert self._current is not None, "there is a next message"
-            stream, ppid, data, sequence = self._current
+            stream, ppid, message, sequence = self._current
+            data = memoryview(message) if payload >= WORTH_A_VIEW else message
             started = position = self._position
             end, flags = len(data), 0 if position else FLAG_BEGIN
             # All fragments but the last are alike; this loop is the hottest of the sender.
