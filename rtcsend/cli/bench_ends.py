@@ -2,8 +2,9 @@
 
 Two kinds: rtcsend's own peer connection and data path, as the engine puts them together, and
 an ``RTCPeerConnection`` of plain aiortc on asyncio's own event loop. Descriptions travel
-through a pipe; there is no rendezvous, no file and no digest. Both kinds move messages of the
-same size over one DataChannel, as many as ``bufferedAmount`` lets.
+through a pipe; there is no rendezvous, no file and no digest. Both kinds move messages of
+64 KiB over one DataChannel, as many as ``bufferedAmount`` lets; ours are a little shorter, so
+that they fill whole packets, as the frames of a transfer are.
 
 The receiver counts from the first message on, for the seconds that it was given, and then
 tells the sender through the pipe that it is enough. What has arrived counts, not what was sent.
@@ -21,7 +22,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from rtcsend.cli.memory import tune_memory
 from rtcsend.errors import InternalError
+from rtcsend.transfer.frames import FRAME_HEADER, payload_filling
 
 if TYPE_CHECKING:
     from aiortc import RTCPeerConnection
@@ -31,6 +34,7 @@ if TYPE_CHECKING:
     from rtcsend.peer.connection import PeerConnection
 
 MESSAGE: Final = 65_536  # bytes; what a frame of a transfer holds at most
+FRAME: Final = MESSAGE - FRAME_HEADER.size  # bytes of payload
 HIGH_WATER: Final = 1 << 20  # bytes of bufferedAmount; the same as rtcsend.datapath.channel has
 LOW_WATER: Final = 1 << 19
 TURN: Final = 8  # messages after which the event loop has a turn, should nothing have waited
@@ -96,6 +100,7 @@ def own_receiver(link: Link, seconds: float, max_packet: int | None = None) -> M
 def _run_own(work: Coroutine[Any, Any, Moved]) -> Moved:
     from rtcsend.datapath.loop import new_event_loop  # noqa: PLC0415 - only where it is needed
 
+    tune_memory()  # as the commands do
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
         return runner.run(work)
 
@@ -105,7 +110,13 @@ async def _send_own(link: Link, max_packet: int | None) -> Moved:
 
     peer, channels = await _connect_own(Role.SENDER, link, max_packet)
     try:
-        return await _feed(link, channels.send_data)
+        return await _feed(
+            link,
+            channels.send_data,
+            size=lambda: (
+                FRAME_HEADER.size + payload_filling(channels.packet_payload, largest=FRAME)
+            ),
+        )
     finally:
         await peer.close()
 
@@ -201,7 +212,7 @@ async def _send_aiortc(link: Link) -> Moved:
                 await drained.wait()
             channel.send(message)
 
-        return await _feed(link, send)
+        return await _feed(link, send, size=lambda: MESSAGE)
     finally:
         await peer.close()
 
@@ -242,12 +253,17 @@ def _aiortc_peer() -> "RTCPeerConnection":
 # Both
 
 
-async def _feed(link: Link, send: Callable[[bytes], Awaitable[None]]) -> Moved:
-    """Send until the other end says that it is enough, and answer that."""
-    message = os.urandom(MESSAGE)
+async def _feed(
+    link: Link, send: Callable[[bytes], Awaitable[None]], *, size: Callable[[], int]
+) -> Moved:
+    """Send messages of ``size()`` until the other end says that it is enough, and answer that."""
+    whole = os.urandom(MESSAGE)
 
     async def pump() -> None:
+        message = whole
         while True:
+            if len(message) != (wanted := size()):
+                message = whole[:wanted]
             await send(message)
             if (sent := next(count)) % TURN == 0 and sent:
                 await asyncio.sleep(0)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from rtcsend.cli.display import HumanOutput, Output, Role
 from rtcsend.cli.json_output import JsonOutput
+from rtcsend.cli.memory import tune_memory
 from rtcsend.cli.results import ResultLines
 from rtcsend.cli.signals import Stopper
 from rtcsend.cli.terminal import can_redraw, is_terminal
@@ -94,6 +95,7 @@ def run_transfer(
     Raises:
         RtcsendError: Every end but success.
     """
+    tune_memory()
     shown: list[Done] = []
 
     def emit(event: Event) -> None:
