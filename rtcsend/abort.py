@@ -10,6 +10,7 @@ from typing import Final
 from rtcsend.errors import (
     CannotRead,
     CannotWrite,
+    ConnectionLost,
     Declined,
     DigestMismatch,
     IncompatiblePeer,
@@ -30,7 +31,15 @@ _MAX_SLUG_LENGTH: Final = 64
 
 _SAME_ON_BOTH_SIDES: Final[dict[str, type[RtcsendError]]] = {
     error.slug: error
-    for error in (CannotWrite, Declined, DigestMismatch, IncompatiblePeer, NoRoute, WrongCode)
+    for error in (
+        CannotWrite,
+        ConnectionLost,
+        Declined,
+        DigestMismatch,
+        IncompatiblePeer,
+        NoRoute,
+        WrongCode,
+    )
 }
 """Ends that both sides report with the same exit code: they are nobody's private affair."""
 

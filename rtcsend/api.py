@@ -19,7 +19,7 @@ from typing import Self
 
 from rtcsend import session
 from rtcsend.errors import InternalError, UsageError
-from rtcsend.events import CodeReady, Done, Event, Progress, Proposal
+from rtcsend.events import Checking, CodeReady, Done, Event, Progress, Proposal, Stalled
 from rtcsend.options import (
     DEFAULT_TIMEOUT,
     DEFAULT_WORDS,
@@ -187,7 +187,7 @@ class _Answers:
 
 
 class _Events:
-    """A queue that stays short: progress that nobody has seen yet is replaced by newer."""
+    """A queue that stays short: news that nobody has seen yet are replaced by newer ones."""
 
     def __init__(self) -> None:
         self._queue: deque[Event] = deque()
@@ -195,7 +195,8 @@ class _Events:
         self._ended = False
 
     def put(self, event: Event) -> None:
-        if isinstance(event, Progress) and self._queue and isinstance(self._queue[-1], Progress):
+        replaces = isinstance(event, Progress | Checking | Stalled)
+        if replaces and self._queue and type(self._queue[-1]) is type(event):
             self._queue.pop()
         self._queue.append(event)
         self._changed.set()

@@ -3,17 +3,22 @@
 Imported late, since aiortc takes half a second: see :func:`rtcsend.session.send`.
 """
 
+import ipaddress
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+from aioice.turn import TurnTransport
+
 from rtcsend.datapath.channel import Channels
 from rtcsend.datapath.choice import local_version, path_maker
+from rtcsend.datapath.relay import inner_protocol
 from rtcsend.events import Connected
 from rtcsend.options import RoutePolicy
 from rtcsend.pairing.keys import Role
 from rtcsend.peer.connection import PeerConnection
 from rtcsend.peer.negotiation import Negotiation
+from rtcsend.peer.path_watch import Ends
 from rtcsend.peer.signalling import SealedSignalling
 from rtcsend.rendezvous.messages import IceServer
 
@@ -28,6 +33,8 @@ class Connection:
     connected: Connected
     max_message_size: int
     """Bytes of one message that the other side takes."""
+    ends: Ends | None
+    """What this machine sends on; None: not known."""
 
 
 @asynccontextmanager
@@ -38,6 +45,7 @@ async def connected(
     ice_servers: Sequence[IceServer],
     signalling: SealedSignalling,
     peer_datapath: int,
+    timeout: float | None = None,  # noqa: ASYNC109 - of one part
 ) -> AsyncIterator[Connection]:
     """Connect to the other side, and close the connection at the end of the context.
 
@@ -47,8 +55,10 @@ async def connected(
         ice_servers: STUN and TURN servers.
         signalling: After the greetings.
         peer_datapath: What the other side's greeting says of its data path.
+        timeout: Seconds to connect, if not those of a first time.
 
     Raises:
+        ConnectionLost: It worked for a moment on the other side only.
         NoRoute: No candidate pair works.
         PeerAborted: The other side left meanwhile.
         PeerProtocolError: It broke the rules.
@@ -60,7 +70,31 @@ async def connected(
         channels = Channels(peer.path)
         peer.on_closed = channels.fail
         negotiation = Negotiation(role, peer, signalling)
-        outcome = await negotiation.connect()
-        yield Connection(channels, outcome, negotiation.max_message_size)
+        outcome = await negotiation.connect(timeout=timeout)
+        yield Connection(channels, outcome, negotiation.max_message_size, _ends(peer))
     finally:
         await peer.close()
+
+
+def _ends(peer: PeerConnection) -> Ends | None:
+    """Return the ends of the selected pair; of the way to the relay, where it has one."""
+    selected = peer.selected_transport()
+    if selected is None:
+        return None
+    transport, remote = selected
+    if isinstance(transport, TurnTransport):
+        inner = inner_protocol(transport)
+        transport, remote = inner.transport, inner.server
+    local = transport.get_extra_info("sockname")
+    if local is None or not _is_address(remote[0]):
+        return None
+    return Ends(local[0], (remote[0], remote[1]))
+
+
+def _is_address(host: str) -> bool:
+    """Return whether it is no name, which it would take time to look up."""
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True

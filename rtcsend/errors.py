@@ -247,7 +247,7 @@ class Interrupted(StoppedByUser):
 
     exit_code = 130
     slug = "interrupted"
-    default_hint = "Run both commands again to start over."
+    default_hint = "Run both commands again to go on where it stopped."
 
 
 class Terminated(StoppedByUser):
@@ -255,4 +255,4 @@ class Terminated(StoppedByUser):
 
     exit_code = 143
     slug = "terminated"
-    default_hint = "Run both commands again to start over."
+    default_hint = "Run both commands again to go on where it stopped."

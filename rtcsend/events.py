@@ -102,6 +102,45 @@ class Progress(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Reconnecting(Event):
+    """The path to the other side is lost: this side tries to meet it again."""
+
+    name: ClassVar[str] = "reconnecting"
+    reason: str
+    """One sentence: what was lost, or why the attempt before failed."""
+    attempt: int
+    """Counted from 1, anew after each loss."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resumed(Event):
+    """It goes on where it was: after a reconnection, or from what an earlier run has left."""
+
+    name: ClassVar[str] = "resumed"
+    bytes: int
+    """Bytes that need not travel, or not again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checking(Event):
+    """What an earlier run has left is read and compared; at most ten times a second."""
+
+    name: ClassVar[str] = "checking"
+    bytes: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stalled(Event):
+    """Nothing moves, since ``seconds``; repeated until something does. Progress ends it."""
+
+    name: ClassVar[str] = "stalled"
+    seconds: int
+    reason: str
+    """One sentence: what is wrong, as far as this side can tell."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Done(Event):
     """The receiver has verified, synced and renamed, and the sender knows."""
 

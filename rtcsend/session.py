@@ -11,31 +11,40 @@
       │  proposal ─▶   ◀─ accept   frames ═▶   ◀─ written          │   transfer
       │  end ─▶                                       ◀─ complete  │   files
 
-:func:`send` and :func:`receive` each read top-down like this picture. Whatever goes wrong,
-on either side and in any stage, ends in one error of :mod:`rtcsend.errors`, and the other
-side is told (:class:`rtcsend.farewell.Line`).
+:func:`send` and :func:`receive` each read top-down like this picture. When the connection is
+lost, the two meet again and go on (:func:`_carry`, :mod:`rtcsend.reconnecting`). Whatever else
+goes wrong, on either side and in any stage, ends in one error of :mod:`rtcsend.errors`, and the
+other side is told (:class:`rtcsend.farewell.Line`).
 """
 
 import asyncio
 import os
 import platform
-from collections.abc import AsyncIterator, Coroutine, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from rtcsend import __version__
 from rtcsend.code.code import Code, generate_code, parse_code_untrusted
-from rtcsend.errors import PeerAborted, PeerNeverCame, WrongCode
+from rtcsend.errors import (
+    ConnectionLost,
+    PeerAborted,
+    PeerNeverCame,
+    RtcsendError,
+    WrongCode,
+)
 from rtcsend.events import CodeReady, Done, Paired
-from rtcsend.farewell import Line
 from rtcsend.files.source import FileSource
+from rtcsend.mailbox import BodyMailbox
+from rtcsend.meeting import Place
 from rtcsend.options import CommonOptions, Emit, Questions, ReceiveOptions, SendOptions
 from rtcsend.pairing.keys import Role, SessionKeys
 from rtcsend.pairing.machine import PairingMachine, State
 from rtcsend.peer.signalling import SealedSignalling
-from rtcsend.peer.signals import Hello, common_protocol, common_route
-from rtcsend.rendezvous.client import MessageReceived, PeerPresence, RendezvousClient
+from rtcsend.peer.signals import Hello
+from rtcsend.reconnecting import Link, Terms
+from rtcsend.rendezvous.client import RendezvousClient
 from rtcsend.rendezvous.discovery import find_rendezvous
 from rtcsend.rendezvous.embedded import Embedded, embedded_rendezvous, lan_allowed
 from rtcsend.rendezvous.ice_urls import parse_ice_url
@@ -46,13 +55,14 @@ from rtcsend.transfer.receiving import Receiving
 from rtcsend.transfer.sending import Sending
 
 if TYPE_CHECKING:
-    from contextlib import AbstractAsyncContextManager
     from types import ModuleType
 
     from rtcsend.connecting import Connection
-    from rtcsend.rendezvous.messages import IceServer
 
+LINGER: Final = 10.0  # seconds for a sender that may not know that all is saved to come back
+LOOK_INTERVAL: Final = 0.25  # seconds; only while the path is lost
 PAIRING_TIMEOUT: Final = 30.0  # seconds; two programs that have met need no person any more
+_SAVED: Final = "The receiver has saved everything, but could not tell the sender in time."
 _SILENT: Final = "The other side came, but says nothing."
 _WEBRTC: Final = "rtcsend.connecting"  # imports aiortc, which takes about half a second
 
@@ -81,38 +91,48 @@ async def send(options: SendOptions, *, questions: Questions, emit: Emit) -> Don
         emit(CodeReady(code=str(code), server=server, embedded=embedded is not None))
 
         webrtc = await stack.enter_async_context(_loading_webrtc())
-        mailbox = _Mailbox(client)
+        mailbox = BodyMailbox(client)
         pairing = _pairing(Role.SENDER, code)
         first_body = pairing.start()
         await _within(options.timeout, mailbox.wait_for_peer(), "The other side did not come.")
         keys = await _pair(pairing, first_body, mailbox)
         emit(Paired(verification=keys.verification))
 
+        terms = Terms(
+            role=Role.SENDER,
+            keys=keys,
+            place=Place(client.url),
+            ice_servers=ice_servers,
+            timeout=options.timeout,
+            emit=emit,
+        )
         signalling = SealedSignalling(mailbox, keys, Role.SENDER)
-        async with Line(signalling) as line:
+        async with Link(terms, signalling, release=client.release) as link:
             hello = await _within(PAIRING_TIMEOUT, signalling.receive_hello(), _SILENT)
             if options.verify:
-                await first_of(_compare(questions, keys.verification), line.watch())
+                await first_of(_compare(questions, keys.verification), link.line.watch())
             ours = _hello(options, await webrtc)
             await signalling.send(ours)
-            servers = [*ice_servers, *client.welcome.ice_servers]
-            attempt = _attempt(
-                await webrtc, Role.SENDER, ours, hello, servers=servers, signalling=signalling
-            )
-            connection = await stack.enter_async_context(attempt)
-            line.channels = connection.channels
-            emit(connection.connected)
             sending = Sending(
-                connection.channels,
                 source,
                 sender=platform.node(),
-                payload_size=payload_size(connection.max_message_size),
                 limit=options.limit,
                 answer_timeout=options.timeout,
                 emit=emit,
                 clock=asyncio.get_running_loop().time,
+                entropy=os.urandom,
             )
-            done = await first_of(sending.run(), line.watch(is_over=lambda: sending.is_over))
+            connection = await link.connect(
+                await webrtc, ours=ours, theirs=hello, ice_servers=client.welcome.ice_servers
+            )
+            done = await _carry(
+                link,
+                connection,
+                lambda now: sending.run(
+                    now.channels, payload_size=payload_size(now.max_message_size)
+                ),
+                is_over=lambda: sending.is_over,
+            )
     emit(done)
     return done
 
@@ -131,38 +151,87 @@ async def receive(options: ReceiveOptions, *, questions: Questions, emit: Emit) 
         target = await stack.enter_async_context(Target(options, questions=questions, emit=emit))
 
         webrtc = await stack.enter_async_context(_loading_webrtc())
-        url = options.server or await find_rendezvous(code.nameplate, lan=lan_allowed())
-        client = RendezvousClient(url)
-        await stack.enter_async_context(client)
+        place = await _find_rendezvous(options, code.nameplate)
+        client = await stack.enter_async_context(RendezvousClient(place.url))
         await client.claim(code.nameplate)
 
-        mailbox = _Mailbox(client)
+        mailbox = BodyMailbox(client)
         pairing = _pairing(Role.RECEIVER, code)
         keys = await _pair(pairing, pairing.start(), mailbox)
         emit(Paired(verification=keys.verification))
 
+        terms = Terms(
+            role=Role.RECEIVER,
+            keys=keys,
+            place=place,
+            ice_servers=ice_servers,
+            timeout=options.timeout,
+            emit=emit,
+        )
         signalling = SealedSignalling(mailbox, keys, Role.RECEIVER)
-        async with Line(signalling) as line:
+        async with Link(terms, signalling, release=client.release) as link:
             ours = _hello(options, await webrtc)
             await signalling.send(ours)
             hello = await _within(options.timeout, signalling.receive_hello(), _SILENT)
-            servers = [*ice_servers, *client.welcome.ice_servers]
-            attempt = _attempt(
-                await webrtc, Role.RECEIVER, ours, hello, servers=servers, signalling=signalling
-            )
-            connection = await stack.enter_async_context(attempt)
-            line.channels = connection.channels
-            emit(connection.connected)
             receiving = Receiving(
-                connection.channels,
                 decide=target.decide,
                 limit=options.limit,
                 emit=emit,
                 clock=asyncio.get_running_loop().time,
             )
-            done = await first_of(receiving.run(), line.watch(is_over=lambda: receiving.is_over))
+            connection = await link.connect(
+                await webrtc, ours=ours, theirs=hello, ice_servers=client.welcome.ice_servers
+            )
+            done = await _received(link, connection, receiving)
     emit(done)
     return done
+
+
+async def _carry(
+    link: Link,
+    connection: "Connection",
+    run: "Callable[[Connection], Coroutine[Any, Any, Done]]",
+    *,
+    is_over: Callable[[], bool],
+    give_up: Callable[[], Coroutine[Any, Any, None]] | None = None,
+) -> Done:
+    """Run a transfer over one connection after the other, until it is done.
+
+    ``give_up`` runs beside each attempt to meet again, and raises when that is enough.
+    """
+    while True:
+        try:
+            return await first_of(run(connection), link.watch(is_over=is_over))
+        except ConnectionLost as lost:
+            watchers = () if give_up is None else (give_up(),)
+            connection = await first_of(link.meet_again(lost), *watchers)
+
+
+async def _received(link: Link, connection: "Connection", receiving: Receiving) -> Done:
+    """Receive until the sender knows; a file that is safe is safe also when it does not."""
+
+    async def give_up() -> None:
+        while not receiving.is_over:  # noqa: ASYNC110 - by a disk that outlives connections
+            await asyncio.sleep(LOOK_INTERVAL)
+        await asyncio.sleep(LINGER)
+        raise ConnectionLost("The sender did not come back.")
+
+    async with aclosing(receiving):
+        try:
+            return await _carry(
+                link,
+                connection,
+                lambda now: receiving.run(now.channels),
+                is_over=lambda: receiving.is_over,
+                give_up=give_up,
+            )
+        except RtcsendError as exc:
+            await receiving.aclose()  # the disk may just be about to finish
+            if receiving.done is None:
+                raise
+            if not exc.told_by_peer:
+                await link.line.tell(ConnectionLost(_SAVED))  # should the sender still come
+            return receiving.done
 
 
 async def _open_rendezvous(
@@ -174,6 +243,17 @@ async def _open_rendezvous(
         embedded = await stack.enter_async_context(embedded_rendezvous())
     client = RendezvousClient(embedded.local_url if embedded else str(options.server))
     return await stack.enter_async_context(client), embedded
+
+
+async def _find_rendezvous(options: ReceiveOptions, nameplate: str) -> Place:
+    """Return where the rendezvous is: at the named server, or wherever it is found."""
+    if options.server is not None:
+        return Place(options.server)
+
+    async def look() -> str:
+        return await find_rendezvous(nameplate, lan=lan_allowed())
+
+    return Place(await look(), look_again=look)
 
 
 @asynccontextmanager
@@ -192,7 +272,7 @@ def _pairing(role: Role, code: Code) -> PairingMachine:
     )
 
 
-async def _pair(pairing: PairingMachine, first_body: bytes, mailbox: "_Mailbox") -> SessionKeys:
+async def _pair(pairing: PairingMachine, first_body: bytes, mailbox: BodyMailbox) -> SessionKeys:
     """Return the keys, when both sides have proven that they know the words."""
 
     async def exchange() -> SessionKeys:
@@ -222,32 +302,6 @@ def _hello(options: CommonOptions, webrtc: "ModuleType") -> Hello:
     )
 
 
-def _attempt(
-    webrtc: "ModuleType",
-    role: Role,
-    ours: Hello,
-    theirs: Hello,
-    *,
-    servers: "Sequence[IceServer]",
-    signalling: SealedSignalling,
-) -> "AbstractAsyncContextManager[Connection]":
-    """Return the context of a connection on the terms that both sides agree to.
-
-    Raises:
-        IncompatiblePeer: There is no common protocol version.
-        NoRoute: One allows relays only, the other none.
-    """
-    common_protocol(ours, theirs)
-    connection: AbstractAsyncContextManager[Connection] = webrtc.connected(
-        role,
-        route=common_route(ours.route, theirs.route),
-        ice_servers=servers,
-        signalling=signalling,
-        peer_datapath=theirs.datapath,
-    )
-    return connection
-
-
 async def _within(timeout: float, waiting: Coroutine[Any, Any, T], sentence: str) -> T:  # noqa: ASYNC109
     """Return what ``waiting`` returns; PeerNeverCame with ``sentence`` after ``timeout`` s."""
     try:
@@ -255,31 +309,3 @@ async def _within(timeout: float, waiting: Coroutine[Any, Any, T], sentence: str
             return await waiting
     except TimeoutError as exc:
         raise PeerNeverCame(sentence) from exc
-
-
-class _Mailbox:
-    """The rendezvous as pairing and peer see it: bodies, and whether somebody is there."""
-
-    def __init__(self, client: RendezvousClient) -> None:
-        self._client = client
-
-    async def wait_for_peer(self) -> None:
-        """Return when the other side has joined."""
-        while await self._client.receive() != PeerPresence("joined"):
-            pass  # nothing else means anything yet
-
-    async def send(self, body: bytes) -> None:
-        """Queue a body for the other side; when that has left, its last words say why."""
-        if not self._client.peer_left:
-            await self._client.send(body)
-
-    async def receive_body(self) -> bytes | None:
-        """Return the next body; None when the other side has left for good."""
-        while True:
-            match await self._client.receive():
-                case MessageReceived(body=body):
-                    return body
-                case PeerPresence(state="left"):
-                    return None
-                case PeerPresence():
-                    pass

@@ -220,16 +220,19 @@ class RendezvousMachine:
     def _meet(self, message: Meet, *, now: float) -> Mailbox:
         """Return the meeting to enter.
 
-        Only the two know its name. So a third who comes while one of the two is away is that
-        one, restarted: the old meeting ends, and the other side can come to the new one.
+        Only the two know its name. So a third is one of them, restarted, or on a new network
+        while its old socket has not been missed yet: the old meeting ends, and the other side
+        can come to the new one.
         """
         name = Name("mailbox", message.mailbox)
         mailbox = self._directory.named(name)
         if mailbox is not None and mailbox.is_full:
             absent = [side for side in mailbox.sides if side.connection is None]
-            if not absent:
-                raise RequestRefused("crowded")
-            for side in absent:
+            # Which of two sockets is the dead one cannot be seen; who lives comes again.
+            for side in absent or mailbox.sides[:1]:
+                if side.connection is not None:
+                    old = self._sockets[side.connection]
+                    self._close(old, CLOSE_REPLACED, "replaced", now=now, quietly=True)
                 self._leave(mailbox, side, now=now)
             mailbox = None
         return mailbox or self._open(name, now=now)

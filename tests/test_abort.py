@@ -43,7 +43,7 @@ OTHER_SIDE: dict[type[RtcsendError], type[RtcsendError]] = {
     WrongCode: WrongCode,
     IncompatiblePeer: IncompatiblePeer,
     NoRoute: NoRoute,
-    ConnectionLost: PeerAborted,
+    ConnectionLost: ConnectionLost,
     Declined: Declined,
     PeerAborted: PeerAborted,
     DigestMismatch: DigestMismatch,

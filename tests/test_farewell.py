@@ -1,6 +1,7 @@
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 
 import pytest
 
@@ -18,7 +19,7 @@ from rtcsend.farewell import FAREWELL_TIMEOUT, Line
 from rtcsend.options import RoutePolicy
 from rtcsend.pairing.keys import Role
 from rtcsend.peer.signalling import SealedSignalling
-from rtcsend.peer.signals import AbortSignal, EndOfCandidates, Hello
+from rtcsend.peer.signals import AbortSignal, AgainSignal, EndOfCandidates, Hello
 from tests.fakes.clock import run_virtual
 from tests.peer.box import KEYS, Box, boxes
 
@@ -51,19 +52,33 @@ class FakeChannels:
 class Scene:
     def __init__(self) -> None:
         self.ends = boxes()
-        self.line = Line(SealedSignalling(self.ends[Role.SENDER], KEYS, Role.SENDER))
+        self.signalling = SealedSignalling(self.ends[Role.SENDER], KEYS, Role.SENDER)
+        self.line = Line(self.signalling)
         self.far = SealedSignalling(self.ends[Role.RECEIVER], KEYS, Role.RECEIVER)
 
+    def replace(self, end: Box) -> None:
+        self.signalling = SealedSignalling(end, KEYS, Role.SENDER)
+        self.line = Line(self.signalling)
+
     def open(self, channels: FakeChannels) -> FakeChannels:
-        self.line.channels = channels  # type: ignore[assignment]  # as much of one as is used
+        self.line.use(self.signalling, channels)  # type: ignore[arg-type]  # as much as is used
         return channels
+
+    @asynccontextmanager
+    async def inside(self) -> AsyncIterator[None]:
+        """What leaves the context is told, as the link does it."""
+        try:
+            yield
+        except BaseException as exc:
+            await self.line.tell(exc)
+            raise
 
     async def leave_with(self, error: BaseException) -> float:
         """Leave the line with an error; return the (virtual) seconds that it took."""
         loop = asyncio.get_running_loop()
         started = loop.time()
         with pytest.raises(type(error)) as caught:
-            async with self.line:
+            async with self.inside():
                 raise error
         assert caught.value is error
         return loop.time() - started
@@ -91,8 +106,8 @@ def slug(text: str) -> object:
 def test_a_good_end_says_nothing() -> None:
     async def script(scene: Scene) -> None:
         channels = scene.open(FakeChannels())
-        async with scene.line as line:
-            assert line is scene.line
+        async with scene.inside():
+            pass
         assert await scene.told() is None
         assert channels.texts == []
 
@@ -146,7 +161,7 @@ def test_a_real_cancellation_ends_cancelled() -> None:
         inside = asyncio.Event()
 
         async def work() -> None:
-            async with scene.line:
+            async with scene.inside():
                 inside.set()
                 await asyncio.get_running_loop().create_future()
 
@@ -166,7 +181,7 @@ def test_a_cancellation_takes_no_longer_than_any_other_end() -> None:
         inside = asyncio.Event()
 
         async def work() -> None:
-            async with scene.line:
+            async with scene.inside():
                 inside.set()
                 await asyncio.get_running_loop().create_future()
 
@@ -248,7 +263,7 @@ def test_a_dead_rendezvous_leaves_the_other_way() -> None:
                 raise RendezvousUnreachable("The server is gone.")
 
         end = scene.ends[Role.SENDER]
-        scene.line = Line(SealedSignalling(Dead(end.inbound, end.outbound), KEYS, Role.SENDER))
+        scene.replace(Dead(end.inbound, end.outbound))
         channels = scene.open(FakeChannels())
         await scene.leave_with(Declined("No."))
         assert [slug(text) for text in channels.texts] == ["declined"]
@@ -263,7 +278,7 @@ def test_a_stuck_rendezvous_leaves_the_other_way() -> None:
                 await asyncio.get_running_loop().create_future()
 
         end = scene.ends[Role.SENDER]
-        scene.line = Line(SealedSignalling(Stuck(end.inbound, end.outbound), KEYS, Role.SENDER))
+        scene.replace(Stuck(end.inbound, end.outbound))
         channels = scene.open(FakeChannels())
         assert await scene.leave_with(Declined("No.")) <= FAREWELL_TIMEOUT
         assert [slug(text) for text in channels.texts] == ["declined"]
@@ -323,6 +338,67 @@ def test_the_channels_may_open_while_it_watches() -> None:
         scene.open(FakeChannels())
         scene.ends[Role.RECEIVER].leave()
         await watching
+
+    scripted(script)
+
+
+def test_the_other_side_has_lost_the_path() -> None:
+    async def script(scene: Scene) -> None:
+        scene.open(FakeChannels())
+        await scene.far.send(AgainSignal())
+        with pytest.raises(ConnectionLost) as caught:
+            await scene.line.watch()
+        assert not caught.value.told_by_peer
+
+    scripted(script)
+
+
+def test_when_all_is_over_that_means_nothing() -> None:
+    async def script(scene: Scene) -> None:
+        scene.open(FakeChannels())
+        await scene.far.send(AgainSignal())
+        await scene.far.send_abort(Declined("No."))
+        scene.ends[Role.RECEIVER].leave()
+        await scene.line.watch(is_over=lambda: True)
+
+    scripted(script)
+
+
+def test_while_the_path_is_lost_only_an_abort_counts() -> None:
+    async def script(scene: Scene) -> None:
+        scene.open(FakeChannels())
+        await scene.far.send(AgainSignal())
+        await scene.far.send(AgainSignal())
+        await scene.far.send_abort(ConnectionLost("I give up."))
+        with pytest.raises(ConnectionLost, match="give up") as caught:
+            await scene.line.watch_for_abort()
+        assert caught.value.told_by_peer
+
+    scripted(script)
+
+
+def test_this_side_says_that_it_has_lost_the_path() -> None:
+    async def script(scene: Scene) -> None:
+        await scene.line.say_again()
+        assert await scene.far.receive() == AgainSignal()
+
+    scripted(script)
+
+
+def test_while_the_path_is_lost_a_word_is_left_in_the_meeting() -> None:
+    async def script(scene: Scene) -> None:
+        left: list[RtcsendError] = []
+
+        async def leave_word(error: RtcsendError) -> None:
+            left.append(error)
+            raise RendezvousUnreachable("It is gone.")
+
+        scene.line.leave_word = leave_word
+        await scene.leave_with(Declined("No."))
+        assert [type(error) for error in left] == [Declined]
+        scene.open(FakeChannels())
+        await scene.leave_with(Declined("No."))
+        assert len(left) == 1
 
     scripted(script)
 

@@ -20,9 +20,22 @@ from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Final, Literal, Protocol
 
 from rtcsend.cli.figures import TransferState, format_rate, format_size
+from rtcsend.cli.interruptions import Interruption, Interruptions, Words
 from rtcsend.cli.results import ResultLines
 from rtcsend.cli.terminal import escape, say
-from rtcsend.events import CodeReady, Connected, Done, Event, Paired, Progress, Proposal
+from rtcsend.events import (
+    Checking,
+    CodeReady,
+    Connected,
+    Done,
+    Event,
+    Paired,
+    Progress,
+    Proposal,
+    Reconnecting,
+    Resumed,
+    Stalled,
+)
 from rtcsend.options import STDOUT
 
 if TYPE_CHECKING:
@@ -36,6 +49,7 @@ _MAX_SENDER_LENGTH: Final = 64  # characters of a host name that anybody wants t
 _WAITING = "Waiting for the other side…"
 _CONNECTING = "Connecting…"
 _ASKING = "Waiting for the receiver to accept…"
+_GOING_ON = "Connected again. Going on…"
 
 
 class Output(Protocol):
@@ -50,7 +64,15 @@ class Output(Protocol):
         ...
 
     def clear(self) -> None:
-        """Take what moves off the screen: a question or an error comes."""
+        """Take what moves off the screen: an error comes."""
+        ...
+
+    def hold(self) -> None:
+        """Leave the screen to a question, until :meth:`go_on`."""
+        ...
+
+    def go_on(self) -> None:
+        """The question is answered, or gone."""
         ...
 
     def close(self) -> None:
@@ -93,6 +115,10 @@ class HumanOutput:
         self._server_option = server_option
         self._verify = verify
         self._route = ""
+        self._interruptions = Interruptions()
+        self._was_lost = False
+        self._is_held = False
+        self._missed = Words()
 
     def emit(self, event: Event) -> None:
         """Show ``event``."""
@@ -107,6 +133,8 @@ class HumanOutput:
                 self._on_proposal(event)
             case Progress():
                 self._on_progress(event)
+            case Reconnecting() | Resumed() | Checking() | Stalled():
+                self._on_interruption(event)
             case Done():
                 self._on_done(event)
             case _:  # an event of a later version
@@ -122,6 +150,17 @@ class HumanOutput:
         """Take what moves off the screen."""
         if self._view is not None:
             self._view.clear()
+
+    def hold(self) -> None:
+        """Leave the screen to a question, until :meth:`go_on`."""
+        self.clear()
+        self._is_held = True
+        self._missed = Words()
+
+    def go_on(self) -> None:
+        """The question is answered, or gone: show what came meanwhile."""
+        self._is_held = False
+        self._show(self._missed)
 
     def close(self) -> None:
         """Take what moves off the screen, and wait until the results are written."""
@@ -146,7 +185,9 @@ class HumanOutput:
         self._route = event.route
         if self._make_view is None:
             self.tell(f"Connected: {event.route}, {escape(event.local)} to {escape(event.remote)}.")
-        if self._role == "send":
+        if self._was_lost:
+            self._state(_GOING_ON)
+        elif self._role == "send":
             self._state(_ASKING)
 
     def _on_proposal(self, event: Proposal) -> None:
@@ -154,7 +195,23 @@ class HumanOutput:
             self._name = proposal_name(event)
             self.clear()
 
+    def _on_interruption(self, event: Interruption) -> None:
+        self._was_lost = self._was_lost or isinstance(event, Reconnecting)
+        self._show(self._interruptions.words(event))
+
+    def _show(self, words: Words) -> None:
+        if self._is_held:
+            self._missed = words
+        elif view := self._live_view():
+            if words.line:
+                self.tell(words.line)
+            if words.status:
+                view.show_status(words.status)
+        elif words.log:
+            self.tell(words.log)
+
     def _on_progress(self, event: Progress) -> None:
+        self._interruptions.moved()
         if view := self._live_view():
             view.show_progress(
                 TransferState(
@@ -204,7 +261,9 @@ class HumanOutput:
         return [_saved(path) for path in event.paths]
 
     def _state(self, text: str) -> None:
-        if view := self._live_view():
+        if self._is_held:
+            self._missed = Words(status=text, log=text)
+        elif view := self._live_view():
             view.show_status(text)
         else:
             self.tell(text)

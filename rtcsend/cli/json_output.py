@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Final
 
 from rtcsend.cli.results import ResultLines
-from rtcsend.events import Event, Progress
+from rtcsend.events import Checking, Event, Progress, Reconnecting, Stalled
 
 PROGRESS_INTERVAL: Final = 0.25  # seconds; what people's eyes and log files bear
 
@@ -29,7 +29,10 @@ class JsonOutput:
 
     def emit(self, event: Event) -> None:
         """Print ``event``; progress only when some time has passed, and when it is complete."""
-        if not isinstance(event, Progress):
+        if isinstance(event, Reconnecting | Stalled):
+            self._results.put(event.to_json(), droppable=True)  # there may be thousands of them
+            return
+        if not isinstance(event, Progress | Checking):
             self._results.put(event.to_json())
             return
         now = self._clock()
@@ -43,6 +46,12 @@ class JsonOutput:
 
     def clear(self) -> None:
         """Do nothing: there is nothing on the screen."""
+
+    def hold(self) -> None:
+        """Do nothing: the question is on standard error."""
+
+    def go_on(self) -> None:
+        """Do nothing."""
 
     def close(self) -> None:
         """Wait until all lines are written."""

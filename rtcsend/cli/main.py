@@ -26,6 +26,7 @@ from typer.main import get_command
 
 from rtcsend import __version__
 from rtcsend.cli.bench import bench
+from rtcsend.cli.clean import clean
 from rtcsend.cli.demo import demo
 from rtcsend.cli.receive import receive
 from rtcsend.cli.results import write_all
@@ -69,6 +70,7 @@ def _common(
 app.command()(send)
 app.command()(receive)
 app.command(context_settings=CONTEXT)(serve)
+app.command()(clean)
 app.command()(demo)
 app.command()(bench)
 

@@ -12,7 +12,8 @@ import asyncio
 import os
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Final, TypeVar
 
 from rtcsend.cli.display import describe
@@ -66,34 +67,50 @@ class TerminalQuestions:
     """Asks on standard error, reads from standard input.
 
     Args:
-        clear: Takes what moves off the screen.
+        hold: Leaves the screen to a question; called before each.
+        go_on: Takes it back; called after each.
         accept_all: ``--yes``: the receiver is not asked whether it wants what is proposed.
     """
 
-    def __init__(self, *, clear: Callable[[], None], accept_all: bool = False) -> None:
-        self._clear = clear
+    def __init__(
+        self,
+        *,
+        hold: Callable[[], None],
+        go_on: Callable[[], None],
+        accept_all: bool = False,
+    ) -> None:
+        self._hold = hold
+        self._go_on = go_on
         self._accept_all = accept_all
 
     async def accept(self, proposal: Proposal) -> bool:
         """Ask whether the proposal is wanted; Enter means yes, end of input means no."""
-        self._clear()
-        say(describe(proposal))
-        if self._accept_all:
-            return True
-        return await _choose("Accept? [Y/n] ", {"": True, **_YES_NO}, at_end=False)
+        with self._on_screen():
+            say(describe(proposal))
+            if self._accept_all:
+                return True
+            return await _choose("Accept? [Y/n] ", {"": True, **_YES_NO}, at_end=False)
 
     async def conflict(self, name: str) -> Conflict:
         """Ask what to do about an existing file; end of input means cancel."""
-        self._clear()
         question = f"{escape(name)} exists. [o]verwrite, [r]ename, [s]kip, [c]ancel? "
-        return await _choose(question, _CONFLICTS, at_end=Conflict.ASK)
+        with self._on_screen():
+            return await _choose(question, _CONFLICTS, at_end=Conflict.ASK)
 
     async def verification_matches(self, verification: str) -> bool:
         """Ask whether both sides show the same string; anything but a yes means no."""
-        self._clear()
-        say(f"Verification: {escape(verification)}")
         question = "Does the other side show the same? [y/N] "
-        return await _choose(question, {"": False, **_YES_NO}, at_end=False)
+        with self._on_screen():
+            say(f"Verification: {escape(verification)}")
+            return await _choose(question, {"": False, **_YES_NO}, at_end=False)
+
+    @contextmanager
+    def _on_screen(self) -> Iterator[None]:
+        self._hold()
+        try:
+            yield
+        finally:
+            self._go_on()
 
 
 async def _choose(question: str, answers: Mapping[str, T], *, at_end: T) -> T:

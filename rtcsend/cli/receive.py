@@ -116,7 +116,7 @@ def receive(
         verify=verify,
     )
     questions = (
-        TerminalQuestions(clear=shown.clear, accept_all=yes)
+        TerminalQuestions(hold=shown.hold, go_on=shown.go_on, accept_all=yes)
         if can_ask()
         else ScriptQuestions(tell=shown.tell)
     )

@@ -79,7 +79,9 @@ def send(
         server_option=server,
     )
     questions = (
-        TerminalQuestions(clear=output.clear) if can_ask() else ScriptQuestions(tell=output.tell)
+        TerminalQuestions(hold=output.hold, go_on=output.go_on)
+        if can_ask()
+        else ScriptQuestions(tell=output.tell)
     )
     files = engine.load_engine()
     run_transfer(

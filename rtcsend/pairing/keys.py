@@ -54,10 +54,10 @@ def derive_session_keys(shared_key: bytes) -> SessionKeys:
     )
 
 
-def derive(secret: bytes, purpose: str) -> bytes:
-    """Return the 32-byte key for ``purpose``. Source: RFC 5869 §2."""
+def derive(secret: bytes, purpose: str, *, salt: bytes | None = None) -> bytes:
+    """Return the 32-byte key for ``purpose``; the salt is empty if not given. RFC 5869 §2."""
     info = f"{APPLICATION_ID}/{PAIRING_VERSION}/{purpose}".encode()
-    return HKDF(algorithm=SHA256(), length=KEY_SIZE, salt=None, info=info).derive(secret)
+    return HKDF(algorithm=SHA256(), length=KEY_SIZE, salt=salt, info=info).derive(secret)
 
 
 def _verification_string(key: bytes) -> str:

@@ -213,6 +213,10 @@ class PeerConnection:
             rtt_ms=None if rtt_s is None else round(rtt_s * 1000, 1),
         )
 
+    def selected_transport(self) -> tuple[asyncio.DatagramTransport, tuple[str, int]] | None:
+        """Return what carries the data, and where to; None when it is not connected."""
+        return self._ice_connection.selected_transport()
+
     async def close(self) -> None:
         """End the connection: SCTP ABORT, DTLS alert, sockets. Safe at any time, twice too."""
         self._closing = True

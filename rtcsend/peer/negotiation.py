@@ -9,7 +9,7 @@ import asyncio
 import logging
 from typing import Final
 
-from rtcsend.errors import NoRoute, PeerProtocolError
+from rtcsend.errors import ConnectionLost, NoRoute, PeerProtocolError
 from rtcsend.events import Connected
 from rtcsend.pairing.keys import Role
 from rtcsend.peer.candidate import Candidate
@@ -19,6 +19,7 @@ from rtcsend.peer.signalling import SealedSignalling
 from rtcsend.peer.signals import (
     MAX_CANDIDATES,
     AbortSignal,
+    AgainSignal,
     CandidateSignal,
     DescriptionSignal,
     EndOfCandidates,
@@ -55,19 +56,23 @@ class Negotiation:
         """Bytes of one message that the other side takes; known once connected."""
         return self._remote.result().max_message_size
 
-    async def connect(self) -> Connected:
+    async def connect(self, *, timeout: float | None = None) -> Connected:  # noqa: ASYNC109
         """Return when both DataChannels are open.
+
+        Args:
+            timeout: Seconds for it; None: CONNECT_TIMEOUT.
 
         Signals are read from the mailbox until then; a cancelled or failed call leaves no
         task behind.
 
         Raises:
-            NoRoute: No candidate pair works, or not within CONNECT_TIMEOUT seconds.
+            ConnectionLost: The other side had it, and lost it again.
+            NoRoute: No candidate pair works, or not within ``timeout`` seconds.
             PeerAborted: The other side left.
             PeerProtocolError: It broke the rules.
         """
         try:
-            async with asyncio.timeout(CONNECT_TIMEOUT):
+            async with asyncio.timeout(CONNECT_TIMEOUT if timeout is None else timeout):
                 return await first_of(self._connect(), self._read_signals())
         except TimeoutError as exc:
             raise NoRoute("The two machines cannot reach each other.") from exc
@@ -94,6 +99,9 @@ class Negotiation:
                     await self._connection.add_remote_candidate(None)
                 case AbortSignal(error=error):
                     raise error
+                case AgainSignal():
+                    # It had the channels already, for a moment.
+                    raise ConnectionLost("The other side has lost the connection.")
                 case Hello():
                     raise PeerProtocolError("The other side greeted twice.")
                 case UnknownSignal():

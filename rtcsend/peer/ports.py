@@ -6,6 +6,7 @@ Pure. The names are the W3C's (WebRTC §6.2), as aiortc has them.
 from collections.abc import Callable
 from typing import Any, Protocol
 
+from rtcsend.errors import PeerProtocolError
 from rtcsend.peer.description import Description
 
 
@@ -44,6 +45,11 @@ class DataPath(Protocol):
     @property
     def packet_payload(self) -> int:
         """Bytes of a message that one packet carries at present; 0 when it does not know."""
+        ...
+
+    @property
+    def breach(self) -> PeerProtocolError | None:
+        """What the other side did against the rules of this layer, when that ended it."""
         ...
 
     @property

@@ -5,18 +5,17 @@ A thin shell over a mailbox: plaintext in :mod:`~rtcsend.peer.signals`, boxes in
 and time, and nothing else.
 """
 
+from collections.abc import Mapping
 from typing import Protocol
 
 from rtcsend.abort import abort_message
 from rtcsend.errors import PeerAborted, PeerProtocolError, RtcsendError
 from rtcsend.pairing.envelope import Opener, Sealer
-from rtcsend.pairing.keys import Role, SessionKeys
+from rtcsend.pairing.keys import Role
 from rtcsend.peer.signals import (
     AbortSignal,
-    CandidateSignal,
-    DescriptionSignal,
-    EndOfCandidates,
     Hello,
+    SentSignal,
     Signal,
     parse_signal_untrusted,
     serialize_message,
@@ -36,17 +35,24 @@ class Mailbox(Protocol):
         ...
 
 
+class SealingKeys(Protocol):
+    """What of the keys is needed here, of the pairing or of a meeting."""
+
+    @property
+    def sealing(self) -> Mapping[Role, bytes]:
+        """Key of the boxes that each role seals."""
+        ...
+
+
 class SealedSignalling:
     """Signals in, signals out, sealed both ways."""
 
-    def __init__(self, mailbox: Mailbox, keys: SessionKeys, role: Role) -> None:
+    def __init__(self, mailbox: Mailbox, keys: SealingKeys, role: Role) -> None:
         self._mailbox = mailbox
         self._sealer = Sealer(keys.sealing[role])
         self._opener = Opener(keys.sealing[role.peer])
 
-    async def send(
-        self, signal: Hello | DescriptionSignal | CandidateSignal | EndOfCandidates
-    ) -> None:
+    async def send(self, signal: SentSignal) -> None:
         """Seal and queue a signal."""
         await self._mailbox.send(self._sealer.seal(serialize_signal(signal)))
 

@@ -11,6 +11,7 @@ type                 fields                         meaning
 ``answer``           ``sdp``                        from the receiver, once
 ``candidate``        ``candidate``                  one of at most MAX_CANDIDATES
 ``end-of-candidates``                               no more will come (RFC 8838 §13)
+``again``                                           this side lost the path: meet again
 ``abort``            ``code`` ``reason``            this side ends: :mod:`rtcsend.abort`
 ==================== ============================== ===================================
 
@@ -70,6 +71,11 @@ class EndOfCandidates:
 
 
 @dataclass(frozen=True, slots=True)
+class AgainSignal:
+    """The other side has lost the path, and is on its way to the meeting."""
+
+
+@dataclass(frozen=True, slots=True)
 class AbortSignal:
     """The other side has ended; ``error`` is how this side ends."""
 
@@ -81,12 +87,11 @@ class UnknownSignal:
     """Something that a later version says."""
 
 
-Signal = Hello | DescriptionSignal | CandidateSignal | EndOfCandidates | AbortSignal | UnknownSignal
+SentSignal = Hello | DescriptionSignal | CandidateSignal | EndOfCandidates | AgainSignal
+Signal = SentSignal | AbortSignal | UnknownSignal
 
 
-def serialize_signal(
-    signal: Hello | DescriptionSignal | CandidateSignal | EndOfCandidates,
-) -> bytes:
+def serialize_signal(signal: SentSignal) -> bytes:
     """Return the JSON of a signal. For aborts see :func:`serialize_message`."""
     message: JsonObject
     match signal:
@@ -104,6 +109,8 @@ def serialize_signal(
             message = {"type": "candidate", "candidate": str(signal.candidate)}
         case EndOfCandidates():
             message = {"type": "end-of-candidates"}
+        case AgainSignal():
+            message = {"type": "again"}
     return serialize_message(message)
 
 
@@ -131,6 +138,8 @@ def parse_signal_untrusted(plaintext: bytes) -> Signal:
             return CandidateSignal(maybe_parse_candidate_untrusted(text))
         case "end-of-candidates":
             return EndOfCandidates()
+        case "again":
+            return AgainSignal()
         case "abort":
             return AbortSignal(error_from_abort_untrusted(message))
         case _:

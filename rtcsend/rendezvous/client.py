@@ -14,6 +14,7 @@ import logging
 import secrets
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from types import TracebackType
 from typing import Literal, Self
 
@@ -241,6 +242,18 @@ class RendezvousClient:
             # The server closes the socket when it has read everything; the task ends then.
             self._keeper.wake()
             await asyncio.wait([self._task], timeout=RELEASE_TIMEOUT)
+        await self._stop()
+
+    async def hang_up(self) -> None:
+        """Close, and leave the mailbox as it is: who comes there later finds what was sent.
+
+        Takes a second at most, and half a one more when the socket is stuck.
+        """
+        self._keeper.stop()
+        if self.state == "attached":
+            with suppress(TimeoutError):
+                async with asyncio.timeout(RELEASE_TIMEOUT):
+                    await self._keeper.wait_drained()
         await self._stop()
 
     async def _request(self, request: Allocate | Claim | Meet) -> Attached:

@@ -78,6 +78,7 @@ class SocketKeeper:
         self._dial = dial
         # What the owner says, and what this socket has come to.
         self._woken = asyncio.Event()
+        self._drained = asyncio.Event()
         self._stopping = False
         self._welcomed_ever = False
         self._settled_at: float | None = None
@@ -89,7 +90,12 @@ class SocketKeeper:
 
     def wake(self) -> None:
         """Tell that the machine has something to send, or that events were read."""
+        self._drained.clear()
         self._woken.set()
+
+    async def wait_drained(self) -> None:
+        """Return when everything is with the system that the machine has to send."""
+        await self._drained.wait()
 
     def stop(self) -> None:
         """Open no further socket; :meth:`run` returns when this one is closed."""
@@ -178,6 +184,7 @@ class SocketKeeper:
             self._woken.clear()
             for frame in self._machine.frames_to_send():
                 await socket.send(frame)
+            self._drained.set()
             await self._woken.wait()
 
     async def _read(self, socket: Socket, patience: asyncio.Timeout) -> NoReturn:

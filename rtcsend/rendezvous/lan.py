@@ -33,6 +33,7 @@ TXT_VERSION = b"1"
 GRACE = 0.3  # seconds after a match, to notice a second one: answers are delayed by up to 0.12 s
 RESOLVE_TIMEOUT = 2.0  # seconds for the address of one instance
 STOP_TIMEOUT = 1.5  # seconds for the goodbye (three packets, 125 ms apart)
+FOLLOW_INTERVAL = 2.0  # seconds between two looks at this machine's own addresses
 MAX_SERVICES = 64  # looked at in one search; more is a flood
 MAX_ADDRESSES = 16  # of one instance: interfaces times families
 MAX_PORT = 65_535
@@ -65,11 +66,15 @@ class LanAnnouncement:
         self._nameplate = nameplate
         self._port = port
         self._zeroconf: AsyncZeroconf | None = None
+        self._addresses: list[bytes] = []
         self._task: asyncio.Task[None] | None = None
+        self._following: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
         """Start to announce, in the background."""
-        self._task = asyncio.get_running_loop().create_task(self._announce())
+        loop = asyncio.get_running_loop()
+        self._task = loop.create_task(self._announce())
+        self._following = loop.create_task(self._follow(self._task))
         return self
 
     async def __aexit__(
@@ -79,9 +84,10 @@ class LanAnnouncement:
         traceback: TracebackType | None,
     ) -> None:
         """Say goodbye, so that no receiver comes to a server that is gone."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        tasks = [task for task in (self._task, self._following) if task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         if self._zeroconf is not None:
             await _close(self._zeroconf)
 
@@ -90,13 +96,26 @@ class LanAnnouncement:
             await _load_zeroconf()
             from zeroconf.asyncio import AsyncZeroconf  # noqa: PLC0415 - loaded just before
 
+            self._addresses = _own_addresses()
             self._zeroconf = AsyncZeroconf()
-            info = _service_info(self._nameplate, self._port)
+            info = _service_info(self._nameplate, self._port, self._addresses)
             await (await self._zeroconf.async_register_service(info))
             _log.debug("= announced on the LAN")
         except Exception as exc:
             # The owner of a task that nobody waits for, and that may fail in any way.
             _log.info("! not announced on the LAN: %s", type(exc).__name__)
+
+    async def _follow(self, announcing: "asyncio.Task[None]") -> None:
+        """Announce anew when this machine's addresses have changed: nobody else says where."""
+        await asyncio.wait([announcing])
+        while True:
+            await asyncio.sleep(FOLLOW_INTERVAL)
+            if _own_addresses() == self._addresses:
+                continue
+            old, self._zeroconf = self._zeroconf, None
+            if old is not None:
+                await _close(old)
+            await self._announce()
 
 
 async def browse_lan(
@@ -237,7 +256,7 @@ def _host(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> str:
     return f"[{address}]" if isinstance(address, ipaddress.IPv6Address) else str(address)
 
 
-def _service_info(nameplate: str, port: int) -> "ServiceInfo":
+def _service_info(nameplate: str, port: int, addresses: list[bytes]) -> "ServiceInfo":
     from zeroconf.asyncio import AsyncServiceInfo  # noqa: PLC0415 - loaded before
 
     # Drawn, so that two senders with one nameplate, or one host name, never collide.
@@ -248,7 +267,7 @@ def _service_info(nameplate: str, port: int) -> "ServiceInfo":
         port=port,
         properties={"v": TXT_VERSION, "n": nameplate},
         server=f"{instance}.local.",
-        addresses=_own_addresses(),
+        addresses=addresses,
     )
 
 

@@ -110,8 +110,15 @@ class WebSocket:
         await self._connection.wait_closed()
 
 
-async def dial_websocket(url: str) -> Socket:
+async def dial_websocket(
+    url: str, *, ping_interval: float = PING_INTERVAL, ping_timeout: float = PING_TIMEOUT
+) -> Socket:
     """Open a WebSocket.
+
+    Args:
+        url: Of the server.
+        ping_interval: Seconds between two pings.
+        ping_timeout: Seconds without a pong after which the socket is taken for dead.
 
     Raises:
         SocketLost: The network or the server failed.
@@ -124,8 +131,8 @@ async def dial_websocket(url: str) -> Socket:
             compression=None,
             proxy=_proxy_for(url),
             open_timeout=None,  # the caller has its own deadline
-            ping_interval=PING_INTERVAL,
-            ping_timeout=PING_TIMEOUT,
+            ping_interval=ping_interval,
+            ping_timeout=ping_timeout,
             close_timeout=CLOSE_TIMEOUT,
             max_size=MAX_FRAME,
             max_queue=MAX_QUEUED_FRAMES,

@@ -9,7 +9,16 @@ from rich.console import Console
 from rtcsend.cli.display import HumanOutput, Role, describe, proposal_name, receive_command
 from rtcsend.cli.figures import TransferState
 from rtcsend.cli.live import Layout, LiveView, shorten
-from rtcsend.events import Done, Entry, Event, Proposal
+from rtcsend.events import (
+    Checking,
+    Done,
+    Entry,
+    Event,
+    Proposal,
+    Reconnecting,
+    Resumed,
+    Stalled,
+)
 from tests.cli import fake_engine
 from tests.cli.fake_engine import CODE, CONNECTED, DONE, PAIRED, progress, proposal
 from tests.cli.pty_process import Screen
@@ -79,6 +88,91 @@ def test_receiver_states() -> None:
         "keep other.iso 4400000000 182572614 in 0:24",
         "clear",
     ]
+
+
+LOST = Reconnecting(reason="The path broke.", attempt=1)
+SECOND = Reconnecting(reason="The server sent \x1b[2J.", attempt=2)
+
+
+def test_a_loss_on_a_terminal(capsys: Capture) -> None:
+    view = RecordedView()
+    output = human("send", view=view)
+    for event in (CONNECTED, progress(7), LOST, SECOND, CONNECTED, Resumed(bytes=7_000_000)):
+        output.emit(event)
+    output.emit(Stalled(seconds=4, reason="Nothing comes."))
+    output.emit(progress(8))
+    assert view.log == [
+        "Waiting for the receiver to accept…",
+        "film.iso 7 direct",
+        "clear",
+        "Reconnecting (attempt 1)…",
+        "Reconnecting (attempt 2)… The server sent \\x1b[2J.",
+        "Connected again. Going on…",
+        "clear",
+        "Nothing moves for 4 s. Nothing comes.",
+        "film.iso 8 direct",
+    ]
+    assert capsys.readouterr().err.splitlines() == [
+        "The path broke.",
+        "Going on: 7.0 MB need not be sent again.",
+    ]
+
+
+def test_a_loss_where_nothing_moves(capsys: Capture) -> None:
+    output = human("receive")
+    for attempt in range(1, 10):
+        output.emit(Reconnecting(reason="No.", attempt=attempt))
+    output.emit(CONNECTED)
+    for part in range(5):
+        output.emit(Checking(bytes=part * 10**9, total=fake_engine.TOTAL))
+    output.emit(Resumed(bytes=0))
+    for _ in range(2):
+        for seconds in (4, 9, 14):
+            output.emit(Stalled(seconds=seconds, reason="Why."))
+        output.emit(progress(8))
+    assert capsys.readouterr().err.splitlines() == [
+        "No. Reconnecting…",
+        "Reconnecting (attempt 2): No.",
+        "Reconnecting (attempt 4): No.",
+        "Reconnecting (attempt 8): No.",
+        "Connected: direct, host to srflx.",
+        "Connected again. Going on…",
+        "Checking what is there already…",
+        *(2 * ["Nothing moves for 4 s. Why.", "Nothing moves for 9 s. Why."]),
+    ]
+
+
+def test_a_loss_behind_a_question(capsys: Capture) -> None:
+    """Nothing is drawn over the question; when it is answered, the last news are."""
+    view = RecordedView()
+    output = human("receive", view=view)
+    output.hold()
+    for event in (LOST, SECOND, CONNECTED):
+        output.emit(event)
+    assert view.log in ([], ["clear"])
+    output.go_on()
+    assert view.log[-1] == "Connected again. Going on…"
+    assert capsys.readouterr().err == ""
+
+
+def test_interruptions_fit_into_a_terminal() -> None:
+    view, stream = recorded(80)
+    output = human("send", view=view)
+    output.emit(progress(7))
+    output.emit(Reconnecting(reason="A sentence that goes on and on. " * 5, attempt=3))
+    output.emit(Stalled(seconds=12345, reason="A sentence that goes on and on. " * 5))
+    output.emit(Checking(bytes=0, total=fake_engine.TOTAL))
+    view.clear()
+    screen = Screen(stream.getvalue())
+    assert screen.lines() == []
+    assert screen.cursor_shown
+
+
+def test_quiet_is_quiet(capsys: Capture) -> None:
+    output = human("send", quiet=True)
+    for event in (LOST, SECOND, Resumed(bytes=7), Stalled(seconds=4, reason="Why.")):
+        output.emit(event)
+    assert capsys.readouterr().err == ""
 
 
 def test_the_view_is_made_when_there_is_something_to_draw() -> None:

@@ -41,10 +41,10 @@ async def test_reading_by_a_thread(
     typed: str, accepted: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sys.stdin", io.StringIO(typed))
-    cleared: list[bool] = []
-    asking = TerminalQuestions(clear=lambda: cleared.append(True))
+    said: list[str] = []
+    asking = TerminalQuestions(hold=lambda: said.append("hold"), go_on=lambda: said.append("on"))
     assert await asking.accept(proposal()) is accepted
-    assert cleared
+    assert said == ["hold", "on"]
 
 
 @pytest.mark.usefixtures("by_thread")
@@ -62,7 +62,7 @@ async def test_a_thread_that_still_reads_keeps_nothing_waiting(
             raise OSError("no file")
 
     monkeypatch.setattr("sys.stdin", Stdin())
-    asking = TerminalQuestions(clear=lambda: None)
+    asking = TerminalQuestions(hold=lambda: None, go_on=lambda: None)
     question = asyncio.create_task(asking.accept(proposal()))
     await asyncio.sleep(0)
     question.cancel()

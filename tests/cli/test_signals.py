@@ -131,7 +131,7 @@ def test_nothing_moving_is_left_behind(
             "On the other machine, run:",
             f"    rtcsend receive {CODE}",
             f"rtcsend: Stopped by {name}.",
-            "Run both commands again to start over.",
+            "Run both commands again to go on where it stopped.",
         ]
         assert Screen(process.output).cursor_shown
 
@@ -146,7 +146,7 @@ def test_ctrl_c_on_the_keyboard_while_asking() -> None:
         assert process.lines() == [
             "film.iso  4.4 GB  from ada-laptop",
             "rtcsend: Stopped by Ctrl-C.",
-            "Run both commands again to start over.",
+            "Run both commands again to go on where it stopped.",
         ]
 
 

@@ -1,8 +1,11 @@
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
+from signal_server.config import ServerConfig
+from signal_server.server import RendezvousServer
+from tests.e2e.hostile.victims import ForkServer, fork_server
 from tests.e2e.processes import Machine
 
 
@@ -11,3 +14,17 @@ def machine(tmp_path: Path) -> Iterator[Machine]:
     machine = Machine(tmp_path)
     yield machine
     machine.check()
+
+
+@pytest.fixture(scope="session")
+def forks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ForkServer]:
+    """Starts commands quickly, for all tests of this process."""
+    with fork_server(tmp_path_factory.mktemp("forks") / "socket") as server:
+        yield server
+
+
+@pytest.fixture
+async def rendezvous() -> AsyncIterator[str]:
+    """The URL of a rendezvous in the test's own process."""
+    async with RendezvousServer(ServerConfig(host="127.0.0.1", port=0)) as server:
+        yield f"ws://127.0.0.1:{server.port}/v1"

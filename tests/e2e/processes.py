@@ -54,10 +54,14 @@ class Side:
             lambda: (event for event in self.events if event["event"] == name), name
         )
 
-    async def moving(self) -> None:
-        """Return when the first bytes are written at the receiver."""
+    async def moving(self, count: int = 1) -> None:
+        """Return when so many bytes are written at the receiver."""
         await self._first(
-            lambda: (event for event in self.events if "total" in event and event["bytes"]),
+            lambda: (
+                event
+                for event in self.events
+                if event["event"] == "progress" and event["bytes"] >= count
+            ),
             "bytes written",
         )
 

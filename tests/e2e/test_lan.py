@@ -87,3 +87,22 @@ async def test_nobody_has_this_number(machine: Machine, lan: tuple[Host, Host]) 
         ) as receiver:
             error = await receiver.fails("no-such-code")
             assert error["exit"] == 12
+
+
+async def test_a_sender_whose_address_changes_is_found_again(
+    machine: Machine, lan: tuple[Host, Host]
+) -> None:
+    """The rendezvous moves with it: the receiver looks for it on the LAN again."""
+    here, there = lan
+    source = random_file(machine.folder / "film.iso", 20_000_000)
+    copy = machine.folder / "copy.iso"
+    async with machine.send(source, "--limit", "2M", env=ON_LAN, wrapper=here.inside) as sender:
+        command = (await sender.code(), "-o", copy)
+        environment = another_machine(machine, "there")
+        async with machine.receive(*command, env=environment, wrapper=there.inside) as receiver:
+            await receiver.moving()
+            here.change_address("10.78.0.1", "10.78.0.7")
+            await receiver.succeeds()
+            await sender.succeeds()
+    assert same(source, copy)
+    assert "reconnecting" in receiver.names()

@@ -103,7 +103,7 @@ async def test_amid_the_file(
         async with transfer(machine, film, out, *options) as (sender, receiver):
             side, other = (sender, receiver) if who == "sender" else (receiver, sender)
             await receiver.moving()
-            assert listing(out) == [".film.iso.rtcsend-partial"]
+            assert listing(out) == [".film.iso.rtcsend-journal", ".film.iso.rtcsend-partial"]
             await stop(side, other, number)
     assert listing(out) == machine.announcements() == []
 

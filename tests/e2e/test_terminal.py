@@ -151,7 +151,7 @@ async def test_ctrl_c_amid_the_file(machine: Machine, film: Path, out: Path, who
             assert (await side.exit(), await other.exit()) == (130, 41)
             assert screen(side)[-2:] == [
                 "rtcsend: Stopped by Ctrl-C.",
-                "Run both commands again to start over.",
+                "Run both commands again to go on where it stopped.",
             ]
             assert screen(other)[-2] == "rtcsend: The other side was stopped by its user."
     assert listing(out) == machine.announcements() == []
@@ -168,7 +168,7 @@ async def test_ctrl_c_at_the_question_and_while_waiting(
             assert (await receiver.exit(), await sender.exit()) == (130, 41)
             assert screen(receiver)[1:] == [
                 "rtcsend: Stopped by Ctrl-C.",
-                "Run both commands again to start over.",
+                "Run both commands again to go on where it stopped.",
             ]
             assert screen(sender)[2:] == [
                 "rtcsend: The other side was stopped by its user.",

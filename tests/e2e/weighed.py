@@ -7,24 +7,24 @@
 A block is 1 MiB. Linux.
 """
 
-import asyncio
 import os
 import time
 from pathlib import Path
 
+from rtcsend.blocks import BLOCK_SIZE
 from rtcsend.cli.main import run
-from rtcsend.files.sink import FileSink
+from rtcsend.files.store import Store
 
 
 def make_disk_slow(seconds: float) -> None:
     """Let each block take so much longer; the event loop is free meanwhile, as it is in truth."""
-    store = FileSink._store
+    write = Store.write
 
-    async def store_slowly(self: FileSink, block: bytearray) -> None:
-        await asyncio.to_thread(time.sleep, seconds)
-        await store(self, block)
+    def write_slowly(self: Store, data: memoryview, position: int) -> tuple[int, OSError | None]:
+        time.sleep(seconds * len(data) / BLOCK_SIZE)  # in the disk's own thread
+        return write(self, data, position)
 
-    FileSink._store = store_slowly  # type: ignore[method-assign]  # on purpose
+    Store.write = write_slowly  # type: ignore[method-assign]  # on purpose
 
 
 def peak_rss() -> int:

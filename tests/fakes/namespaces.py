@@ -42,6 +42,14 @@ class Host:
         """Run ``ip`` there."""
         _run("ip", "-n", self.name, *arguments)
 
+    def change_address(self, old: str, new: str) -> None:
+        """Give the interface with one address another one, on the same network of 24 bits."""
+        command = ("ip", "-n", self.name, "-o", "-4", "address")
+        listed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+        device = next(line.split()[1] for line in listed.splitlines() if f" {old}/" in line)
+        self.ip("address", "del", f"{old}/24", "dev", device)
+        self.ip("address", "add", f"{new}/24", "dev", device)
+
     def forward(self, *, on: bool) -> None:
         """Pass on packets for others, or not."""
         _run(*self.inside, "sh", "-c", f"echo {int(on)} >/proc/sys/net/ipv4/ip_forward")

@@ -4,6 +4,7 @@ The file is compared with what the code computes, and then each of its lines wit
 standards' own building blocks give, without the code under test.
 """
 
+import base64
 import hashlib
 import hmac
 import json
@@ -23,9 +24,12 @@ VECTORS: dict[str, Any] = json.loads(FILE.read_text(encoding="utf-8"))
 CASES = pytest.mark.parametrize("case", VECTORS["cases"], ids=lambda case: case["words"])
 
 
-def hkdf(secret: str, purpose: str) -> str:
+REUNIONS = pytest.mark.parametrize("case", VECTORS["reunions"], ids=["counting", "ones"])
+
+
+def hkdf(secret: str, purpose: str, *, salt: bytes = bytes(32)) -> str:
     """HKDF-SHA256 of one block; RFC 5869 §2."""
-    key = hmac.digest(bytes(32), bytes.fromhex(secret), "sha256")
+    key = hmac.digest(salt, bytes.fromhex(secret), "sha256")
     return hmac.digest(key, f"rtcsend/1/{purpose}\x01".encode(), "sha256").hex()
 
 
@@ -120,3 +124,31 @@ def test_the_sealed_boxes(case: dict[str, Any]) -> None:
             nonce = bytes(4) + number.to_bytes(8, "big")
             assert body == header + AESGCM(key).encrypt(nonce, plaintext, header)
             assert opener.open_untrusted(body) == plaintext
+
+
+@REUNIONS
+def test_the_reunions_by_hand(case: dict[str, Any]) -> None:
+    secret = case["reconnection_secret"]
+    name = base64.urlsafe_b64encode(bytes.fromhex(hkdf(secret, "reunion/mailbox")))
+    assert case["mailbox"] == name.decode().rstrip("=")
+    salt = bytes.fromhex(case["nonce"]["sender"] + case["nonce"]["receiver"])
+    bodies = b""
+    for role, kind in (("sender", b"D"), ("receiver", b"E")):
+        assert case["nonce_body"][role] == kind.hex() + case["nonce"][role]
+        bodies += bytes.fromhex(case["nonce_body"][role])
+    for role in ("sender", "receiver"):
+        assert case["sealing_key"][role] == hkdf(secret, f"reunion/sealing/{role}", salt=salt)
+        key = hkdf(secret, f"reunion/confirmation/{role}", salt=salt)
+        assert case["confirmation_key"][role] == key
+        code = hmac.digest(bytes.fromhex(key), bodies, "sha256")
+        assert case["confirmation"][role] == (b"F" + code).hex()
+
+
+@REUNIONS
+def test_the_farewells_by_hand(case: dict[str, Any]) -> None:
+    for role in ("sender", "receiver"):
+        key = hkdf(case["reconnection_secret"], f"reunion/farewell/{role}")
+        body = bytes.fromhex(case["farewell"][role]["body"])
+        plaintext = AESGCM(bytes.fromhex(key)).decrypt(body[1:13], body[13:], b"G")
+        assert plaintext.decode() == case["farewell"][role]["plaintext"]
+        assert body[:1] == b"G"

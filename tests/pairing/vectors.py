@@ -15,6 +15,7 @@ from spake2.parameters.ed25519 import ParamsEd25519
 from rtcsend.pairing.envelope import Sealer
 from rtcsend.pairing.keys import Role, derive, derive_session_keys
 from rtcsend.pairing.machine import PairingMachine
+from rtcsend.pairing.reunion import ReunionMachine, mailbox_name, seal_farewell
 from tests.pairing.pair import answer_of
 
 CASES = [
@@ -22,6 +23,12 @@ CASES = [
     ("123456789", "zoo-abandon-zebra-ability", bytes([0xFF]) * 64, bytes(63) + b"\x01"),
 ]
 """Nameplate, words, and the 64 bytes that each side's entropy source gives."""
+
+REUNIONS = [
+    (bytes(range(32)), bytes(range(32, 64)), bytes(range(64, 96))),
+    (bytes([0xFF]) * 32, bytes(31) + b"\x01", bytes([0xFF]) * 32),
+]
+"""Reconnection secret, and the nonce of each side."""
 
 PLAINTEXTS = ['{"type":"end-of-candidates"}', ""]
 """Sealed one after the other by each side."""
@@ -67,6 +74,49 @@ def case(nameplate: str, words: str, of_sender: bytes, of_receiver: bytes) -> di
     }
 
 
+def reunion(secret: bytes, of_sender: bytes, of_receiver: bytes) -> dict[str, Any]:
+    """Return a meeting with these nonces."""
+    nonces = {Role.SENDER: of_sender, Role.RECEIVER: of_receiver}
+    machines = {
+        role: ReunionMachine(
+            role, reconnection=secret, entropy=functools.partial(fixed, nonces[role])
+        )
+        for role in Role
+    }
+    bodies = {role: machines[role].start() for role in Role}
+    confirmations: dict[Role, bytes] = {}
+    for role in Role:
+        answer = machines[role].receive_body_untrusted(bodies[role.peer])
+        assert answer is not None
+        confirmations[role] = answer
+    for role in Role:
+        machines[role].receive_body_untrusted(confirmations[role.peer])
+    keys = machines[Role.SENDER].keys
+    assert keys == machines[Role.RECEIVER].keys
+    return {
+        "reconnection_secret": secret.hex(),
+        "mailbox": mailbox_name(secret),
+        "nonce": by_role(nonces),
+        "nonce_body": by_role(bodies),
+        "confirmation_key": by_role(keys.confirmation),
+        "confirmation": by_role(confirmations),
+        "sealing_key": by_role(keys.sealing),
+        "farewell": {role.value: farewell(secret, role) for role in Role},
+    }
+
+
+def farewell(secret: bytes, role: Role) -> dict[str, str]:
+    text = '{"type":"abort","code":"interrupted","reason":"The user stopped it."}'
+    nonce = bytes(range(12))
+    body = seal_farewell(
+        text.encode(),
+        reconnection=secret,
+        role=role,
+        entropy=functools.partial(fixed, nonce),
+    )
+    return {"plaintext": text, "body": body.hex()}
+
+
 def fixed(entropy: bytes, size: int) -> bytes:
     assert len(entropy) == size
     return entropy
@@ -106,6 +156,7 @@ def computed() -> dict[str, Any]:
         "spake2_m": ParamsEd25519.M.to_bytes().hex(),
         "spake2_n": ParamsEd25519.N.to_bytes().hex(),
         "cases": [case(*values) for values in CASES],
+        "reunions": [reunion(*values) for values in REUNIONS],
     }
 
 

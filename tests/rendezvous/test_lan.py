@@ -119,6 +119,37 @@ async def test_entering_does_not_wait(monkeypatch: pytest.MonkeyPatch) -> None:
         pass
 
 
+async def test_new_addresses_are_announced_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    announced: list[list[bytes]] = []
+    changed = asyncio.Event()
+    addresses = packed("192.168.1.7")
+
+    class FakeZeroconf:
+        async def async_register_service(self, info: ServiceInfo) -> "asyncio.Future[None]":
+            announced.append(info.addresses)
+            changed.set()
+            done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            done.set_result(None)
+            return done
+
+        async def async_unregister_all_services(self) -> None:
+            announced.append([])
+
+        async def async_close(self) -> None:
+            pass
+
+    monkeypatch.setattr("zeroconf.asyncio.AsyncZeroconf", FakeZeroconf)
+    monkeypatch.setattr(lan, "_own_addresses", lambda: addresses)
+    monkeypatch.setattr(lan, "FOLLOW_INTERVAL", 0.01)
+    async with LanAnnouncement("42", 4000):
+        await changed.wait()
+        changed.clear()
+        addresses = packed("10.0.0.1", "10.0.0.2")
+        await changed.wait()
+    old, new = packed("192.168.1.7"), packed("10.0.0.1", "10.0.0.2")
+    assert announced == [old, [], new, []]
+
+
 # The real thing
 
 ANNOUNCE = """

@@ -356,7 +356,22 @@ def test_meet_in_any_order() -> None:
     world.drop(a)
     c = world.socket()
     assert world.send(c, Resume(mailbox=MAILBOX, token=first.token))[0] == Resumed(received=1)
-    assert code(world.send(world.socket(), Meet(mailbox=MAILBOX, side=SIDE_C))) == "crowded"
+
+
+def test_a_third_is_one_of_the_two_on_a_new_network() -> None:
+    world = World()
+    a, b, c, d = (world.socket() for _ in range(4))
+    world.send(a, Meet(mailbox=MAILBOX, side=SIDE_A))
+    world.send(b, Meet(mailbox=MAILBOX, side=SIDE_B))
+    world.send(b, Message(b"old"))
+    [answer] = world.send(c, Meet(mailbox=MAILBOX, side=SIDE_C))
+    assert isinstance(answer, Claimed)
+    assert world.closed == {a: 4001}
+    assert world.news(b)[-1] == Peer("left")
+    again, peer = world.send(d, Meet(mailbox=MAILBOX, side="D" * 22))
+    assert isinstance(again, Claimed)
+    assert peer == Peer("joined")
+    assert world.news(c)[-1] == Peer("joined")
 
 
 def test_a_restarted_side_starts_the_meeting_anew() -> None:

@@ -1,0 +1,290 @@
+"""The link to the other side from pairing to the end: made, lost, and made again.
+
+::
+
+    connect ─▶ run … ConnectionLost ─▶ again! (old rendezvous)
+                        ▲                  │
+                        │                  ▼
+                        └──────── meet ◀─ back-off, until --timeout
+
+A shell. One :class:`~rtcsend.meeting.Meeting` after the other is tried until one of them ends in
+open channels. What is not a lost path is final: the other side's abort, a protocol that
+is broken under the sealed channel, the user's own end. The other side hears of it by every way
+there is (:class:`rtcsend.farewell.Line`).
+
+Place in the flow: used by :mod:`rtcsend.session`, which has the loop.
+"""
+
+import asyncio
+import logging
+import random
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from types import TracebackType
+from typing import TYPE_CHECKING, Final, Self
+
+from rtcsend.backoff import pause_before
+from rtcsend.errors import ConnectionLost, InternalError, RtcsendError
+from rtcsend.events import Reconnecting
+from rtcsend.farewell import Line
+from rtcsend.meeting import Meeting, Place
+from rtcsend.options import Emit
+from rtcsend.pairing.keys import Role, SessionKeys
+from rtcsend.peer.path_watch import watch_path
+from rtcsend.peer.signalling import SealedSignalling
+from rtcsend.peer.signals import Hello, common_protocol, common_route
+from rtcsend.tasks import cancel_all, first_of
+
+if TYPE_CHECKING:
+    from contextlib import AbstractAsyncContextManager
+    from types import ModuleType
+
+    from rtcsend.connecting import Connection
+    from rtcsend.rendezvous.messages import IceServer
+
+# One attempt takes no longer than this, since ICE's checks become rarer and rarer: a new attempt
+# finds a path that has healed sooner. But where the first one was slow, so will this one be.
+SHORTEST_ATTEMPT: Final = 4.0  # seconds; checks at 0, 0.5, 1.5 and 3.5 s
+LONGEST_ATTEMPT: Final = 13.0  # seconds; as long as the first one may take
+ATTEMPT_FACTOR: Final = 3.0  # of the seconds that the first one took
+CLOSE_TIMEOUT: Final = 1.0  # seconds for what an old connection still has to say at the end
+_KEPT: Final = "Run both commands again: what has arrived is kept, and only the rest travels."
+
+logger = logging.getLogger("rtcsend.session")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """What stays the same from connection to connection."""
+
+    role: Role
+    keys: SessionKeys
+    place: Place
+    ice_servers: "Sequence[IceServer]"
+    """Of the user; those of the rendezvous come with it."""
+    timeout: float
+    """Seconds to try to meet again, from each loss."""
+    emit: Emit
+
+
+class Link:
+    """A context from pairing to the end; an error that leaves it is told to the other side.
+
+    Args:
+        terms: For all connections.
+        signalling: The sealed way through the rendezvous of the pairing.
+        release: Ends that way, in bounded time.
+
+    Attributes:
+        line: What the other side says beside the channels, and what is said to it.
+    """
+
+    def __init__(
+        self,
+        terms: Terms,
+        signalling: SealedSignalling,
+        *,
+        release: Callable[[], Awaitable[None]],
+    ) -> None:
+        self._terms = terms
+        self.line = Line(signalling)
+        self._signalling = signalling
+        self._release = release
+        self._ours: Hello | None = None
+        self._patience = LONGEST_ATTEMPT
+        self._webrtc: ModuleType | None = None
+        self._connection: Connection | None = None
+        self._open = AsyncExitStack()
+        """The connection, and the meeting from which it came."""
+        self._meeting: Meeting | None = None
+        self._closing: list[asyncio.Task[None]] = []
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        try:
+            if exc is not None:
+                await self.line.tell(exc)
+        finally:
+            # Side by side: where nothing answers, each of them takes its time.
+            await asyncio.gather(self._open.aclose(), self._wait_for_old(), self._release())
+
+    async def connect(
+        self,
+        webrtc: "ModuleType",
+        *,
+        ours: Hello,
+        theirs: Hello,
+        ice_servers: "Sequence[IceServer]",
+    ) -> "Connection":
+        """Return the first connection, after the greetings.
+
+        Args:
+            webrtc: :mod:`rtcsend.connecting`, which is loaded late.
+            ours: What this side said, and will say again.
+            theirs: What the other side said.
+            ice_servers: Of the rendezvous.
+
+        Raises:
+            IncompatiblePeer: There is no common protocol version.
+            NoRoute: No way to the other side works, or is allowed.
+            RtcsendError: The other side has ended.
+        """
+        self._webrtc, self._ours = webrtc, ours
+        started = asyncio.get_running_loop().time()
+        attempt = self._attempt(self._signalling, theirs, ice_servers, timeout=None)
+        connection = await self._open.enter_async_context(attempt)
+        took = asyncio.get_running_loop().time() - started
+        self._patience = min(max(SHORTEST_ATTEMPT, ATTEMPT_FACTOR * took), LONGEST_ATTEMPT)
+        return self._use(connection, self._signalling)
+
+    async def watch(self, *, is_over: Callable[[], bool]) -> None:
+        """Watch beside a transfer, for the other side's word and for the path's end.
+
+        Args:
+            is_over: Whether the transfer has succeeded: then an abort changes nothing more.
+
+        Raises:
+            ConnectionLost: The path is lost, here or there.
+            RtcsendError: The other side has ended.
+        """
+        assert self._connection is not None, "connected"
+        await first_of(
+            watch_path(self._connection.ends),
+            self.line.watch(is_over=is_over),
+        )
+
+    async def meet_again(
+        self,
+        lost: ConnectionLost,
+        *,
+        timeout: float | None = None,  # noqa: ASYNC109
+    ) -> "Connection":
+        """Return a new connection, as soon as there is one.
+
+        Args:
+            lost: Why a new one is needed.
+            timeout: Seconds to try, if not those of the terms.
+
+        Raises:
+            ConnectionLost: There was none in time, or the other side has given up.
+            RtcsendError: The other side has ended.
+        """
+        if lost.told_by_peer:
+            raise lost
+        seconds = self._terms.timeout if timeout is None else timeout
+        logger.info("x path lost: %s", lost.message)
+        await self.line.say_again()
+        self._let_go()
+        try:
+            async with asyncio.timeout(seconds):
+                return await first_of(self._meet_until_connected(lost), self.line.watch_for_abort())
+        except TimeoutError as exc:
+            raise ConnectionLost(
+                f"The connection was lost, and the two sides could not meet again in "
+                f"{seconds:.0f} seconds.",
+                hint=_KEPT,
+            ) from exc
+
+    async def _meet_until_connected(self, lost: ConnectionLost) -> "Connection":
+        loop = asyncio.get_running_loop()
+        lost_at = loop.time()
+        reason = lost.message
+        attempt = 0
+        while True:
+            attempt += 1
+            self._terms.emit(Reconnecting(reason=reason, attempt=attempt))
+            lost_for = loop.time() - lost_at
+            draw = random.random()  # noqa: S311 - no secret
+            await asyncio.sleep(pause_before(attempt, lost_for=lost_for, draw=draw))
+            try:
+                return await self._meet()
+            except RtcsendError as exc:
+                if exc.told_by_peer or isinstance(exc, InternalError):
+                    raise
+                reason = exc.message
+            except OSError as exc:
+                reason = f"The network of this machine does not work: {exc.strerror}."
+            logger.info("x attempt %d to meet again: %s", attempt, reason)
+
+    async def _meet(self) -> "Connection":
+        """Meet once, and connect.
+
+        The meeting is closed by whoever comes next, not here: when this is cancelled, the last
+        words go through it.
+        """
+        await self._open.aclose()
+        self._open = AsyncExitStack()
+        meeting = self._meeting = self._new_meeting()
+        try:
+            await self._open.enter_async_context(meeting)
+        except RtcsendError:
+            await self._terms.place.missed()
+            raise
+        assert self._ours is not None, "there was a first connection"
+        signalling, theirs = await meeting.greet(self._ours)
+        attempt = self._attempt(signalling, theirs, meeting.ice_servers, timeout=self._patience)
+        return self._use(await self._open.enter_async_context(attempt), signalling)
+
+    def _new_meeting(self) -> Meeting:
+        return Meeting(
+            self._terms.role,
+            reconnection=self._terms.keys.reconnection,
+            place=self._terms.place,
+        )
+
+    async def _leave_word(self, error: RtcsendError) -> None:
+        """Tell the other side in the meeting, to which it comes or may have come."""
+        if self._meeting is not None and self._meeting.is_entered:
+            await self._meeting.say_farewell(error)
+        else:
+            async with self._new_meeting() as meeting:
+                await meeting.say_farewell(error)
+
+    def _attempt(
+        self,
+        signalling: SealedSignalling,
+        theirs: Hello,
+        offered: "Sequence[IceServer]",
+        *,
+        timeout: float | None,
+    ) -> "AbstractAsyncContextManager[Connection]":
+        """Return the context of a connection on the terms that both sides agree to."""
+        assert self._webrtc is not None, "loaded"
+        assert self._ours is not None, "greeted"
+        common_protocol(self._ours, theirs)
+        attempt: AbstractAsyncContextManager[Connection] = self._webrtc.connected(
+            self._terms.role,
+            route=common_route(self._ours.route, theirs.route),
+            ice_servers=[*self._terms.ice_servers, *offered],
+            signalling=signalling,
+            peer_datapath=theirs.datapath,
+            timeout=timeout,
+        )
+        return attempt
+
+    def _use(self, connection: "Connection", signalling: SealedSignalling) -> "Connection":
+        self._connection = connection
+        self.line.use(signalling, connection.channels)
+        self._terms.emit(connection.connected)
+        return connection
+
+    def _let_go(self) -> None:
+        """Close what is lost beside everything else: on a dead network that takes long."""
+        self.line.channels = None
+        self.line.leave_word = self._leave_word
+        self._meeting = None
+        old, self._open = self._open, AsyncExitStack()
+        self._closing.append(asyncio.create_task(old.aclose()))
+
+    async def _wait_for_old(self) -> None:
+        if self._closing:
+            await asyncio.wait(self._closing, timeout=CLOSE_TIMEOUT)
+        await cancel_all(self._closing)
