@@ -13,6 +13,7 @@ import asyncio
 import logging
 import os
 from collections.abc import Iterator
+from itertools import groupby
 from typing import TYPE_CHECKING, Final
 
 from pyee import EventEmitter
@@ -29,7 +30,7 @@ from rtcsend.datapath.sctp.association import (
     StreamsReset,
 )
 from rtcsend.datapath.sctp.inbound import Message
-from rtcsend.errors import InternalError, NoRoute
+from rtcsend.errors import InternalError, NoRoute, PeerProtocolError
 
 if TYPE_CHECKING:
     from aiortc import RTCDtlsTransport
@@ -125,6 +126,7 @@ class BatchedPath:
         self._ice = ice
         self._dtls = dtls
         self._records: Records | None = None
+        self.breach: PeerProtocolError | None = None
         self.heard_at = now = self._loop.time()
         config = AssociationConfig(
             tag=int.from_bytes(os.urandom(4), "big") or 1,
@@ -206,7 +208,7 @@ class BatchedPath:
     def _on_datagrams(self, view: memoryview, size: int, _address: object) -> None:
         if self._records is None:
             return
-        self._received.extend(self._records.open(view, size))
+        self._received += self._records.open(view, size)
         # The other side may have missed the end of the handshake: OpenSSL repeats it, and it
         # must not stand between the records that are sealed next.
         if flight := self._records.pending():
@@ -259,8 +261,7 @@ class BatchedPath:
                 self._carrier.allow_fragmentation(allowed=self._fragments)
             for batch in batches(packets):
                 if sealed := self._records.seal(batch):
-                    around = (len(sealed) - sum(map(len, batch))) // len(batch)
-                    self._carrier.send(sealed, len(batch[0]) + around)
+                    self._carrier.send(sealed, len(sealed) // len(batch))
         self.wake()
 
     def _arm(self) -> None:
@@ -290,7 +291,9 @@ class BatchedPath:
                             # RFC 8831 §6.7: it is closed for them when it is in our direction.
                             self.association.reset(stream, now=self._loop.time())
                             self.channels[stream].set_state("closed")
-                case Closed():
+                case Closed(reason=reason, is_breach=is_breach):
+                    if is_breach and reason is not None:
+                        self.breach = PeerProtocolError(reason)
                     self._end()
 
     def _end(self) -> None:
@@ -310,20 +313,9 @@ class BatchedPath:
 def batches(packets: list[bytes]) -> Iterator[list[bytes]]:
     """Split packets, in order, into what one buffer can carry as segments.
 
-    Equal ones, the last of them perhaps shorter, and no more bytes than MAX_BATCH.
+    Neighbours of one size, and no more bytes than MAX_BATCH.
     """
-    batch: list[bytes] = []
-    size = most = 0
-    for packet in packets:
-        if batch and (len(packet) > size or len(batch) == most):
-            yield batch
-            batch = []
-        if not batch:
-            size = len(packet)
-            most = max(1, MAX_BATCH // size)
-        batch.append(packet)
-        if len(packet) < size:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
+    for size, group in groupby(packets, key=len):
+        equal, most = list(group), max(1, MAX_BATCH // size)
+        for start in range(0, len(equal), most):
+            yield equal[start : start + most]

@@ -10,7 +10,6 @@ so the same functions are called without them; tests/datapath/test_private_names
 names. What is left out are conversions and translated errors, of which only "closed" matters.
 """
 
-from collections.abc import Iterator
 from typing import Any, Final
 
 from OpenSSL import SSL
@@ -36,6 +35,7 @@ class Records:
         self._into: Any = connection._into_ssl
         self._from: Any = connection._from_ssl
         self._record: Any = _ffi.new("char[]", MAX_RECORD)
+        self._plaintext: Any = _ffi.buffer(self._record)  # one view for all: each slice is a packet
         self._output: Any = _ffi.new("char[]", OUTPUT_SIZE)
         self.closed = False
         """Whether the other side has sent its close-notify alert."""
@@ -58,18 +58,20 @@ class Records:
         output = _ffi.buffer(self._output, size)[:] if size > 0 else b""
         return output if size < OUTPUT_SIZE else output + self.pending()
 
-    def open(self, datagrams: memoryview, size: int) -> Iterator[bytes]:
-        """Yield the packets in datagrams of ``size`` bytes each, the last perhaps shorter.
+    def open(self, datagrams: memoryview, size: int) -> list[bytes]:
+        """Return the packets in datagrams of ``size`` bytes each, the last perhaps shorter.
 
         Forged and broken records are dropped by OpenSSL without a word (RFC 9147 §4.5.2).
         """
+        packets: list[bytes] = []
         step = max(1, BIO_BATCH // size) * size
-        read, ssl, record, buffer = _lib.SSL_read, self._ssl, self._record, _ffi.buffer
+        read, ssl, record, plaintext = _lib.SSL_read, self._ssl, self._record, self._plaintext
         for start in range(0, len(datagrams), step):
             batch = datagrams[start : start + step]
             _lib.BIO_write(self._into, _ffi.from_buffer(batch), len(batch))
             while (length := read(ssl, record, MAX_RECORD)) > 0:
-                yield buffer(record, length)[:]
+                packets.append(plaintext[:length])
             if _lib.SSL_get_shutdown(ssl) & _lib.SSL_RECEIVED_SHUTDOWN:
                 self.closed = True
         _lib.ERR_clear_error()
+        return packets

@@ -14,7 +14,7 @@ Sources: RFC 9260; RFC 8831 §6 (DataChannels).
 """
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from rtcsend.datapath.sctp.config import OUR_MAX_PACKET, AssociationConfig
@@ -33,10 +33,8 @@ from rtcsend.datapath.sctp.wire import (
     DATA_OVERHEAD,
     DATA_VALUE,
     FLAG_TAG_REFLECTED,
-    FLAG_WHOLE,
     HEADER_SIZE,
     U32,
-    WORTH_A_VIEW,
     Chunk,
     ChunkType,
     Data,
@@ -65,6 +63,9 @@ MAX_CONTROL: Final = 256  # control chunks that wait for the next batch of packe
 
 _ONLY_ESTABLISHED: Final = (ChunkType.DATA, ChunkType.HEARTBEAT)  # what others never send
 _COOKIE_ACK: Final = Chunk(ChunkType.COOKIE_ACK, 0, b"")
+_MIDDLE: Final = bytes((ChunkType.DATA, 0))  # type and flags of a fragment that is no end
+_MIDDLE_SIZE: Final = HEADER_SIZE + len(_MIDDLE)
+_NEVER: Final = bytes(1 << 15)  # what no packet begins with: a DTLS record holds 2**14 bytes
 _ALIGNMENT: Final = 4  # bytes; RFC 9260 §3.2
 _ENDED: Final = "The other side has ended the association."
 
@@ -92,7 +93,8 @@ class Association:
         self._events: deque[AssociationEvent] = deque()
         self._control: list[bytes] = []
         self._heard = False
-        self._plain_header = b""
+        self._plain_header = self._plain_middle = _NEVER
+        self._maybe_middle: Callable[[bytes], bool] = lambda _packet: False
         self._is_over = False
         self.malformed = 0
         """Packets dropped because of what was in them."""
@@ -162,8 +164,13 @@ class Association:
         is_foreign = not self._config.own_peer
         for packet in packets:
             try:
-                # Most packets are one chunk of data, from a peer that leaves the checksum out.
-                if packet[:HEADER_SIZE] != self._plain_header or not self._receive_one_data(packet):
+                # Most packets are one chunk of data, from a peer that leaves the checksum out;
+                # and of those, most are the next piece of the middle of a message.
+                if packet[:_MIDDLE_SIZE] == self._plain_middle and self._maybe_middle(packet):
+                    self._heard = True
+                elif not packet.startswith(self._plain_header) or not self._receive_one_data(
+                    packet
+                ):
                     self._receive_packet(packet, now=now)
             except PeerProtocolError:
                 self.malformed += 1
@@ -244,11 +251,8 @@ class Association:
             return False
         self._heard = True
         inbound.packets_unacknowledged += 1
-        # A large fragment is copied once, when its message is joined; a small one costs less so.
-        is_large = size >= WORTH_A_VIEW and flags & FLAG_WHOLE != FLAG_WHOLE
-        payload = (memoryview(packet) if is_large else packet)[DATA_OVERHEAD:end]
         try:
-            inbound.receive((tsn, flags, stream, ppid, payload), self._events)
+            inbound.receive((tsn, flags, stream, ppid, packet[DATA_OVERHEAD:end]), self._events)
         except PeerProtocolError as exc:
             self._give_up(exc)
             raise
@@ -335,7 +339,9 @@ class Association:
         self._packer = Packer(source_port=PORT, destination_port=PORT, tag=peer.tag)
         ours = Packer(source_port=PORT, destination_port=PORT, tag=self._config.tag)
         self._plain_header = ours.without_checksum
+        self._plain_middle = self._plain_header + _MIDDLE
         self._inbound = Inbound(peer.initial_tsn, max_message_size=self._config.max_message_size)
+        self._maybe_middle = self._inbound.maybe_middle
         self._outbound.open(
             self._packer, zero_checksum=self._handshake.zero_checksum, peer_rwnd=peer.a_rwnd
         )
@@ -452,10 +458,10 @@ class Association:
     def _give_up(self, error: PeerProtocolError) -> None:
         """End the association for what the other side did."""
         self._control = [pack_chunk(ChunkType.ABORT, 0, b"")]
-        self._close(error.message)
+        self._close(error.message, is_breach=True)
 
-    def _close(self, reason: str | None) -> None:
+    def _close(self, reason: str | None, *, is_breach: bool = False) -> None:
         if not self._is_over:
             self._is_over = True
-            self._plain_header = b""  # not even data is taken any more
-            self._events.append(Closed(reason))
+            self._plain_header = self._plain_middle = _NEVER  # not even data is taken any more
+            self._events.append(Closed(reason, is_breach))

@@ -13,16 +13,21 @@ most, and little more than the data where messages have kilobytes.
 Sources: RFC 9260 §6.2 (acknowledgement), §6.3.3, §6.9 (reassembly), RFC 3758 §3.6, RFC 7053 §5.
 """
 
+import struct
 from collections.abc import MutableSequence
 from typing import Any, Final, NamedTuple
 
 from rtcsend.datapath.sctp.ranges import Ranges
 from rtcsend.datapath.sctp.serial import MASK, add, distance
 from rtcsend.datapath.sctp.wire import (
+    DATA_HEADER,
+    DATA_OVERHEAD,
     FLAG_BEGIN,
     FLAG_END,
     FLAG_IMMEDIATE,
+    HEADER_SIZE,
     MAX_GAP_BLOCKS,
+    WORTH_A_VIEW,
     Data,
     pack_sack,
 )
@@ -32,6 +37,8 @@ RECEIVE_BUFFER: Final = 8 << 20  # bytes that wait for the application or for a 
 MIN_CHARGE: Final = 512  # bytes that a chunk or message counts as: Python's objects around it
 MAX_OUT_OF_ORDER: Final = 65_535  # TSNs ahead; the reach of a gap block (RFC 9260 §3.3.4)
 MAX_REPORTED_DUPLICATES: Final = 16  # per SACK; one would do to show a spurious retransmission
+_LENGTH_AND_TSN: Final = struct.Struct("!HL")  # of a DATA chunk
+_LENGTH_OFFSET: Final = HEADER_SIZE + 2  # bytes, in a packet
 MAX_FRAGMENTS: Final = 1024  # objects of one message; beyond, they are joined on the way
 
 
@@ -127,6 +134,37 @@ class Inbound:
         if self._waiting:
             self.sack_urgent = True
             self._take_waiting(messages)
+
+    def maybe_middle(self, packet: bytes) -> bool:
+        """Take a packet that is the next piece of the middle of a message; the hottest of all.
+
+        Args:
+            packet: With a valid common header, then a DATA chunk without a flag.
+
+        Returns:
+            False, and nothing is taken, when it is not just that, or when there is no room.
+        """
+        length = len(packet) - DATA_OVERHEAD
+        fragments = self._fragments
+        size = self._fragments_size + length
+        if (
+            length <= 0
+            or not 0 < len(fragments) < MAX_FRAGMENTS - 1
+            or self._waiting
+            or size > self._max_message_size
+            or self.untaken + self._surcharge + size > RECEIVE_BUFFER
+            or _LENGTH_AND_TSN.unpack_from(packet, _LENGTH_OFFSET)
+            != (length + DATA_HEADER.size, (self.cumulative_tsn + 1) & MASK)
+        ):
+            return False
+        self.cumulative_tsn = (self.cumulative_tsn + 1) & MASK
+        self.sack_due = True
+        self.packets_unacknowledged += 1
+        self._fragments_size = size
+        is_large = length >= WORTH_A_VIEW
+        # A large piece is copied once, when its message is joined; a small one is cheaper copied.
+        fragments.append((memoryview(packet) if is_large else packet)[DATA_OVERHEAD:])
+        return True
 
     def _receive_early(self, data: Data) -> None:
         """Take a chunk whose turn it is not; too late is possible, too."""
@@ -226,7 +264,7 @@ class Inbound:
         self.untaken += size
         if size < MIN_CHARGE:
             self._surcharge += MIN_CHARGE - size
-        messages.append(Message(stream, ppid, bytes(payload)))  # as it is, if it is bytes
+        messages.append(Message(stream, ppid, payload))
 
     def _join_fragments(self) -> None:
         self._fragments = [b"".join(self._fragments)]

@@ -18,7 +18,6 @@ from rtcsend.datapath.sctp.wire import (
     FLAG_END,
     FLAG_IMMEDIATE,
     FLAGS_OFFSET,
-    WORTH_A_VIEW,
 )
 
 _DATA: Final = 0
@@ -112,7 +111,7 @@ class SendQueue:
             flight: Of this burst.
         """
         made: list[Chunk] = []
-        pack, append, join = _PACKET_HEAD.pack, made.append, b"".join
+        pack, append = _PACKET_HEAD.pack, made.append
         full = DATA_HEADER.size + payload
         tsn, used = self.next_tsn, 0
         while used < budget:
@@ -120,13 +119,13 @@ class SendQueue:
                 break
             assert self._current is not None, "there is a next message"
             stream, ppid, message, sequence = self._current
-            data = memoryview(message) if payload >= WORTH_A_VIEW else message
+            data = memoryview(message)
             started = position = self._position
             end, flags = len(data), 0 if position else FLAG_BEGIN
             # All fragments but the last are alike; this loop is the hottest of the sender.
             while position + payload < end and used < budget:
                 head = pack(header, _DATA, flags, full, tsn, stream, sequence, ppid)
-                append(Chunk(join((head, data[position : position + payload])), payload, flight))
+                append(Chunk(head + data[position : position + payload], payload, flight))
                 flags = 0
                 tsn = (tsn + 1) & MASK
                 position += payload
@@ -135,7 +134,7 @@ class SendQueue:
                 size = end - position
                 length = DATA_HEADER.size + size
                 head = pack(header, _DATA, flags | FLAG_END, length, tsn, stream, sequence, ppid)
-                packet = join((head, data[position:], _PADDING[size & 3]))
+                packet = b"".join((head, data[position:], _PADDING[size & 3]))
                 append(Chunk(packet, size, flight))
                 tsn = (tsn + 1) & MASK
                 position = end

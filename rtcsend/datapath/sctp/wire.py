@@ -80,7 +80,6 @@ class Parameter(enum.IntEnum):
 WORTH_A_VIEW: Final = 4_096  # bytes; a slice copies, and a view of less costs more than copying
 FLAG_END: Final = 1  # last fragment; RFC 9260 §3.3.1
 FLAG_BEGIN: Final = 2  # first fragment
-FLAG_WHOLE: Final = FLAG_BEGIN | FLAG_END  # a message in one chunk
 FLAG_UNORDERED: Final = 4
 FLAG_IMMEDIATE: Final = 8  # the I bit: a SACK is asked for at once; RFC 7053 §3
 FLAG_TAG_REFLECTED: Final = 1  # of an ABORT: the T bit; RFC 9260 §3.3.7
@@ -94,7 +93,7 @@ class Chunk(NamedTuple):
     value: bytes
 
 
-Data = tuple[int, int, int, int, bytes | memoryview]
+Data = tuple[int, int, int, int, bytes]
 """A DATA chunk: TSN, flags, stream, PPID, payload. Plain, since there is one for each packet."""
 
 
