@@ -20,6 +20,7 @@ from pyee import EventEmitter
 
 from rtcsend.datapath.carrier import Carrier
 from rtcsend.datapath.congestion.bbr import Bbr
+from rtcsend.datapath.gso import batch_size
 from rtcsend.datapath.records import Records
 from rtcsend.datapath.sctp.association import (
     OUR_MAX_PACKET,
@@ -45,7 +46,6 @@ PPID_BINARY: Final = 53
 PPID_STRING_EMPTY: Final = 56
 PPID_BINARY_EMPTY: Final = 57
 MAX_MESSAGE_SIZE: Final = 262_144  # bytes; what aiortc takes, and Chromium sends at most
-MAX_BATCH: Final = 64 << 10  # bytes sealed at once: one call of segmented UDP, and a small buffer
 MAX_ROUNDS: Final = 4  # bursts of one turn of the event loop; then others have theirs
 
 logger = logging.getLogger("rtcsend.datapath")
@@ -143,6 +143,7 @@ class BatchedPath:
         }
         self._carrier = Carrier(ice, lanes=own_peer)
         self._fragments = False
+        self._around = 0  # bytes of a record that are not its packet's
         self._received: list[bytes] = []
         self._timer: asyncio.TimerHandle | None = None
         self._soon: asyncio.Handle | None = None
@@ -259,9 +260,11 @@ class BatchedPath:
             if self._fragments is not self.association.needs_fragmentation:
                 self._fragments = not self._fragments
                 self._carrier.allow_fragmentation(allowed=self._fragments)
-            for batch in batches(packets):
+            for batch in batches(packets, around=self._around):
                 if sealed := self._records.seal(batch):
-                    self._carrier.send(sealed, len(sealed) // len(batch))
+                    size = len(sealed) // len(batch)
+                    self._around = size - len(batch[0])
+                    self._carrier.send(sealed, size)
         self.wake()
 
     def _arm(self) -> None:
@@ -310,12 +313,15 @@ class BatchedPath:
             channel.set_state("closed")
 
 
-def batches(packets: list[bytes]) -> Iterator[list[bytes]]:
-    """Split packets, in order, into what one buffer can carry as segments.
+def batches(packets: list[bytes], *, around: int) -> Iterator[list[bytes]]:
+    """Split packets, in order, into what one call of segmented UDP can carry when sealed.
 
-    Neighbours of one size, and no more bytes than MAX_BATCH.
+    Args:
+        packets: Neighbours of one size go together.
+        around: Bytes that sealing adds to each.
     """
     for size, group in groupby(packets, key=len):
-        equal, most = list(group), max(1, MAX_BATCH // size)
+        equal = list(group)
+        most = max(1, batch_size(size + around) // (size + around))
         for start in range(0, len(equal), most):
             yield equal[start : start + most]

@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+from sys import getsizeof
 
 import pytest
 from aiortc.exceptions import InvalidStateError
@@ -61,6 +62,7 @@ class Fixture:
         self.control, self.data = FakeChannel(), FakeChannel()
         self.taken_sizes: list[int] = []
         self.heard_at = -math.inf
+        self.breach: PeerProtocolError | None = None
         self.packet_payload = 1_160
         self.channels = Channels(self)
 
@@ -244,6 +246,13 @@ async def test_a_close_of_either_channel_wakes_everybody(fakes: Fixture, which: 
     assert fakes.data.sent == []
 
 
+async def test_a_close_for_what_the_other_side_did(fakes: Fixture) -> None:
+    fakes.breach = PeerProtocolError("Too large.")
+    fakes.data.close()
+    with pytest.raises(PeerProtocolError, match="Too large"):
+        await fakes.channels.receive()
+
+
 async def test_after_a_close_nothing_goes(fakes: Fixture) -> None:
     fakes.control.close()
     with pytest.raises(ConnectionLost):
@@ -304,7 +313,7 @@ async def test_text_on_the_data_channel(fakes: Fixture) -> None:
 
 
 async def test_inbound_bytes_are_bounded(fakes: Fixture) -> None:
-    piece = bytes(1 << 20)
+    piece = bytes((1 << 20) - getsizeof(b""))
     for _ in range(MAX_INBOUND // len(piece)):
         fakes.data.deliver(piece)
     await fakes.channels.send_control("we live")
@@ -313,6 +322,13 @@ async def test_inbound_bytes_are_bounded(fakes: Fixture) -> None:
         assert await fakes.channels.receive() == piece
     with pytest.raises(PeerProtocolError, match="more than it was allowed"):
         await fakes.channels.receive()
+
+
+async def test_a_wide_character_makes_a_text_four_times_as_large(fakes: Fixture) -> None:
+    text = "\U0001f4a3" + "x" * ((1 << 18) - 1)
+    for _ in range(MAX_INBOUND // (1 << 20)):
+        fakes.control.deliver(text)
+    assert isinstance(fakes.channels.failure, PeerProtocolError)
 
 
 async def test_what_is_taken_makes_room(fakes: Fixture) -> None:

@@ -13,7 +13,7 @@ PROBE_TIMEOUT_RTTS: Final = 3.0
 MIN_PROBE_TIMEOUT: Final = 0.3  # seconds
 BLACK_HOLE_PAUSE: Final = 10.0  # seconds until it is asked again: outages look the same
 RAISE_INTERVAL: Final = 600.0  # seconds; RFC 8899 §5.1.1, PMTU_RAISE_TIMER
-SIZES: Final = (1_240, 1_360, 1_400, 3_900, 8_872, 15_900)
+SIZES: Final = (1_240, 1_360, 1_400, 1_432, 3_900, 8_872, 15_900)
 """Sizes worth asking for: tunnels, 1,500-byte Ethernet under IPv6 and under IPv4, jumbo
 frames, and the most that a DTLS record holds (16,384 bytes, less what is around the packet)."""
 

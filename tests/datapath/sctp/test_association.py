@@ -31,6 +31,7 @@ from tests.fakes.sctp_link import Conditions, End, Pair
 
 BUFFER = 256 * 1024
 QUICK = Conditions(delay=0.02)
+CONTRADICTION = Closed("The fragments of an SCTP message contradict each other.", is_breach=True)
 
 
 def established_pair(
@@ -76,7 +77,7 @@ def test_an_application_that_takes_nothing_for_ten_seconds(loss: float, size: in
     assert pair.run(60.0, lambda: arrived(receiver, count))
     assert pair.now <= 15.0
     assert receiver.received == {1: expected}
-    assert mtu_seen == [1_400], "a full receiver was taken for a black hole"
+    assert mtu_seen == [1_432], "a full receiver was taken for a black hole"
     assert sender.closed is None
 
 
@@ -169,7 +170,7 @@ def test_after_an_outage_the_packet_size_returns(silence: tuple[float, float]) -
     sender.to_send = [(0.0, 1, bytes(65_536)) for _ in range(32)]
     assert pair.run(60.0, lambda: arrived(receiver, 32))
     pair.run(pair.now + 30)
-    assert sender.association._mtu.size == 1_400
+    assert sender.association._mtu.size == 1_432
     assert not sender.association.needs_fragmentation
 
 
@@ -283,13 +284,13 @@ def test_a_repeated_reset_is_answered_and_happens_once() -> None:
 def test_the_association_ends_for_contradicting_fragments_only_with_a_word() -> None:
     peer = ByHand()
     peer.feed(peer.data(0, b"x", FLAG_BEGIN), peer.data(1, b"y", FLAG_BEGIN))
-    assert peer.events() == [Closed("The fragments of an SCTP message contradict each other.")]
+    assert peer.events() == [CONTRADICTION]
     assert peer.got() == [(ChunkType.ABORT, b"")]
     peer = ByHand()
     peer.feed(peer.data(2, b"x", FLAG_BEGIN), peer.data(3, b"y", FLAG_BEGIN))
     forward = add(peer.tsn, 3).to_bytes(4, "big")
     peer.feed(pack_chunk(ChunkType.FORWARD_TSN, 0, forward))
-    assert peer.events() == [Closed("The fragments of an SCTP message contradict each other.")]
+    assert peer.events() == [CONTRADICTION]
     assert peer.got() == [(ChunkType.ABORT, b"")]
 
 
