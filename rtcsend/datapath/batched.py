@@ -12,7 +12,7 @@ pump then idles, and ends when the sockets do.
 import asyncio
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import groupby
 from typing import TYPE_CHECKING, Final
 
@@ -289,15 +289,17 @@ class BatchedPath:
                     for channel in self.channels.values():
                         channel.set_state("open")
                 case StreamsReset(streams=streams):
-                    for stream in streams or tuple(self.channels):
-                        if stream in self.channels:
-                            # RFC 8831 §6.7: it is closed for them when it is in our direction.
-                            self.association.reset(stream, now=self._loop.time())
-                            self.channels[stream].set_state("closed")
+                    self._reset(streams or tuple(self.channels))
                 case Closed(reason=reason, is_breach=is_breach):
-                    if is_breach and reason is not None:
-                        self.breach = PeerProtocolError(reason)
+                    self.breach = PeerProtocolError(str(reason)) if is_breach else None
                     self._end()
+
+    def _reset(self, streams: Iterable[int]) -> None:
+        for stream in streams:
+            if stream in self.channels:
+                # RFC 8831 §6.7: it is closed for them when it is in our direction.
+                self.association.reset(stream, now=self._loop.time())
+                self.channels[stream].set_state("closed")
 
     def _end(self) -> None:
         if self._closed:

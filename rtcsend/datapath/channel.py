@@ -11,6 +11,7 @@ import logging
 import math
 from collections import deque
 from collections.abc import Sequence
+from sys import getsizeof
 from typing import Final
 
 from rtcsend.errors import ConnectionLost, PeerProtocolError, RtcsendError
@@ -20,7 +21,7 @@ HIGH_WATER: Final = 1 << 20  # bytes of bufferedAmount above which sending waits
 LOW_WATER: Final = 1 << 19  # bytes at which it goes on
 CONTROL_HIGH_WATER: Final = 1 << 16  # bytes; a ping waits behind no more, on whatever path
 CONTROL_LOW_WATER: Final = 1 << 14  # bytes
-MAX_INBOUND: Final = 24 << 20  # bytes; the receive window of 16 MiB, half as much again
+MAX_INBOUND: Final = 24 << 20  # bytes of memory; the receive window of 16 MiB, half as much again
 MAX_INBOUND_MESSAGES: Final = 65_536  # so that empty messages cannot fill the memory either
 
 logger = logging.getLogger("rtcsend.datapath")
@@ -52,7 +53,7 @@ class Channels:
             channel.bufferedAmountLowThreshold = low
             channel.on("message", lambda message, kind=kind: self._on_message(message, kind))
             channel.on("bufferedamountlow", self._drained.set)
-            channel.on("close", self.fail)
+            channel.on("close", self._on_close)
 
     @property
     def failure(self) -> RtcsendError | None:
@@ -113,7 +114,7 @@ class Channels:
         """
         await self._wait_for_message()
         message = self._inbound.popleft()
-        self._inbound_size -= len(message)
+        self._inbound_size -= getsizeof(message)
         if isinstance(message, bytes):
             self._path.taken(len(message))
         return message
@@ -159,9 +160,12 @@ class Channels:
             self._drained.clear()
             await self._drained.wait()
         if not self._is_open(channel):
-            self.fail()  # the other side has reset the stream; "close" is emitted later
+            self._on_close()  # the other side has reset the stream; "close" is emitted later
             assert self._failure is not None, "just failed"
             raise self._failure
+
+    def _on_close(self) -> None:
+        self.fail(self._path.breach)
 
     def _on_message(self, message: str | bytes, kind: type) -> None:
         """Keep a message. Must not raise: aiortc would end the connection without a word."""
@@ -170,7 +174,8 @@ class Channels:
         if not isinstance(message, kind):
             self.fail(PeerProtocolError("The other side mixed up its channels."))
             return
-        self._inbound_size += len(message)
+        # What it takes, not how long it is: one wide character makes a text four times as large.
+        self._inbound_size += getsizeof(message)
         if self._inbound_size > MAX_INBOUND or len(self._inbound) >= MAX_INBOUND_MESSAGES:
             self.fail(PeerProtocolError("The other side sent more than it was allowed to."))
             return

@@ -31,6 +31,7 @@ class StockPath:
     """
 
     def __init__(self, dtls: "RTCDtlsTransport") -> None:
+        self.breach = None  # aiortc closes without a word
         self.heard_at = -math.inf  # aiortc does not tell: only messages count
         self.packet_payload = 0  # nor that
         self._sctp = RTCSctpTransport(dtls)

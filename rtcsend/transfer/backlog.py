@@ -34,10 +34,6 @@ class Backlog:
         """Whether a whole block, or a mark, is to be taken: no need to wait for more."""
         return bool(self._marks) or self.size >= BLOCK_SIZE - self._position % BLOCK_SIZE
 
-    def start(self, position: int) -> None:
-        """Begin at a position in the file. The backlog is empty."""
-        self._position = self._end = position
-
     def add(self, offset: int, payload: memoryview) -> None:
         """Add the piece at ``offset``: what is left out before it is kept.
 

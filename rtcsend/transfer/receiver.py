@@ -6,19 +6,18 @@
         VERIFYING ──complete()──▶ COMPLETE ──bye──▶ CLOSED
     DECIDING ──skip()──▶ COMPLETE
 
-The walk through the file begins where this side says. What the sender passes over must be
-whole blocks that this side has offered, and whose digest it has said.
+The walk through the file begins where this side says; what the sender may pass over is the
+matter of :mod:`rtcsend.transfer.walk`.
 An ``abort`` from the other side is raised as the error that it stands for, in any state.
 Source: docs/transfer-protocol.md.
 """
 
 import enum
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from rtcsend.blocks import DIGEST_BYTES, block_count, block_size_for
+from rtcsend.blocks import DIGEST_BYTES
 from rtcsend.errors import InternalError, PeerProtocolError
 from rtcsend.transfer.frames import Frame, parse_frame_untrusted
 from rtcsend.transfer.machine import Move, TransferMachine
@@ -36,6 +35,7 @@ from rtcsend.transfer.messages import (
     parse_control_untrusted,
 )
 from rtcsend.transfer.movement import BLOCK_COUNTS, CRAWL_TIME, Waiting
+from rtcsend.transfer.walk import Walk
 
 RECEIVE_WINDOW: Final = 16 << 20  # bytes unwritten at most: 160 MB/s at 100 ms, and little memory
 WRITTEN_STEP: Final = 1 << 20  # bytes; one acknowledgement a block of the disk
@@ -135,21 +135,10 @@ class ReceiverMachine(TransferMachine[ReceiverState, ReceiverMove, ReceiverEvent
         )
         self._proposal = proposal
         self._limit = limit
-        self._size = 0
-        self._block_size = 0
-        self._position = 0
+        self._walk = Walk(0)
         # In payload bytes of this connection.
-        self._received = 0
         self._written = 0
         self._acknowledged = 0
-        # Blocks: how many are offered, and the first whose digest was not yet said.
-        self._offered = 0
-        self._surveyed = 0
-        self.kept = 0
-        """Bytes that an earlier run has left, and that need not come."""
-        # After so many payload bytes, everything up to a position is kept.
-        self._declared_after: float = math.inf
-        self._declared_position = 0
         self._checked = 0
         self._digest: str | None = None
         self._expected_digest = digest
@@ -162,27 +151,32 @@ class ReceiverMachine(TransferMachine[ReceiverState, ReceiverMove, ReceiverEvent
     @property
     def position(self) -> int:
         """Everything before it has come or is kept, in bytes."""
-        return self._position
+        return self._walk.position
+
+    @property
+    def kept(self) -> int:
+        """Bytes that an earlier run has left, and that need not come."""
+        return self._walk.kept
 
     @property
     def offered(self) -> int:
         """Bytes, from the first on, that an earlier run has left."""
-        return min(self._offered * self._block_size, self._size)
+        return self._walk.offered
 
     @property
     def surveyed(self) -> int:
         """Bytes of these, from the first on, whose digests are said or not needed any more."""
-        return min(self._surveyed * self._block_size, self._size)
+        return self._walk.said
 
     @property
     def next_offered(self) -> int:
         """The first block whose digest was not yet said."""
-        return self._surveyed
+        return self._walk.said_blocks
 
     @property
     def is_behind(self) -> bool:
         """Whether something has come that is not yet written."""
-        return self._received > self._written
+        return self._walk.received > self._written
 
     def accept(self, *, start: int, blocks: int, now: float) -> None:
         """The user wants it.
@@ -193,9 +187,7 @@ class ReceiverMachine(TransferMachine[ReceiverState, ReceiverMove, ReceiverEvent
             now: Seconds.
         """
         self._state = self._next(ReceiverMove.ACCEPT)
-        self._position = start
-        self._surveyed = block_count(start, self._block_size)
-        self._offered = blocks
+        self._walk.begin(start=start, blocks=blocks)
         message = AcceptMessage(
             entries=(0,), window=RECEIVE_WINDOW, limit=self._limit, start=start, blocks=blocks
         )
@@ -209,9 +201,10 @@ class ReceiverMachine(TransferMachine[ReceiverState, ReceiverMove, ReceiverEvent
     def have(self, digests: bytes, *, now: float) -> None:
         """Say the digests of the next blocks that are offered."""
         self._state = self._next(ReceiverMove.HAVE)
-        first = self._surveyed
-        self._surveyed += len(digests) // DIGEST_BYTES
-        if self._surveyed > self._offered:
+        walk = self._walk
+        first = walk.said_blocks
+        walk.said_blocks += len(digests) // DIGEST_BYTES
+        if walk.said_blocks > walk.offered_blocks:
             raise InternalError("More digests are there than blocks were offered.")
         self._say(HaveMessage(entry=0, first=first, digests=digests), now=now)
 
@@ -245,20 +238,12 @@ class ReceiverMachine(TransferMachine[ReceiverState, ReceiverMove, ReceiverEvent
         self._liveness.heard(now=now)
         if self._state is not ReceiverState.RECEIVING or entry != 0:
             raise PeerProtocolError("The sender sent data that nobody asked for.")
-        size = len(payload)
-        received = self._received + size
-        if offset + size > self._size:
-            raise PeerProtocolError("The sender sent more data than it had proposed.")
-        if received - self._acknowledged > RECEIVE_WINDOW:
+        size, walk = len(payload), self._walk
+        if walk.received + size - self._acknowledged > RECEIVE_WINDOW:
             raise PeerProtocolError("The sender sent more data than the window allows.")
-        if received > self._declared_after:
-            raise PeerProtocolError("The sender sent more data than it had said.")
-        if offset != self._position:
-            self._keep_to(offset)
-        self._received = received
-        self._position = offset + size
-        if received == self._declared_after:
-            self._take_declaration()
+        walk.take(offset, size)
+        if walk.is_declaration_due:
+            self._settle()
         return frame
 
     def receive_control_untrusted(self, text: str, *, now: float) -> None:
@@ -292,13 +277,12 @@ class ReceiverMachine(TransferMachine[ReceiverState, ReceiverMove, ReceiverEvent
         if self._proposal is not None and message != self._proposal:
             raise PeerProtocolError("The sender proposed something else than before.")
         self._state = following
-        self._size = message.entries[0].size
-        self._block_size = block_size_for(self._size)
+        self._walk = Walk(message.entries[0].size)
         self.events.append(Proposed(proposal=message))
 
     def _on_checking(self, position: int, *, sent: int) -> None:
         following = self._next(ReceiverMove.CHECKING)
-        if self._digest is not None or not self._checked < position <= self._size:
+        if self._digest is not None or not self._checked < position <= self._walk.size:
             raise PeerProtocolError("The sender keeps what is not there.")
         self._declare(position, sent=sent)
         self._state = following
@@ -306,57 +290,31 @@ class ReceiverMachine(TransferMachine[ReceiverState, ReceiverMove, ReceiverEvent
 
     def _on_end(self, digest: str, *, sent: int) -> None:
         following = self._next(ReceiverMove.END)
-        if self._digest is not None or sent < self._received:
+        if self._digest is not None or sent < self._walk.received:
             raise PeerProtocolError("The sender declared the end at the wrong time.")
         if self._expected_digest not in (None, digest):
             raise PeerProtocolError("The sender declared another digest than before.")
         self._state = following
         self._digest = digest
-        self._declare(self._size, sent=sent)
+        self._declare(self._walk.size, sent=sent)
 
     def _declare(self, position: int, *, sent: int) -> None:
-        """After ``sent`` bytes of data everything up to ``position`` is kept.
-
-        Control and data are two streams, each ordered by itself: the data may be behind, and
-        then this waits for it; or ahead, and then its offsets have said the same.
-        """
         if sent - self._acknowledged > RECEIVE_WINDOW:
             raise PeerProtocolError("The sender says to have sent more than the window allows.")
-        if sent < self._received:
-            if position > self._position:
-                raise PeerProtocolError("The sender keeps what it has sent.")
-            return
-        self._declared_after, self._declared_position = sent, position
-        if sent == self._received:
-            self._take_declaration()
+        self._walk.declare(position, sent=sent)
+        if self._walk.is_declaration_due:
+            self._settle()
 
-    def _take_declaration(self) -> None:
-        if self._declared_position != self._position:
-            self._keep_to(self._declared_position)
-            self.events.append(Kept(position=self._position))
-        if self._digest is None:
-            self._declared_after = math.inf
-            return
-        self._state = self._next(ReceiverMove.ALL)
-        self.events.append(AllReceived(digest=self._digest))
-
-    def _keep_to(self, position: int) -> None:
-        """Pass over blocks that this side has offered.
-
-        Raises:
-            PeerProtocolError: They are not whole, or were not offered, or not yet said.
-        """
-        is_whole = not position % self._block_size or position == self._size
-        if position < self._position or self._position % self._block_size or not is_whole:
-            raise PeerProtocolError("The sender sent data for the wrong place.")
-        if block_count(position, self._block_size) > min(self._surveyed, self._offered):
-            raise PeerProtocolError("The sender left out what is not here.")
-        self.kept += position - self._position
-        self._position = position
+    def _settle(self) -> None:
+        """All data has come from which on what the sender said last counts."""
+        if self._walk.settle():
+            self.events.append(Kept(position=self._walk.position))
+        if self._digest is not None:
+            self._state = self._next(ReceiverMove.ALL)
+            self.events.append(AllReceived(digest=self._digest))
 
     def _moved(self) -> int:
-        blocks = self.kept // (self._block_size or 1) + min(self._surveyed, self._offered)
-        return self._written + blocks * BLOCK_COUNTS
+        return self._written + self._walk.compared_blocks * BLOCK_COUNTS
 
     def _waiting(self) -> Waiting | None:
         if self._state is ReceiverState.VERIFYING:
@@ -365,6 +323,6 @@ class ReceiverMachine(TransferMachine[ReceiverState, ReceiverMove, ReceiverEvent
             return None  # a person decides, or all is done
         if self.is_behind:
             return Waiting(reason="The disk here is slow to write.")
-        if self._surveyed < self._offered:
+        if self.surveyed < self.offered:
             return Waiting(reason="The disk here is slow to read what an earlier run has left.")
         return Waiting(reason="The other side sends nothing.", patience=CRAWL_TIME)

@@ -168,7 +168,6 @@ class Receiving:
             start, blocks = sink.written, sink.blocks
         else:
             start, blocks = size, 0
-        self._backlog.start(start)
         over.stored_before = sink.stored
         over.machine.accept(start=start, blocks=blocks, now=self._clock())
         over.flush()

@@ -16,6 +16,14 @@ def machine(tmp_path: Path) -> Iterator[Machine]:
     machine.check()
 
 
+@pytest.fixture
+def out(machine: Machine) -> Path:
+    """The folder for what is received."""
+    folder = machine.folder / "out"
+    folder.mkdir()
+    return folder
+
+
 @pytest.fixture(scope="session")
 def forks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ForkServer]:
     """Starts commands quickly, for all tests of this process."""

@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+from rtcsend.life import phase_of
 from rtcsend.options import DATAPATH_VARIABLE
 
 STEP_TIMEOUT = 40.0  # seconds for any single thing to happen; the machine may be busy
@@ -48,10 +49,10 @@ class Side:
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
     _readers: list[asyncio.Task[None]] = field(default_factory=list)
 
-    async def event(self, name: str) -> dict[str, Any]:
-        """Return the first event of that name, when it comes."""
+    async def event(self, name: str, *, after: int = 0) -> dict[str, Any]:
+        """Return the first event of that name, when it comes; ``after`` so many of any name."""
         return await self._first(
-            lambda: (event for event in self.events if event["event"] == name), name
+            lambda: (event for event in self.events[after:] if event["event"] == name), name
         )
 
     async def moving(self, count: int = 1) -> None:
@@ -153,6 +154,8 @@ class Side:
                 event = json.loads(line)
                 assert event["v"] == 1, line
                 assert isinstance(event["event"], str), line
+        if {"send", "receive"} & set(self.arguments[:1]):
+            phase_of(event["event"] for event in self.events)  # in an order that is promised
 
     def names(self) -> list[str]:
         """Return the names of all events so far, progress left out."""

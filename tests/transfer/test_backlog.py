@@ -19,7 +19,8 @@ def add(backlog: Backlog, start: int, end: int, size: int = MAX_PAYLOAD) -> None
 
 def test_blocks_end_at_block_boundaries() -> None:
     backlog = Backlog()
-    backlog.start(100)
+    backlog.keep(100)
+    backlog.pass_mark(100)
     add(backlog, 100, BLOCK_SIZE - 1)
     ready = [backlog.is_ready]
     add(backlog, BLOCK_SIZE - 1, 2 * BLOCK_SIZE + 5)

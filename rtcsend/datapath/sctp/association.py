@@ -178,7 +178,8 @@ class Association:
                 self._acknowledge_packet()
         if self._heard:
             self._heard = False
-            self._heartbeats.on_heard(now=now)
+            is_backed_off = self._outbound.timer.is_backed_off
+            self._heartbeats.on_heard(is_backed_off=is_backed_off, now=now)
         if self._resets.is_pending:
             self._perform_reset()
         if self._inbound is not None:

@@ -22,9 +22,12 @@ class StreamsReset:
 
 @dataclass(frozen=True, slots=True)
 class Closed:
-    """The association is over. ``reason`` is one sentence, None after our own abort."""
+    """The association is over."""
 
     reason: str | None
+    """One sentence; None after our own abort."""
+    is_breach: bool = False
+    """Whether it is the other side's fault: another association would end as this one did."""
 
 
 AssociationEvent = Established | Message | StreamsReset | Closed

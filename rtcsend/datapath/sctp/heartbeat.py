@@ -47,6 +47,7 @@ class Heartbeats:
 
     def __init__(self, *, now: float) -> None:
         self._next_at = math.inf
+        self._asked_at = -math.inf
         self._heard_at = now
         self._unanswered = False
 
@@ -54,10 +55,17 @@ class Heartbeats:
         """Return when to call :meth:`is_due`."""
         return self._next_at
 
-    def on_heard(self, *, now: float) -> None:
-        """Note a packet of the other side, whatever is in it."""
+    def on_heard(self, *, is_backed_off: bool = False, now: float) -> None:
+        """Note a packet of the other side, whatever is in it.
+
+        Args:
+            is_backed_off: Data has timed out. Then this is perhaps a path that comes back, and
+                whether it does so both ways is asked at once.
+            now: Seconds.
+        """
         self._heard_at = now
-        self._next_at = now + HEARTBEAT_INTERVAL
+        again = self._asked_at + HEARTBEAT_RETRY
+        self._next_at = max(now, again) if is_backed_off else now + HEARTBEAT_INTERVAL
         self._unanswered = False
 
     def is_due(self, *, now: float) -> bool:
@@ -70,6 +78,7 @@ class Heartbeats:
 
     def heartbeat(self, *, now: float) -> bytes:
         """Return a chunk to send now."""
+        self._asked_at = now
         self._next_at = now + HEARTBEAT_RETRY
         self._unanswered = True
         return _pack(0, now)

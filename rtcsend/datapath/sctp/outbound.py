@@ -89,6 +89,7 @@ class Outbound:
         """Take in an unambiguous round-trip time, in seconds."""
         self.rtt.on_sample(rtt)
         self.min_rtt.on_sample(rtt, now=now)
+        self.timer.hasten(rto=self.rtt.rto, now=now)
 
     # Acknowledgement and loss
 

@@ -45,9 +45,14 @@ class RetransmissionTimer:
         return self._timeout_at is not None
 
     @property
+    def is_backed_off(self) -> bool:
+        """Whether data has timed out, and not because there is no room for it."""
+        return self.timeouts > 0 and not self.probes_window
+
+    @property
     def is_black_hole(self) -> bool:
         """Whether packets as large as these seem not to arrive at all."""
-        return self.timeouts >= BLACK_HOLE_TIMEOUTS and not self.probes_window
+        return self.is_backed_off and self.timeouts >= BLACK_HOLE_TIMEOUTS
 
     def get_timer(self) -> float | None:
         """Return when to call :meth:`take_due`."""
@@ -73,6 +78,16 @@ class RetransmissionTimer:
         if self._timeout_at is None or not srtt or self.timeouts:
             return
         self._probe_at = min(now + max(PROBE_RTTS * srtt, MIN_PROBE_DELAY), self._timeout_at)
+
+    def hasten(self, *, rto: float, now: float) -> None:
+        """The path answers, after timeouts: wait for what it lost no longer than at first.
+
+        The back-off has counted the seconds in which the path was gone. Left alone, it would
+        keep a path that has healed idle for as many again. Source: RFC 6069 §4, where the sign
+        of life is another one.
+        """
+        if self.timeouts and self._timeout_at is not None:
+            self._timeout_at = min(self._timeout_at, now + rto)
 
     def take_due(self, *, rto: float, now: float) -> Due:
         """Return what is due; a probe's timeout begins anew with it."""

@@ -45,6 +45,19 @@ def test_any_bytes_raise_nothing(value: bytes) -> None:
     parse_ack_untrusted(value, now=1.0)
 
 
+def test_a_word_while_data_is_timed_out_is_followed_by_a_question() -> None:
+    heartbeats = Heartbeats(now=0.0)
+    heartbeats.on_heard(is_backed_off=True, now=2.0)
+    assert heartbeats.is_due(now=2.0)
+    heartbeats.heartbeat(now=2.0)
+    heartbeats.on_heard(is_backed_off=True, now=2.1)
+    assert heartbeats.get_timer() == 2.0 + HEARTBEAT_RETRY
+    heartbeats.on_heard(is_backed_off=True, now=2.9)
+    assert heartbeats.get_timer() == 2.0 + HEARTBEAT_RETRY
+    heartbeats.on_heard(now=3.5)
+    assert heartbeats.get_timer() == 3.5 + HEARTBEAT_INTERVAL
+
+
 def test_silence_is_asked_about_and_ends_it() -> None:
     heartbeats = Heartbeats(now=0.0)
     heartbeats.on_heard(now=1.0)

@@ -89,6 +89,19 @@ def test_a_timeout_does_not_come_before_the_probe() -> None:
     assert path.sender.association._outbound.controller.cwnd >= window
 
 
+@pytest.mark.parametrize("seconds", [1.0, 2.0, 3.5, 5.0, 7.0, 8.5])
+def test_a_path_that_was_gone_is_used_again_soon(seconds: float) -> None:
+    """Both directions were cut while data was on its way, and either may be heard again first."""
+    path = Path(0.04)
+    path.sender.link.drop = path.receiver.link.drop = lambda _number, _packet: True
+    started, expected = path.pair.now, count(path.receiver) + 2
+    path.sender.to_send = [(started, STREAM, bytes(PACKET))] * 2
+    path.pair.run(started + seconds)
+    path.sender.link.drop = path.receiver.link.drop = None
+    assert path.pair.run(started + seconds + 20.0, lambda: count(path.receiver) >= expected)
+    assert path.pair.now - started - seconds < 1.7
+
+
 def test_the_last_chunk_asks_for_a_sack_and_gets_it() -> None:
     path = Path(0.2)
     asks: list[int] = []

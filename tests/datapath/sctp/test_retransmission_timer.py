@@ -70,6 +70,22 @@ def test_there_is_no_probe_between_timeouts() -> None:
     assert timer.get_timer() == pytest.approx(1.4)
 
 
+def test_a_path_that_answers_again_need_not_wait_for_the_back_off() -> None:
+    timer = running()
+    timer.hasten(rto=0.1, now=0.0)  # nothing has timed out: nothing to make up for
+    assert due(timer, 2 * SRTT) is Due.PROBE
+    timer.on_timeout(is_window_closed=False)
+    timer.restart(rto=16 * RTO, srtt=SRTT, now=1.0)
+    timer.hasten(rto=RTO, now=3.0)
+    assert timer.get_timer() == 3.0 + RTO
+    timer.hasten(rto=RTO, now=3.1)
+    assert timer.get_timer() == 3.0 + RTO
+    assert due(timer, 3.0 + RTO) is Due.TIMEOUT
+    timer.stop()
+    timer.hasten(rto=RTO, now=3.2)
+    assert timer.get_timer() is None
+
+
 def test_silence_about_a_closed_window_is_doubted_in_the_end() -> None:
     timer = running()
     seen = []

@@ -1,0 +1,260 @@
+"""What a hostile sender does, from its first word to its last."""
+
+import asyncio
+import dataclasses
+import json
+from collections.abc import Iterator
+
+from blake3 import blake3
+
+from rtcsend.datapath.batched import PPID_BINARY_EMPTY
+from rtcsend.transfer.receiver import RECEIVE_WINDOW
+from tests.e2e.hostile.nonsense import CONTROL, DATA
+from tests.e2e.hostile.peer import Peer
+from tests.e2e.hostile.trick import Play, Trick, says
+from tests.transfer.wire import BYE, SAMPLE, accept, checking, complete, end, have, written
+
+SIZE = 400_000  # bytes that are proposed where nothing else is said
+CONTENT = bytes(range(250)) * (SIZE // 250)
+DIGEST = blake3(CONTENT).hexdigest()
+
+
+def proposal(*entries: object, **fields: object) -> str:
+    message = {"type": "proposal", "transfer": "7e" * 16, "sender": "ada", "entries": entries}
+    return json.dumps({**message, **fields})
+
+
+def entry(**fields: object) -> dict[str, object]:
+    return {"path": "film.iso", "kind": "file", "size": SIZE, "sample": SAMPLE, **fields}
+
+
+PROPOSAL = proposal(entry())
+
+
+def proposals() -> Iterator[tuple[str, str, str]]:
+    """Yield name, message, and what is said about it."""
+    kind = "unknown kind"
+    yield "no entries", proposal(), "proposes nothing"
+    yield "two entries", proposal(entry(), entry()), "bad “entries”"
+    yield "twenty thousand entries", proposal(*([0] * 20_000)), "bad “entries”"
+    yield "a million entries", proposal(*([0] * 80_000)), "too long"  # of 262,144 bytes
+    yield "entries that are none", proposal("film.iso"), kind
+    yield "entries in no list", json.dumps({"type": "proposal", "entries": entry()}), "“entries”"
+    yield "a folder", proposal(entry(kind="folder")), kind
+    yield "2^53 bytes", proposal(entry(size=1 << 53)), "not valid JSON"
+    yield "2^63 bytes", proposal(entry(size=1 << 63)), "not valid JSON"
+    yield "less than nothing", proposal(entry(size=-1)), "bad “size”"
+    yield "a size in words", proposal(entry(size="1")), "bad “size”"
+    yield "a size that is true", proposal(entry(size=True)), "bad “size”"
+    yield "a size that is missing", proposal({"path": "x", "kind": "file"}), "bad “size”"
+    yield "a path that is a number", proposal(entry(path=7)), "bad “path”"
+    yield "a path of 5,001", proposal(entry(path="x" * 5_001)), "bad “path”"
+    yield "a sample that is none", proposal(entry(sample="../../../etc")), "malformed sample"
+    yield "a sample of 65 digits", proposal(entry(sample="0" * 65)), "bad “sample”"
+    yield "a transfer that is none", proposal(entry(), transfer="\n" * 32), "malformed transfer"
+    yield "a name for itself of 256", proposal(entry(), sender="x" * 256), "bad “sender”"
+
+
+def after_accept(play: Play, **fields: object) -> Play:
+    """Play when a proposal is accepted."""
+
+    async def wrapped(peer: Peer) -> None:
+        await peer.say(proposal(entry(**fields)))
+        await peer.hear("accept")
+        await play(peer)
+
+    return wrapped
+
+
+def frame(offset: int, payload: bytes = b"x", number: int = 0, start: bytes = b"\1\0\0\0") -> Play:
+    """Return a play of one frame."""
+
+    async def play(peer: Peer) -> None:
+        await peer.frame(offset, payload, entry=number, start=start)
+
+    return play
+
+
+def data(message: bytes) -> Play:
+    async def play(peer: Peer) -> None:
+        await peer.channels.send_data(message)
+
+    return play
+
+
+def then(*plays: Play) -> Play:
+    async def play(peer: Peer) -> None:
+        for one in plays:
+            await one(peer)
+
+    return play
+
+
+async def everything(peer: Peer) -> None:
+    await peer.content(CONTENT)
+
+
+async def an_empty_frame(peer: Peer) -> None:
+    peer.raw(DATA, PPID_BINARY_EMPTY, b"\0")
+
+
+async def all_acknowledged(peer: Peer) -> None:
+    """Send half, and wait until it is written."""
+    await peer.content(CONTENT[:200_000])
+    while (await peer.hear("written"))["bytes"] < 200_000:
+        pass
+
+
+async def frames_before_a_proposal(peer: Peer) -> None:
+    await peer.frame(0)
+
+
+def frames() -> Iterator[tuple[str, Play, str]]:
+    wrong, size, kind = "wrong place", "impossible size", "unknown kind"
+    yield "more than proposed", frame(SIZE - 1, b"xx"), "more data than it had proposed"
+    yield "much more than proposed", frame((1 << 64) - 1), "more data than it had proposed"
+    yield "a gap", frame(1), wrong
+    yield "an overlap", then(frame(0, b"xxxx"), frame(3)), wrong
+    yield "twice the same", then(frame(0), frame(0)), wrong
+    yield "backwards", then(frame(0, b"xxxx"), frame(0)), wrong
+    yield "a block that nobody offered", frame(1 << 20), "more data than it had proposed"
+    yield "of another entry", frame(0, number=1), "nobody asked for"
+    yield "of the last entry there can be", frame(0, number=0xFFFF_FFFF), "nobody asked for"
+    yield "of another kind", frame(0, start=b"\2\0\0\0"), kind
+    yield "with flags", frame(0, start=b"\1\x80\0\0"), kind
+    yield "with reserved bits", frame(0, start=b"\1\0\0\1"), kind
+    yield "with nothing in it", frame(0, b""), size
+    yield "cut in its header", data(b"\1\0\0\0\0"), size
+    yield "a frame of no bytes", an_empty_frame, size
+    yield "65,537 bytes", frame(0, bytes(65_537)), size
+    yield "256 KiB of frame", frame(0, bytes(262_128)), size
+    yield "more after all of it", then(everything, frame(SIZE)), "more data than it had proposed"
+    yield (
+        "more after the end",
+        then(frame(0, CONTENT[:9]), says(end(9)), frame(9)),
+        wrong,
+    )
+    yield "more than it had said", then(says(end(8)), frame(0, b"123456789")), "than it had said"
+
+
+def words() -> Iterator[tuple[str, Play, str]]:
+    not_here, not_there = "left out what is not here", "keeps what is not there"
+    only = "only a receiver may send"
+    yield "another proposal after it was accepted", says(proposal(entry(path="x"))), "illegal move"
+    yield "the same proposal again", says(PROPOSAL), "illegal move"
+    yield "its own answer", says(accept()), only
+    yield "its own digests", says(have(0, bytes(32))), only
+    yield "its own acknowledgement", says(written(1)), only
+    yield "its own receipt", says(complete()), only
+    yield "an early farewell", says(BYE), "illegal move"
+    yield "the end before the data", says(end(0)), not_here
+    yield "the end amid the data", then(frame(0), says(end(1))), "wrong place"
+    yield "the end of less than it sent", then(all_acknowledged, says(end(9))), "wrong time"
+    yield "the end of more than a window", says(end(RECEIVE_WINDOW + 1)), "than the window allows"
+    yield "the end of 2^53", says(end(1 << 53)), "not valid JSON"
+    yield "the end, twice", says(end(SIZE), end(SIZE)), "wrong time"
+    yield "a digest that is none", says(end(SIZE, "\x1b[2J" * 16)), "malformed digest"
+    yield "a digest of capitals", says(end(SIZE, "AB" * 32)), "malformed digest"
+    yield "kept, and never offered", says(checking(SIZE, sent=0)), not_here
+    yield "kept, and no block", says(checking(5, sent=0)), "wrong place"
+    yield "kept beyond the size", says(checking(SIZE + 1, sent=0)), not_there
+    yield "kept, and nothing", says(checking(0, sent=0)), not_there
+    yield "kept before it is sent", says(*[checking(SIZE, sent=9)] * 2), not_there
+    yield "kept what it has sent", then(all_acknowledged, says(checking(SIZE, sent=9))), "has sent"
+    yield (
+        "kept after more than a window",
+        says(checking(SIZE, sent=RECEIVE_WINDOW + 1)),
+        "than the window allows",
+    )
+    yield "kept after the end", says(end(SIZE), checking(SIZE, sent=SIZE)), not_there
+    yield "less than nothing kept", says('{"type":"checking","entry":0,"bytes":-1}'), "bad “bytes”"
+    yield "of another entry", says('{"type":"end","entry":1}'), ""
+
+
+NAMES = [
+    *("../evil", "..", ".", "", "/etc/passwd", "a/../../evil", "a/b", "C:\\evil", "..\\evil"),
+    *("film\0.iso", "\u00e9" * 3000, "x" * 5_000),
+]
+"""What no file is called. (tests/files/test_paths.py has the others.)"""
+
+
+def lies() -> Iterator[Trick]:
+    """Yield digests that lie."""
+    wrong = CONTENT[:-1] + b"\xff"
+
+    async def another_content(peer: Peer) -> None:
+        await peer.content(wrong)
+        await peer.say(end(SIZE, DIGEST))
+
+    def trick(name: str, play: Play) -> Trick:
+        code = "digest-mismatch"
+        return Trick(name=name, play=after_accept(play), code=code, sentence="damaged", told=code)
+
+    yield trick("a digest that lies", then(everything, says(end(SIZE, "00" * 32))))
+    yield trick("content that lies", another_content)
+    yield dataclasses.replace(
+        trick("nothing, and its digest lies", says(end(0, "00" * 32))),
+        play=after_accept(says(end(0, "00" * 32)), size=0),
+    )
+
+
+def cut(name: str, play: Play) -> Trick:
+    """Return a trick that ends the connection: they could meet again, and this side does not."""
+    return Trick(
+        name=name,
+        play=after_accept(then(frame(0), play)),
+        code="connection-lost",
+        sentence="could not meet again in 1 second",
+        told=None,
+        options=("--timeout", "1"),
+    )
+
+
+def reset(stream: int) -> Play:
+    async def play(peer: Peer) -> None:
+        peer.path.association.reset(stream, now=asyncio.get_running_loop().time())
+        peer.path.wake()
+
+    return play
+
+
+async def vanish(peer: Peer) -> None:
+    await peer.path.close()
+
+
+SENDER_TRICKS = [
+    cut("closes the control channel", reset(CONTROL)),
+    cut("closes the data channel", reset(DATA)),
+    cut("ends the association", vanish),
+    *(Trick(name=name, play=says(text), sentence=said) for name, text, said in proposals()),
+    *(
+        Trick(name=f"frame: {name}", play=after_accept(play), sentence=said)
+        for name, play, said in frames()
+    ),
+    *(
+        Trick(name=f"word: {name}", play=after_accept(play), sentence=said)
+        for name, play, said in words()
+    ),
+    Trick(name="frames before a proposal", play=frames_before_a_proposal, sentence="asked for"),
+    Trick(name="the end before a proposal", play=says(end(0)), sentence="illegal move"),
+    Trick(name="two proposals", play=says(PROPOSAL, PROPOSAL), sentence="illegal move"),
+    Trick(
+        name="more than there is room for",
+        play=says(proposal(entry(size=(1 << 53) - 1))),
+        code="cannot-write",
+        sentence="No space left",
+        told="cannot-write",
+    ),
+    *lies(),
+]
+
+
+async def send_honestly(peer: Peer, *, path: str = "film.iso", size: int = 65_536) -> None:
+    """Send CONTENT as one should, in frames of ``size`` bytes."""
+    await peer.say(proposal(entry(path=path)))
+    await peer.hear("accept")
+    await peer.content(CONTENT, size=size)
+    await peer.say(end(SIZE, DIGEST))
+    await peer.hear("complete")
+    await peer.say(BYE)
+    await peer.channels.wait_closed()
