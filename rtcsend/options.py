@@ -10,9 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from rtcsend.errors import UsageError
 from rtcsend.events import Event, Proposal
 
 DEFAULT_TIMEOUT = 3600.0  # seconds to wait for a person on the other side; an hour is a long lunch
+MIN_LIMIT = 1_000  # bytes per second; slower is no limit but standing still
 DEFAULT_WORDS = 2  # 2 of 2,048 words are 22 bits, of which an attacker gets one guess
 
 
@@ -55,7 +57,15 @@ class CommonOptions:
     verify: bool = False
     """Compare the verification string before anything is sent."""
     limit: int | None = None
-    """Bytes per second at most; None: as fast as the path allows."""
+    """Bytes per second at most, MIN_LIMIT or more; None: as fast as the path allows."""
+
+    def __post_init__(self) -> None:
+        """Refuse what no transfer could keep to."""
+        if self.limit is not None and self.limit < MIN_LIMIT:
+            raise UsageError(
+                f"A limit of {self.limit} bytes per second is too low.",
+                hint=f"The lowest is {MIN_LIMIT}: 1k.",
+            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

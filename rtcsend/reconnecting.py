@@ -48,6 +48,7 @@ if TYPE_CHECKING:
 SHORTEST_ATTEMPT: Final = 4.0  # seconds; checks at 0, 0.5, 1.5 and 3.5 s
 LONGEST_ATTEMPT: Final = 13.0  # seconds; as long as the first one may take
 ATTEMPT_FACTOR: Final = 3.0  # of the seconds that the first one took
+MOVED: Final = 16 << 10  # bytes; a connection that brings less has brought nothing
 CLOSE_TIMEOUT: Final = 1.0  # seconds for what an old connection still has to say at the end
 _KEPT: Final = "Run both commands again: what has arrived is kept, and only the rest travels."
 
@@ -99,6 +100,8 @@ class Link:
         """The connection, and the meeting from which it came."""
         self._meeting: Meeting | None = None
         self._closing: list[asyncio.Task[None]] = []
+        self._standing_since: float | None = None
+        self._position = 0  # where it has stood since then
 
     async def __aenter__(self) -> Self:
         return self
@@ -165,12 +168,15 @@ class Link:
         self,
         lost: ConnectionLost,
         *,
+        position: int = 0,
         timeout: float | None = None,  # noqa: ASYNC109
     ) -> "Connection":
         """Return a new connection, as soon as there is one.
 
         Args:
             lost: Why a new one is needed.
+            position: How far the file has come, in bytes. The time runs from the loss of the
+                last connection that moved something.
             timeout: Seconds to try, if not those of the terms.
 
         Raises:
@@ -181,10 +187,13 @@ class Link:
             raise lost
         seconds = self._terms.timeout if timeout is None else timeout
         logger.info("x path lost: %s", lost.message)
+        now = asyncio.get_running_loop().time()
+        if self._standing_since is None or position >= self._position + MOVED:
+            self._standing_since, self._position = now, position
         await self.line.say_again()
         self._let_go()
         try:
-            async with asyncio.timeout(seconds):
+            async with asyncio.timeout_at(self._standing_since + seconds):
                 return await first_of(self._meet_until_connected(lost), self.line.watch_for_abort())
         except TimeoutError as exc:
             raise ConnectionLost(

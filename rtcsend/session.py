@@ -132,6 +132,7 @@ async def send(options: SendOptions, *, questions: Questions, emit: Emit) -> Don
                     now.channels, payload_size=payload_size(now.max_message_size)
                 ),
                 is_over=lambda: sending.is_over,
+                position=lambda: sending.position,
             )
     emit(done)
     return done
@@ -193,18 +194,21 @@ async def _carry(
     run: "Callable[[Connection], Coroutine[Any, Any, Done]]",
     *,
     is_over: Callable[[], bool],
+    position: Callable[[], int],
     give_up: Callable[[], Coroutine[Any, Any, None]] | None = None,
 ) -> Done:
     """Run a transfer over one connection after the other, until it is done.
 
-    ``give_up`` runs beside each attempt to meet again, and raises when that is enough.
+    ``position`` says how far it has come, so that two who meet again and again and move nothing
+    come to an end. ``give_up`` runs beside each attempt to meet again, and raises when that is
+    enough.
     """
     while True:
         try:
             return await first_of(run(connection), link.watch(is_over=is_over))
         except ConnectionLost as lost:
             watchers = () if give_up is None else (give_up(),)
-            connection = await first_of(link.meet_again(lost), *watchers)
+            connection = await first_of(link.meet_again(lost, position=position()), *watchers)
 
 
 async def _received(link: Link, connection: "Connection", receiving: Receiving) -> Done:
@@ -223,6 +227,7 @@ async def _received(link: Link, connection: "Connection", receiving: Receiving) 
                 connection,
                 lambda now: receiving.run(now.channels),
                 is_over=lambda: receiving.is_over,
+                position=lambda: receiving.position,
                 give_up=give_up,
             )
         except RtcsendError as exc:

@@ -16,7 +16,7 @@ from rtcsend.options import RoutePolicy
 from rtcsend.pairing.keys import Role
 from rtcsend.peer.signalling import SealedSignalling
 from rtcsend.peer.signals import Hello
-from rtcsend.reconnecting import Link, Terms
+from rtcsend.reconnecting import MOVED, Link, Terms
 from signal_server.config import ServerConfig
 from signal_server.server import RendezvousServer
 from tests.fakes.tcp_proxy import TcpProxy
@@ -321,6 +321,22 @@ async def test_an_abort_that_came_as_a_lost_path_is_final(
         with pytest.raises(ConnectionLost, match="given up"):
             await sides[role].link.meet_again(lost)
         assert sides[role].attempts() == []
+
+
+@BOTH_ROLES
+async def test_meeting_without_moving_comes_to_an_end(server: RendezvousServer, role: Role) -> None:
+    async with linked(url_of(server)) as sides:
+        link, peer = sides[role].link, sides[role.peer]
+
+        async def meet(position: int) -> None:
+            async with asyncio.timeout(STEP):
+                await asyncio.gather(link.meet_again(LOST, position=position), peer.meet())
+
+        await meet(0)
+        await meet(MOVED - 1)
+        with pytest.raises(ConnectionLost, match="could not meet again"):
+            await link.meet_again(LOST, position=MOVED - 1, timeout=0.0)  # none is left
+        await meet(MOVED)  # it has moved: all of the time again
 
 
 @pytest.mark.parametrize("delay", [0.0, 0.002, 0.01, 0.02, 0.04, 0.08, 0.2])

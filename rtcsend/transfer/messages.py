@@ -31,6 +31,7 @@ from typing import Final, Literal
 from rtcsend.abort import abort_message, error_from_abort_untrusted
 from rtcsend.blocks import DIGEST_BYTES, MAX_BLOCKS
 from rtcsend.errors import PeerProtocolError, RtcsendError
+from rtcsend.options import MIN_LIMIT
 from rtcsend.strict_json import (
     JsonObject,
     parse_object_untrusted,
@@ -84,7 +85,7 @@ class AcceptMessage:
     window: int
     """Bytes that may be sent and not yet written."""
     limit: int
-    """Bytes per second at most; 0: no limit."""
+    """Bytes per second at most, MIN_LIMIT or more; 0: no limit."""
     start: int = 0
     """Bytes, from the first on, that this transfer has brought already."""
     blocks: int = 0
@@ -226,10 +227,13 @@ def _parse_accept(message: JsonObject) -> AcceptMessage:
     numbers = tuple(take_int({"entry": entry}, "entry", high=MAX_ENTRIES - 1) for entry in entries)
     if len(set(numbers)) != len(numbers):
         raise PeerProtocolError("The other side accepts something twice.")
+    limit = take_int(message, "limit")
+    if 0 < limit < MIN_LIMIT:
+        raise PeerProtocolError("The receiver wants it slower than anybody can wait for.")
     return AcceptMessage(
         entries=numbers,
         window=take_int(message, "window", low=MIN_WINDOW, high=MAX_WINDOW),
-        limit=take_int(message, "limit"),
+        limit=limit,
         start=take_int(message, "start"),
         blocks=take_int(message, "blocks", high=MAX_BLOCKS),
     )

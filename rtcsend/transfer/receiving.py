@@ -80,6 +80,15 @@ class Receiving:
         """Whether the file is saved, or was not wanted."""
         return self._done is not None
 
+    @property
+    def position(self) -> int:
+        """How far the file is on the disk, in bytes; grows while it goes on."""
+        deciding = self._deciding
+        if deciding is None or not deciding.done() or deciding.cancelled() or deciding.exception():
+            return 0
+        sink = deciding.result()
+        return 0 if sink is None else sink.written
+
     async def run(self, channels: Channels) -> Done:
         """Return when the file is verified, synced and renamed, and the sender knows.
 

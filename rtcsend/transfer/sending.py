@@ -83,6 +83,11 @@ class Sending:
         """Whether the receiver has confirmed everything, or wanted nothing."""
         return self._is_over
 
+    @property
+    def position(self) -> int:
+        """How far the file has gone, over all connections, in bytes; grows while it goes on."""
+        return self._reached
+
     async def run(self, channels: Channels, *, payload_size: int) -> Done:
         """Return when the receiver has confirmed everything.
 

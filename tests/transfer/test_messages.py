@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from rtcsend import errors
 from rtcsend.blocks import DIGEST_BYTES, MAX_BLOCKS
 from rtcsend.errors import PeerProtocolError, RtcsendError
+from rtcsend.options import MIN_LIMIT
 from rtcsend.transfer.frames import MAX_PAYLOAD
 from rtcsend.transfer.messages import (
     DIGEST_SIZE,
@@ -65,7 +66,7 @@ ACCEPTS = st.builds(
     AcceptMessage,
     entries=st.sampled_from([(), (0,)]),
     window=st.integers(MIN_WINDOW, MAX_WINDOW),
-    limit=INTEGERS,
+    limit=st.just(0) | st.integers(MIN_LIMIT, MAX_INTEGER),
     start=INTEGERS,
     blocks=st.integers(0, MAX_BLOCKS),
 )
@@ -209,7 +210,7 @@ FIELDS: list[tuple[str, str, list[object], list[object]]] = [
     ("proposal", "entries", [], [*_NO_ENTRIES, [], [0], [None], [[]], [{}]]),
     ("accept", "entries", [[], [0]], [*_NO_ENTRIES, [1], [-1], [0, 0], ["0"], [True], [[0]]]),
     ("accept", "window", [65_536, 1 << 30], [*_NO_INTEGERS, 0, 65_535, (1 << 30) + 1]),
-    ("accept", "limit", [0, 1, MAX_INTEGER], _NO_INTEGERS),
+    ("accept", "limit", [0, MIN_LIMIT, MAX_INTEGER], [*_NO_INTEGERS, 1, MIN_LIMIT - 1]),
     ("written", "entry", [0], [*_NO_INTEGERS, 1]),
     ("written", "bytes", [0, MAX_INTEGER], _NO_INTEGERS),
     ("end", "entry", [0], [*_NO_INTEGERS, 1]),

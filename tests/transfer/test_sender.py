@@ -196,7 +196,7 @@ def test_the_proposal_comes_first_and_once() -> None:
 
 
 @pytest.mark.parametrize(
-    ("ours", "theirs", "agreed"), [(0, 0, 0), (0, 125, 125), (125, 0, 125), (50, 125, 50)]
+    ("ours", "theirs", "agreed"), [(0, 0, 0), (0, 1_250, 1_250), (1_250, 0, 1_250), (50, 1_250, 50)]
 )
 def test_the_lower_limit_counts(ours: int, theirs: int, agreed: int) -> None:
     machine = new_machine(limit=ours)

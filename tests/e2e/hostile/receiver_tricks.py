@@ -34,6 +34,7 @@ def answers() -> Iterator[tuple[str, str, str]]:
     yield "a window of 2^30 and one", answer(window=(1 << 30) + 1), "bad “window”"
     yield "a window of 2^60", answer(window=1 << 60), "not valid JSON"
     yield "less than no limit", answer(limit=-1), "bad “limit”"
+    yield "a byte a second", answer(limit=1), "slower than anybody can wait for"
     yield "a limit of 2^63", answer(limit=1 << 63), "not valid JSON"
     yield "another entry", answer(entries=[1]), "bad “entry”"
     yield "entries twice", answer(entries=[0, 0]), "bad “entries”"
