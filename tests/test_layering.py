@@ -15,7 +15,7 @@ from typing import NamedTuple
 import pytest
 
 ROOT = Path(__file__).parent.parent
-STAGES = ("code", "rendezvous", "pairing", "peer", "datapath", "transfer", "files")
+STAGES = ("code", "rendezvous", "pairing", "peer", "datapath", "transfer", "files", "doctor")
 
 WIRING = {
     *("session.py", "api.py", "target.py", "connecting.py", "farewell.py"),
@@ -74,6 +74,17 @@ SHELLS = {
     "rtcsend/files/store.py",
     "rtcsend/files/survey.py",
     "rtcsend/files/writer.py",
+    "rtcsend/doctor/codec.py",  # no I/O, but aioice's messages
+    "rtcsend/doctor/host.py",
+    "rtcsend/doctor/links.py",
+    "rtcsend/doctor/reasons.py",  # no I/O, but the errors of sockets and TLS
+    "rtcsend/doctor/rendezvous.py",
+    "rtcsend/doctor/resolving.py",
+    "rtcsend/doctor/run.py",
+    "rtcsend/doctor/stun_checks.py",
+    "rtcsend/doctor/stun_family.py",
+    "rtcsend/doctor/tunnel.py",
+    "rtcsend/doctor/turn_checks.py",
     "signal_server/cli.py",
     "signal_server/listeners.py",
     "signal_server/server.py",
@@ -105,6 +116,11 @@ BUILDS_ON = {
     ("rtcsend/datapath/batched.py", "rtcsend.peer.ice"),
     ("rtcsend/datapath/carrier.py", "rtcsend.peer.ice"),
     ("rtcsend/datapath/choice.py", "rtcsend.peer.ice"),
+    # The doctor looks where a receiver would look, and forbids fragments as the data path does.
+    ("rtcsend/doctor/links.py", "rtcsend.datapath.udp_socket"),
+    ("rtcsend/doctor/run.py", "rtcsend.rendezvous.embedded"),
+    ("rtcsend/doctor/run.py", "rtcsend.rendezvous.lan"),
+    ("rtcsend/doctor/run.py", "rtcsend.rendezvous.local"),
 }
 """Where a stage knows a shell of a stage before it."""
 

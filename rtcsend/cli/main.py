@@ -28,6 +28,7 @@ from rtcsend import __version__
 from rtcsend.cli.bench import bench
 from rtcsend.cli.clean import clean
 from rtcsend.cli.demo import demo
+from rtcsend.cli.doctor import doctor
 from rtcsend.cli.receive import receive
 from rtcsend.cli.results import write_all
 from rtcsend.cli.send import send
@@ -71,6 +72,7 @@ app.command()(send)
 app.command()(receive)
 app.command(context_settings=CONTEXT)(serve)
 app.command()(clean)
+app.command()(doctor)
 app.command()(demo)
 app.command()(bench)
 

@@ -12,6 +12,7 @@ from typer.main import get_command
 from rtcsend import events
 from rtcsend.cli import bench, demo_run
 from rtcsend.cli.main import app
+from rtcsend.doctor import findings
 from rtcsend.events import Event
 from tests.cli.pty_process import ROOT
 
@@ -28,7 +29,7 @@ def event_classes(base: type[Event] = Event) -> Iterator[type[Event]]:
 CLASSES = {
     event.name: event
     for event in event_classes()
-    if event.__module__ in {events.__name__, demo_run.__name__, bench.__name__}
+    if event.__module__ in {module.__name__ for module in (events, demo_run, bench, findings)}
 }
 
 
@@ -54,7 +55,7 @@ def options(command: str) -> set[str]:
     }
 
 
-@pytest.mark.parametrize("command", ["send", "receive", "demo", "bench"])
+@pytest.mark.parametrize("command", ["send", "receive", "demo", "bench", "doctor"])
 def test_every_option_is_on_the_page_and_no_other(command: str) -> None:
     sections = dict(re.findall(r"^## `rtcsend (\w+)[^\n]*\n(.*?)(?=^## )", PAGE, re.M | re.S))
     shared = re.search(r"^## Options of send and receive\n(.*?)(?=^## )", PAGE, re.M | re.S)
