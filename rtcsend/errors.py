@@ -152,7 +152,7 @@ class NoRoute(PeerConnectionError):
     exit_code = 30
     slug = "no-route"
     default_hint = (
-        "A TURN relay would help: give one with --ice turn:USER:PASSWORD@HOST:PORT on both sides. "
+        "A TURN relay would help (--ice turn:USER:PASSWORD@HOST:PORT on both sides); "
         "rtcsend doctor shows what each network allows."
     )
 
