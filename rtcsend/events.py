@@ -147,6 +147,8 @@ class Done(Event):
     name: ClassVar[str] = "done"
     files: int
     bytes: int
+    moved: int
+    """Bytes of them that travelled; the rest an earlier run had left."""
     seconds: float
     """From the first byte to the final acknowledgement."""
     blake3: str

@@ -237,7 +237,7 @@ class HumanOutput:
             name=self._name,
             bytes=event.bytes,
             total=event.bytes,
-            bytes_per_s=event.bytes / event.seconds if event.seconds > 0 else 0.0,
+            bytes_per_s=event.moved / event.seconds if event.seconds > 0 else 0.0,
             seconds=event.seconds,
             route=self._route,
         )

@@ -89,6 +89,7 @@ class Reporter:
         return Done(
             files=1,
             bytes=self._total,
+            moved=min(self._moved, self._total),
             seconds=round(now - self._started, 3),
             blake3=digest,
             paths=(path,),
@@ -97,4 +98,4 @@ class Reporter:
 
 def nothing_done() -> Done:
     """Return the final event of a transfer of which the receiver wanted nothing."""
-    return Done(files=0, bytes=0, seconds=0.0, blake3="", paths=())
+    return Done(files=0, bytes=0, moved=0, seconds=0.0, blake3="", paths=())

@@ -23,7 +23,7 @@ HOSTILE_NAME = "\x1b]0;owned\x07\x9b31mfi\u202egpj.exe\r\n[red]x[/red]"
 CODE = CodeReady(code="7-guitar-velvet", server="ws://192.168.1.7:40123/v1", embedded=True)
 PAIRED = Paired(verification="tennis-orbit-canvas")
 CONNECTED = Connected(route="direct", local="host", remote="srflx", protocol="udp", rtt_ms=0.4)
-DONE = Done(files=1, bytes=TOTAL, seconds=24.1, blake3="ab" * 32, paths=("film.iso",))
+DONE = Done(files=1, bytes=TOTAL, moved=TOTAL, seconds=24.1, blake3="ab" * 32, paths=("film.iso",))
 
 Scenario = Callable[[CommonOptions, Questions, Emit], Awaitable[Done]]
 
@@ -76,7 +76,8 @@ async def hostile(options: CommonOptions, questions: Questions, emit: Emit) -> D
     if not await questions.accept(offered):
         raise PeerAborted(f"The other side says: {HOSTILE_NAME}")
     emit(progress(TOTAL // 2))
-    done = Done(files=1, bytes=TOTAL, seconds=1.0, blake3="ab" * 32, paths=(HOSTILE_NAME,))
+    name = (HOSTILE_NAME,)
+    done = Done(files=1, bytes=TOTAL, moved=TOTAL, seconds=1.0, blake3="ab" * 32, paths=name)
     emit(done)
     return done
 
@@ -87,7 +88,7 @@ async def conflict(options: CommonOptions, questions: Questions, emit: Emit) -> 
     if answer is Conflict.ASK:
         raise TargetExists("film.iso exists.")
     paths = (answer.value,)
-    return Done(files=1, bytes=1, seconds=1.0, blake3="ab" * 32, paths=paths)
+    return Done(files=1, bytes=1, moved=1, seconds=1.0, blake3="ab" * 32, paths=paths)
 
 
 async def verification(options: CommonOptions, questions: Questions, emit: Emit) -> Done:

@@ -189,7 +189,7 @@ def test_the_view_is_made_when_there_is_something_to_draw() -> None:
 
 
 def done(*paths: str, blake3: str = "ab") -> Done:
-    return Done(files=len(paths), bytes=0, seconds=0.0, blake3=blake3, paths=paths)
+    return Done(files=len(paths), bytes=0, moved=0, seconds=0.0, blake3=blake3, paths=paths)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,3 @@
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -100,11 +99,12 @@ def test_where_nothing_was_right_nothing_is_told() -> None:
 
 
 def test_done() -> None:
-    reporter = Reporter(7, emit=lambda _event: pytest.fail("done is returned"), now=10.0)
+    reporter = Reporter(7, emit=lambda _event: None, now=10.0)
+    reporter.progress(7, moved=5, now=12.0)
     assert reporter.done(digest="ab", path="/x", now=12.5) == Done(
-        files=1, bytes=7, seconds=2.5, blake3="ab", paths=("/x",)
+        files=1, bytes=7, moved=5, seconds=2.5, blake3="ab", paths=("/x",)
     )
 
 
 def test_nothing_done() -> None:
-    assert nothing_done() == Done(files=0, bytes=0, seconds=0.0, blake3="", paths=())
+    assert nothing_done() == Done(files=0, bytes=0, moved=0, seconds=0.0, blake3="", paths=())

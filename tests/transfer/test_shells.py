@@ -182,7 +182,7 @@ def test_a_crawl_is_no_silence() -> None:
 
 def test_skipped() -> None:
     pair = transfer(lambda: Pair(FakeSource(CONTENT), None))
-    nothing = Done(files=0, bytes=0, seconds=0.0, blake3="", paths=())
+    nothing = Done(files=0, bytes=0, moved=0, seconds=0.0, blake3="", paths=())
     assert pair.sender.done == pair.receiver.done == nothing
     assert kinds(pair.sender_end.controls_sent) == ["proposal", "bye"]
     assert pair.sender.events == pair.receiver.events == []
