@@ -7,13 +7,14 @@ RUN := $(VENV)/.ready-to-run
 DEV := $(VENV)/.ready-to-test
 SIZE ?= 256M
 
-.PHONY: demo test style types tests lab system-packages benchmarks clean help
+.PHONY: demo test style types tests lab faults system-packages benchmarks clean help
 
 help:
 	@echo "make demo        a real transfer between two processes on this machine (SIZE=256M)"
 	@echo "make test        style, types, all tests, coverage"
 	@echo "make style types tests    one of these alone"
 	@echo "make lab         what NATs and relays do to a transfer, as a table (root on Linux)"
+	@echo "make faults      kill, cut, starve and lie to transfers, as a table (root on Linux)"
 	@echo "make benchmarks  the figures of docs/performance.md, on this machine"
 	@echo "make clean       remove what the others made"
 
@@ -37,6 +38,9 @@ tests: $(DEV) system-packages
 
 lab: $(DEV) system-packages
 	@$(BIN)/python -m tests.lab matrix
+
+faults: $(DEV) system-packages
+	@$(BIN)/python -m tests.faults
 
 benchmarks: $(DEV)
 	$(BIN)/python -m benchmarks

@@ -32,6 +32,7 @@ MAX_UNREAD = 2_000  # events that wait for their reader; then the socket is not 
 
 _log = logging.getLogger("rtcsend.rendezvous")
 
+_EXPIRED_HINT = "It may have restarted: run both commands again."
 _BROKEN_HINT = "Check that --server names an rtcsend server of the same version."
 _SENTENCES = {
     "not-found": "Nobody waits at this nameplate.",
@@ -235,8 +236,10 @@ class SocketKeeper:
 def error_of(error: ErrorMessage) -> RendezvousError:
     """Return what an error of the server means to the user."""
     sentence = _SENTENCES[error.code]
-    if error.code in ("not-found", "expired"):
+    if error.code == "not-found":
         return NoSuchCode(sentence)
+    if error.code == "expired":
+        return NoSuchCode(sentence, hint=_EXPIRED_HINT)
     if error.code in ("bad-message", "too-large"):
         return Refused(sentence, hint=_BROKEN_HINT)
     return Refused(sentence)

@@ -9,9 +9,10 @@ import sys
 import tempfile
 import time
 from contextlib import ExitStack, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import Final, Literal, Self
 
 from tests.lab.link import Emulator
 from tests.lab.namespace import RUN, LabError, Namespace, cable, remove
@@ -31,7 +32,18 @@ NAMES: Final = f"{SERVER} srv.lab.test turn.lab.test\n{SECOND} rendezvous.lab.te
 START_TIMEOUT: Final = 20.0  # seconds
 STEP: Final = 0.05  # seconds
 
+ServerName = Literal["rendezvous", "turn"]
+
 _numbers = itertools.count()
+
+
+@dataclass(frozen=True, slots=True)
+class _Server:
+    """A server on srv."""
+
+    process: "subprocess.Popen[bytes]"
+    command: tuple[str, ...]
+    where: tuple[str, int]
 
 
 class Lab:
@@ -75,6 +87,7 @@ class Lab:
         self._kinds, self._lans, self._congestion = {"a": a, "b": b}, lans, congestion
         self._prefix = f"{PREFIX}-{os.getpid()}-{next(_numbers)}"
         self._stack = ExitStack()
+        self._servers: dict[str, _Server] = {}
 
     def __enter__(self) -> Self:
         try:
@@ -122,7 +135,7 @@ class Lab:
         """
         where = ("--host", SECOND, "--port", str(RENDEZVOUS_PORT))
         command = (sys.executable, "-m", "rtcsend", "serve", *where, *options)
-        self._start(command, (SECOND, RENDEZVOUS_PORT))
+        self._start("rendezvous", command, (SECOND, RENDEZVOUS_PORT))
         return f"ws://{SECOND}:{RENDEZVOUS_PORT}/v1"
 
     def turn(self, *options: str) -> Turn:
@@ -134,10 +147,21 @@ class Lab:
         folder = self.folder / "turn"
         folder.mkdir()
         turn = Turn(folder, SERVER, SECOND)
-        self._start(turn.command(*options), (SERVER, turn.port))
+        self._start("turn", turn.command(*options), (SERVER, turn.port))
         return turn
 
-    def _start(self, command: tuple[str, ...], where: tuple[str, int]) -> None:
+    def kill(self, server: ServerName) -> None:
+        """Kill a server on srv, without a last word."""
+        process = self._servers[server].process
+        process.kill()
+        process.wait()
+
+    def start_again(self, server: ServerName) -> None:
+        """Start a server that was killed as it was started before; it remembers nothing."""
+        was = self._servers[server]
+        self._start(server, was.command, was.where)
+
+    def _start(self, name: ServerName, command: tuple[str, ...], where: tuple[str, int]) -> None:
         """Start a server on srv, and wait until it listens."""
         log = self.folder / f"{Path(command[0]).name}-{next(_numbers)}.log"
         with log.open("wb") as file:
@@ -149,6 +173,7 @@ class Lab:
             if process.poll() is not None or time.monotonic() > end:
                 raise LabError(f"{command[0]} did not start: {log.read_text(errors='replace')}")
             time.sleep(STEP)
+        self._servers[name] = _Server(process, command, where)
 
     def _listens(self, where: tuple[str, int]) -> bool:
         with self.srv.socket(socket.SOCK_STREAM) as sock:

@@ -118,6 +118,10 @@ class Namespace:
         self._processes.append(process)
         return process
 
+    def pids(self) -> list[int]:
+        """Return the processes there."""
+        return _pids(self.name)
+
     def run(self, command: Sequence[str | Path], **options: Any) -> str:
         """Run a command there; return what it wrote.
 

@@ -1,0 +1,29 @@
+"""The rendezvous is killed and starts again, with no memory of the two."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.e2e.processes import Machine
+from tests.faults.network import Networked
+from tests.faults.servers import while_pairing
+from tests.lab import Lab
+from tests.lab.required import require_lab
+
+pytestmark = [pytest.mark.e2e, pytest.mark.lab]
+
+
+@pytest.fixture
+def networked(machine: Machine) -> Iterator[Networked]:
+    require_lab()
+    with Lab() as lab:
+        yield Networked(lab, machine, seconds=4)
+
+
+@pytest.mark.parametrize("phase", ["code", "paired"])
+async def test_while_the_two_pair(networked: Networked, phase: str) -> None:
+    pair = await while_pairing(networked, phase=phase)
+    for side in (pair.sender, pair.receiver):
+        error = await side.fails("no-such-code")
+        assert error["exit"] == 12
+    assert "no longer has this mailbox" in (await pair.sender.fails("no-such-code"))["message"]
