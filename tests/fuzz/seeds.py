@@ -214,7 +214,7 @@ NAMES: Final = _texts(
     "film.iso",
     ".bashrc",
     "archive.tar.gz",
-    "te\u0302te",
+    "cafe\u0301",
     "..",
     "CON.txt",
     "photo\u202egpj.exe",
