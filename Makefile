@@ -34,7 +34,7 @@ types: $(DEV)
 tests: $(DEV) system-packages
 	$(BIN)/python -m pytest -n 2 --dist worksteal --cov --cov-report= $(PYTEST_ARGS)
 	$(BIN)/coverage report --fail-under=95
-	RTCSEND_DATAPATH=stock $(BIN)/python -m pytest -n 2 --dist worksteal -m e2e $(PYTEST_ARGS)
+	RTCSEND_DATAPATH=stock $(BIN)/python -m pytest -n 2 --dist worksteal -m "e2e and not hostile" tests/e2e $(PYTEST_ARGS)
 
 lab: $(DEV) system-packages
 	@$(BIN)/python -m tests.lab matrix

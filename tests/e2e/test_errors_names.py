@@ -13,7 +13,7 @@ from tests.e2e.hostile.trick import Trick, says
 from tests.e2e.hostile.victims import ForkServer
 from tests.e2e.processes import Machine, listing
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.hostile]
 
 LONG = "\u00e9" * 150 + ".tar.gz"  # 307 bytes
 

@@ -20,7 +20,7 @@ from tests.e2e.hostile.victims import ForkServer
 from tests.e2e.processes import Machine, random_file
 from tests.transfer.wire import accept, have, written
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.hostile]
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ from tests.e2e.hostile.victims import ForkServer
 from tests.e2e.processes import Machine, listing
 from tests.transfer.wire import ABORT, BYE, checking, end
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.hostile]
 
 WRONG = bytes(byte ^ 1 for byte in CONTENT[:LEFT])
 

@@ -11,7 +11,7 @@ from tests.e2e.hostile.trick import Play, Trick
 from tests.e2e.hostile.victims import ForkServer
 from tests.e2e.processes import Machine, listing
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.hostile]
 
 
 @pytest.mark.parametrize("trick", [*NONSENSE, *SENDER_TRICKS], ids=str)

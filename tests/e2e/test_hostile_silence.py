@@ -23,7 +23,7 @@ from tests.e2e.hostile.victims import ForkServer
 from tests.e2e.processes import Machine, listing, random_file
 from tests.transfer.wire import PING, checking, end, written
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.hostile]
 
 HURRIED = "tests.e2e.hostile.hurried"
 STUCK = "tests.e2e.hostile.stuck_disk"
