@@ -6,13 +6,13 @@ Imported late, since aiortc takes half a second: see :func:`rtcsend.session.send
 import ipaddress
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from aioice.turn import TurnTransport
 
 from rtcsend.datapath.channel import Channels
 from rtcsend.datapath.choice import local_version, path_maker
-from rtcsend.datapath.relay import inner_protocol
+from rtcsend.datapath.relay import inner_protocol, relay_protocol
 from rtcsend.events import Connected
 from rtcsend.options import RoutePolicy
 from rtcsend.pairing.keys import Role
@@ -70,10 +70,17 @@ async def connected(
         channels = Channels(peer.path)
         peer.on_closed = channels.fail
         negotiation = Negotiation(role, peer, signalling)
-        outcome = await negotiation.connect(timeout=timeout)
+        outcome = _with_relay(await negotiation.connect(timeout=timeout), peer)
         yield Connection(channels, outcome, negotiation.max_message_size, _ends(peer))
     finally:
         await peer.close()
+
+
+def _with_relay(outcome: Connected, peer: PeerConnection) -> Connected:
+    """Return it with how the relay is reached, if this side uses one."""
+    selected = peer.selected_transport()
+    reached = None if selected is None else relay_protocol(selected[0])
+    return replace(outcome, relay_protocol=reached)
 
 
 def _ends(peer: PeerConnection) -> Ends | None:

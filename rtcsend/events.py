@@ -17,6 +17,9 @@ from typing import ClassVar, Literal
 JSON_VERSION = 1
 """The ``v`` of every line that ``--json`` prints; raised when a field changes its meaning."""
 
+RelayProtocol = Literal["udp", "tcp", "tls"]
+"""How a TURN server is reached; from there to the other side it is always UDP."""
+
 MAX_LISTED_ENTRIES = 100
 """How many entries a :class:`Proposal` lists; the counts are always of all of them."""
 
@@ -66,6 +69,8 @@ class Connected(Event):
     """Transport of the selected pair: ``udp``, also when a relay is reached by TCP or TLS."""
     rtt_ms: float | None
     """Round-trip time as the connectivity check measured it, in milliseconds."""
+    relay_protocol: RelayProtocol | None = None
+    """How this side reaches its relay; None: it uses none, only the other side may."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

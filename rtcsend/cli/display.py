@@ -182,9 +182,9 @@ class HumanOutput:
         self._state(_CONNECTING)
 
     def _on_connected(self, event: Connected) -> None:
-        self._route = event.route
+        self._route = _route(event)
         if self._make_view is None:
-            self.tell(f"Connected: {event.route}, {escape(event.local)} to {escape(event.remote)}.")
+            self.tell(f"Connected: {_way(event)}, {escape(event.local)} to {escape(event.remote)}.")
         if self._was_lost:
             self._state(_GOING_ON)
         elif self._role == "send":
@@ -293,6 +293,18 @@ def describe(proposal: Proposal) -> str:
     if proposal.sender:
         parts.append(f"from {escape(proposal.sender[:_MAX_SENDER_LENGTH])}")
     return "  ".join(parts)
+
+
+def _way(event: Connected) -> str:
+    """Return how the bytes go: ``direct``, ``relay by TLS``; ``relay`` where it is the other's."""
+    reached = event.relay_protocol
+    return event.route if reached is None else f"{event.route} by {reached.upper()}"
+
+
+def _route(event: Connected) -> str:
+    """Return the same for the narrow column; UDP is what a relay should be reached by."""
+    reached = event.relay_protocol
+    return event.route if reached in (None, "udp") else f"{event.route}/{reached}"
 
 
 def _saved(path: str) -> str:

@@ -91,7 +91,7 @@ class TransferState:
         total: Of how many.
         bytes_per_s: Now; when it is finished, on average.
         seconds: How long it took; None while it runs.
-        route: ``direct``, ``relay``, or empty as long as nobody knows.
+        route: ``direct``, ``relay``, ``relay/tls``, or empty as long as nobody knows.
     """
 
     name: str

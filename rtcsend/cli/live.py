@@ -27,7 +27,7 @@ _MAX_NAME_WIDTH: Final = 32  # cells
 _MIN_NAME_WIDTH: Final = 12  # cells; enough to tell files apart
 _BAR_WIDTH: Final = 24  # cells, where there is room
 _MIN_BAR_WIDTH: Final = 6  # cells; less tells nothing, and is left out
-_FIGURES_WIDTH: Final = 46  # cells: "99.9/99.9 GB 99.9 MB/s 99:59:59 left direct", gaps, one spare
+_FIGURES_WIDTH: Final = 49  # "99.9/99.9 GB 99.9 MB/s 99:59:59 left relay/tcp", gaps, one spare
 _FEW_FIGURES_WIDTH: Final = 24  # cells: "99.9/99.9 GB 99.9 MB/s", gaps, one spare
 _REFRESH_PER_S: Final = 8  # times a second; progress comes no faster, and eyes want no more
 

@@ -22,6 +22,7 @@ from rtcsend.datapath.gso import DTLS_FIRST_BYTES
 from rtcsend.datapath.turn_frames import FrameReader, batches, maybe_channel_data_untrusted
 from rtcsend.datapath.udp import BatchedDatagramTransport, Tap
 from rtcsend.errors import PeerProtocolError
+from rtcsend.events import RelayProtocol
 
 # What waits unsent is only delay, and it hides from the data path how full a connection is.
 HIGH_WATER: Final = 64 << 10  # bytes beyond the kernel's buffer; one batch, so none runs dry
@@ -41,6 +42,16 @@ def inner_protocol(relay: TurnTransport) -> Any:
 def is_stream(relay: TurnTransport) -> bool:
     """Return whether the server is reached by TCP or TLS."""
     return not isinstance(inner_protocol(relay).transport, asyncio.DatagramTransport)
+
+
+def relay_protocol(transport: object) -> RelayProtocol | None:
+    """Return how the server of a relayed transport is reached; None for another one."""
+    if not isinstance(transport, TurnTransport):
+        return None
+    if not is_stream(transport):
+        return "udp"
+    secure = inner_protocol(transport).transport.get_extra_info("sslcontext") is not None
+    return "tls" if secure else "tcp"
 
 
 class RelayTap(asyncio.Protocol, asyncio.DatagramProtocol):

@@ -1,6 +1,7 @@
 """What people see, event by event, with standard error captured and the view recorded."""
 
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from rtcsend.events import (
     Event,
     Proposal,
     Reconnecting,
+    RelayProtocol,
     Resumed,
     Stalled,
 )
@@ -74,6 +76,28 @@ def test_sender_states() -> None:
         "keep film.iso 4400000000 182572614 in 0:24",
         "clear",
     ]
+
+
+@pytest.mark.parametrize(
+    ("relay_protocol", "line", "column"),
+    [
+        (None, "Connected: relay, srflx to relay.", "relay"),
+        ("udp", "Connected: relay by UDP, srflx to relay.", "relay"),
+        ("tls", "Connected: relay by TLS, srflx to relay.", "relay/tls"),
+    ],
+)
+def test_how_the_relay_is_reached(
+    relay_protocol: RelayProtocol | None, line: str, column: str, capfd: Capture
+) -> None:
+    event = replace(CONNECTED, route="relay", local="srflx", remote="relay")
+    event = replace(event, relay_protocol=relay_protocol)
+    human("send").emit(event)
+    assert line in capfd.readouterr().err.splitlines()
+    view = RecordedView()
+    output = human("send", view=view)
+    for shown in (CODE, PAIRED, event, progress(7)):
+        output.emit(shown)
+    assert f"film.iso 7 {column}" in view.log
 
 
 def test_receiver_states() -> None:
@@ -266,11 +290,11 @@ def state(name: str, part: int = 2_200_000_000, *, seconds: float | None = None)
         total=fake_engine.TOTAL,
         bytes_per_s=99.9e6,
         seconds=seconds,
-        route="direct",
+        route="relay/tcp",
     )
 
 
-@pytest.mark.parametrize("width", [24, 40, 57, 58, 60, 80, 100, 200])
+@pytest.mark.parametrize("width", [24, 40, 60, 61, 64, 80, 100, 200])
 @pytest.mark.parametrize("name", ["film.iso", "n" * 255, "日本" * 60 + ".iso", "[red]{task}[/red]"])
 def test_progress_is_one_line_of_any_terminal(name: str, width: int) -> None:
     view, stream = recorded(width)
@@ -282,8 +306,8 @@ def test_progress_is_one_line_of_any_terminal(name: str, width: int) -> None:
     assert screen.cursor_shown
     if width >= 40:
         assert "4.4/4.4 GB 99.9 MB/s" in screen.lines()[0]
-    if width >= 58:
-        assert screen.lines()[0].endswith("in 1:02:03 direct")
+    if width >= 61:
+        assert screen.lines()[0].endswith("in 1:02:03 relay/tcp")
 
 
 def test_markup_in_a_name_is_no_markup() -> None:
@@ -295,7 +319,7 @@ def test_markup_in_a_name_is_no_markup() -> None:
 def test_empty_file_is_complete() -> None:
     view, stream = recorded(80)
     view.keep(TransferState(name="empty", bytes=0, total=0, bytes_per_s=0, seconds=0))
-    assert Screen(stream.getvalue()).lines() == ["empty ━━━━━━━━━━━━━ 0/0 B 0 B/s in 0:00"]
+    assert Screen(stream.getvalue()).lines() == ["empty ━━━━━━━━━━━━ 0/0 B 0 B/s in 0:00"]
 
 
 def test_clear_leaves_nothing() -> None:
@@ -316,11 +340,11 @@ def test_clear_leaves_nothing() -> None:
 def test_layout_fits(width: int) -> None:
     layout = Layout.for_width(width)
     assert layout.name >= 1
-    figures = 46 if "route" in layout.figures else 24
+    figures = 49 if "route" in layout.figures else 24
     assert layout.name + layout.bar + figures <= max(width, 25)
     if width >= 80:
-        assert layout.bar >= 13
-        assert layout.name >= 20
+        assert layout.bar >= 12
+        assert layout.name >= 19
 
 
 @pytest.mark.parametrize(

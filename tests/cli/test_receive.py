@@ -25,7 +25,7 @@ def test_on_a_terminal_it_asks(answers: list[str]) -> None:
         first, *questions, line, last = process.lines()
     assert first == "film.iso  4.4 GB  from ada-laptop"
     assert questions == [f"{PROMPT}{answer}".rstrip() for answer in answers]
-    assert line == "film.iso ━━━━━━━━━━━━━ 4.4/4.4 GB 183 MB/s in 0:24 direct"
+    assert line == "film.iso ━━━━━━━━━━━━ 4.4/4.4 GB 183 MB/s in 0:24 direct"
     assert last == "Saved film.iso (BLAKE3 verified)"
 
 

@@ -18,7 +18,7 @@ def test_on_a_terminal_people_see_it_all(film: Path) -> None:
         assert process.wait() == 0
         *head, line, last = process.lines()
     assert head == ["On the other machine, run:", COMMAND]
-    assert line == "film.iso ━━━━━━━━━━━━━ 4.4/4.4 GB 183 MB/s in 0:24 direct"
+    assert line == "film.iso ━━━━━━━━━━━━ 4.4/4.4 GB 183 MB/s in 0:24 direct"
     assert last == "Sent. Verified by the receiver."
     assert Screen(process.output).cursor_shown
 

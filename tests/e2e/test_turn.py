@@ -88,6 +88,7 @@ async def test_through_the_relay_only(
     url = coturn.ice_url(transport)
     for side in await check_arrives(machine, film, out, "--relay-only", "--ice", url):
         assert await route_of(side) == RELAY
+        assert (await side.event("connected"))["relay_protocol"] == transport
     one = transport == "udp" or os.environ.get(DATAPATH_VARIABLE) == "stock"
     await check_relayed(coturn, lanes=1 if one else MAX_LANES)
 
