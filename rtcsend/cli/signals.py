@@ -6,12 +6,16 @@ means that this takes too long for somebody: the process ends at once, with the 
 A broken standard output stops a transfer by the same way (:mod:`rtcsend.cli.results`).
 
 Handlers are Python's plain ones and not the loop's, so that a second signal is heard also
-when the loop is busy. Place in the flow: around the engine, in the main thread.
+when the loop is busy. That the first is heard also when the loop sleeps takes more: Python runs
+a handler when the main thread next runs Python, and a signal that comes just before the system
+call that waits, or in another thread, does not end the waiting. So each also writes a byte to
+a socket that the loop reads. Place in the flow: around the engine, in the main thread.
 """
 
 import asyncio
 import os
 import signal
+import socket
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -26,6 +30,7 @@ SIGNALS: Final[list[signal.Signals]] = [
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
 ]
 """What people and service managers send; Windows has no SIGHUP."""
+_WAKEUP_BYTES: Final = 4096  # read at once; each is a signal that has come
 
 
 class Stopper:
@@ -67,7 +72,8 @@ class Stopper:
         if self._reason is not None:  # it came between the handlers and the loop
             task.cancel()
         try:
-            return await task
+            with _woken_by_signals(loop):
+                return await task
         except (asyncio.CancelledError, RtcsendError) as exc:
             # What the engine says about its own end is a consequence of the signal.
             if self._reason is None:
@@ -91,6 +97,26 @@ class Stopper:
             self._restore()
             os._exit(reason.exit_code)
         self.stop(reason)
+
+
+@contextmanager
+def _woken_by_signals(loop: asyncio.AbstractEventLoop) -> Iterator[None]:
+    """Have every signal end the loop's waiting, so that its handler runs at once."""
+    reading, writing = socket.socketpair()
+    with reading, writing:
+        reading.setblocking(False)
+        writing.setblocking(False)  # as set_wakeup_fd asks
+        try:
+            loop.add_reader(reading, reading.recv, _WAKEUP_BYTES)
+        except NotImplementedError:  # the proactor of Windows, which sees to it by itself
+            yield
+            return
+        before = signal.set_wakeup_fd(writing.fileno(), warn_on_full_buffer=False)
+        try:
+            yield
+        finally:
+            signal.set_wakeup_fd(before)
+            loop.remove_reader(reading)
 
 
 def stopped_by(number: int) -> StoppedByUser:

@@ -3,6 +3,7 @@ import os
 import signal
 import subprocess
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -45,6 +46,30 @@ def test_a_signal_cancels_and_says_why(number: signal.Signals, error: type[Stopp
         Stopper(restore=no_restore).run(work())
     assert cancelled
     assert signal.getsignal(number) is before
+
+
+def test_a_signal_is_heard_while_the_loop_sleeps() -> None:
+    """Also when it does not interrupt the main thread's system call, as with one in between."""
+    threads = []
+
+    def signal_elsewhere() -> None:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
+        time.sleep(0.05)  # so that it would fail: until the loop sleeps
+        os.kill(os.getpid(), signal.SIGHUP)
+
+    async def work() -> None:
+        thread = threading.Thread(target=signal_elsewhere)
+        threads.append(thread)
+        thread.start()
+        await for_ever()
+
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
+    try:
+        with pytest.raises(Terminated, match="SIGHUP"):
+            Stopper(restore=no_restore).run(work())
+        threads[0].join()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def test_stop_from_another_thread() -> None:
