@@ -60,8 +60,9 @@ def receive(folder: Path) -> None:
     copy = folder / source.name
     shutil.copyfile(source, copy)
     if MODE == "corrupt":
-        with copy.open("r+b") as file:
-            file.write(b"#")
+        content = bytearray(copy.read_bytes())
+        content[0] ^= 1
+        copy.write_bytes(content)
     show("progress", bytes=0, total=source.stat().st_size, bytes_per_s=0)
     show("progress", bytes=source.stat().st_size, total=source.stat().st_size, bytes_per_s=9)
     show("done", files=1, bytes=source.stat().st_size, seconds=0.5, blake3="believed by nobody")
