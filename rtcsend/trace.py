@@ -1,0 +1,197 @@
+"""The steps of a transfer with their times, for bug reports: what ``--trace FILE`` writes.
+
+A stage that has come a step further says so, in one line that costs nothing when nobody listens::
+
+    note(Step.GATHER, kind="turn", protocol="tls", result="ok", ms=43.1, server=Where(host, port))
+
+:class:`Step` is the whole vocabulary: which steps there are, and which facts each may tell.
+docs/troubleshooting.md lists the same, and tests/test_trace.py holds vocabulary, page and calls
+together. No fact is a secret, a file name or a file's content. What is an address is a
+:class:`Where`, and shown only where the user asks for it; otherwise as ``#1``, ``#2``: the
+same one, the same number.
+
+Pure: a recorder is bound for one transfer and all its tasks by :func:`recording`; where its lines
+go, and what the time is, is its owner's matter (:mod:`rtcsend.cli.trace_file`).
+"""
+
+import enum
+import json
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Final, NamedTuple
+
+from rtcsend.events import (
+    Connected,
+    Done,
+    Event,
+    Progress,
+    Proposal,
+    Reconnecting,
+    Resumed,
+    Stalled,
+)
+
+TRACE_VERSION: Final = 1
+"""The ``trace`` of the first line; raised when a step or a fact changes its meaning."""
+
+MAX_LINES: Final = 20_000  # some 2 MB; a day of fruitless reconnections
+MAX_TEXT: Final = 200  # characters of one fact
+
+_ADDRESS: Final = re.compile(
+    r"(?<![\w.])(?:[0-9]{1,3}(?:\.[0-9]{1,3}){3}|\[?(?:[0-9A-Fa-f]{0,4}:){2,7}[0-9A-Fa-f]{0,4}\]?)"
+    r"(?![\w.])"
+)
+
+
+class Where(NamedTuple):
+    """An address or a name of a machine, and a port: shown only on the user's wish."""
+
+    host: str
+    port: int
+
+
+Fact = str | int | float | bool | None | Where
+
+
+class Step(enum.Enum):
+    """A step, by the name that the trace has for it, and the facts that it may tell."""
+
+    START = "start", ("trace", "command", "version", "python", "system", "route", "date")
+    RENDEZVOUS_DIAL = "rendezvous-dial", ("server", "proxy")
+    RENDEZVOUS_OPEN = "rendezvous-open", ("ms",)
+    RENDEZVOUS_FAILED = "rendezvous-failed", ("reason", "ms")
+    WELCOME = "welcome", ("ice_servers",)
+    NAMEPLATE = "nameplate", ("how",)
+    PAIRING = "pairing", ("message",)
+    HELLO = "hello", ("direction", "version", "route", "datapath")
+    DESCRIPTION = "description", ("direction", "kind")
+    GATHER = "gather", ("kind", "protocol", "result", "ms", "server")
+    GATHERED = "gathered", ("candidates", "ms")
+    CANDIDATE = "candidate", ("direction", "type", "protocol", "address")
+    CHECK = "check", ("local", "remote", "result", "ms", "local_address", "remote_address")
+    NOMINATED = "nominated", ("local", "remote", "ms", "local_address", "remote_address")
+    DTLS = "dtls", ("result", "ms")
+    SCTP = "sctp", ("result", "ms")
+    CONNECTED = "connected", ("route", "local", "remote", "relay_protocol", "rtt_ms")
+    PROPOSAL = "proposal", ("files", "bytes")
+    FIRST_BYTE = "first-byte", ()
+    PATH_MTU = "path-mtu", ("bytes",)
+    RELAY_REFRESH = "relay-refresh", ("kind", "result")
+    STALLED = "stalled", ("seconds",)
+    RECONNECTING = "reconnecting", ("attempt", "reason")
+    RESUMED = "resumed", ("bytes",)
+    DONE = "done", ("bytes", "moved", "seconds")
+    CUT = "cut", ("lines",)
+    END = "end", ("exit", "error")
+
+    def __init__(self, label: str, facts: tuple[str, ...]) -> None:
+        self.label = label
+        self.facts = facts
+
+
+class Recorder:
+    """Turns the steps of one transfer into lines.
+
+    Args:
+        write: Takes a line of JSON, with its line end. It must not block, nor raise.
+        clock: Monotonic seconds.
+        addresses: Show addresses as they are.
+    """
+
+    def __init__(
+        self,
+        write: Callable[[str], None],
+        *,
+        clock: Callable[[], float],
+        addresses: bool = False,
+    ) -> None:
+        self._write, self._clock, self._shows_addresses = write, clock, addresses
+        self._began = clock()
+        self._numbers: dict[str, int] = {}
+        self._lines = 0
+        self._has_moved = False
+
+    def note(self, step: Step, facts: dict[str, Fact]) -> None:
+        """Write a step; facts that it has not got are left out."""
+        assert set(facts) <= set(step.facts), f"{step.label} has no such fact: {facts}"
+        self._lines += 1
+        if self._lines == MAX_LINES and step is not Step.END:
+            step, facts = Step.CUT, {"lines": MAX_LINES}
+        elif self._lines > MAX_LINES and step is not Step.END:
+            return
+        line = {"t": round(self._clock() - self._began, 4), "step": step.label}
+        shown = {name: self._shown(fact) for name, fact in facts.items()}
+        self._write(json.dumps(line | shown) + "\n")
+
+    def observe(self, event: Event) -> None:
+        """Write what an event tells."""
+        match event:
+            case Connected():
+                self._note_fields(Step.CONNECTED, event)
+            case Proposal():
+                self._note_fields(Step.PROPOSAL, event)
+            case Progress(bytes=count):
+                if count and not self._has_moved:
+                    self._has_moved = True
+                    self.note(Step.FIRST_BYTE, {})
+            case Reconnecting():
+                self._note_fields(Step.RECONNECTING, event)
+            case Resumed():
+                self._note_fields(Step.RESUMED, event)
+            case Stalled():
+                self._note_fields(Step.STALLED, event)
+            case Done():
+                self._note_fields(Step.DONE, event)
+            case _:  # the code, the verification string: secrets; and what is no step
+                return
+
+    def _note_fields(self, step: Step, event: Event) -> None:
+        self.note(step, {name: getattr(event, name) for name in step.facts})
+
+    def _shown(self, fact: Fact) -> str | int | float | bool | None:
+        if isinstance(fact, Where):
+            return self._shown_address(fact)
+        if not isinstance(fact, str):
+            return fact
+        text = fact[:MAX_TEXT]
+        # No fact that is not a Where should have an address in it; an error's text may.
+        return text if self._shows_addresses else _ADDRESS.sub(self._numbered, text)
+
+    def _shown_address(self, where: Where) -> str:
+        if not self._shows_addresses:
+            return self._number(where.host)
+        host = f"[{where.host}]" if ":" in where.host else where.host
+        return f"{host}:{where.port}"
+
+    def _numbered(self, match: re.Match[str]) -> str:
+        return self._number(match[0].strip("[]"))
+
+    def _number(self, host: str) -> str:
+        return f"#{self._numbers.setdefault(host, len(self._numbers) + 1)}"
+
+
+_recorder: ContextVar[Recorder | None] = ContextVar("rtcsend-trace", default=None)
+
+
+def note(step: Step, **facts: Fact) -> None:
+    """Tell a step, if somebody listens.
+
+    Args:
+        step: Which.
+        facts: By the names that ``step.facts`` has.
+    """
+    recorder = _recorder.get()
+    if recorder is not None:
+        recorder.note(step, facts)
+
+
+@contextmanager
+def recording(recorder: Recorder) -> Iterator[None]:
+    """Have the steps of this context, and of all tasks that are started in it, recorded."""
+    token = _recorder.set(recorder)
+    try:
+        yield
+    finally:
+        _recorder.reset(token)
