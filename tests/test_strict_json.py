@@ -1,4 +1,6 @@
 import json
+from functools import partial
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -14,6 +16,7 @@ from rtcsend.strict_json import (
     take_list,
     take_str,
 )
+from tests.fuzz.cost import lines_run
 
 SIZE = 10_000  # characters; no limit for most cases here
 
@@ -128,6 +131,53 @@ def test_depth_is_what_python_would_count(depth: int, brackets: tuple[str, str])
     else:
         with pytest.raises(PeerProtocolError, match="too deeply"):
             parse_object_untrusted(text, max_size=SIZE)
+
+
+def depth_character_by_character(text: str) -> int:
+    depth = deepest = 0
+    in_string = escaped = False
+    for character in text:
+        if in_string:
+            in_string = escaped or character != '"'
+            escaped = character == "\\" and not escaped
+        elif character == '"':
+            in_string = True
+        elif character in "{[":
+            depth += 1
+            deepest = max(deepest, depth)
+        elif character in "}]":
+            depth -= 1
+    return deepest
+
+
+nested_values: st.SearchStrategy[Any] = st.recursive(
+    st.none() | st.text('{}[]",:\\a€', max_size=8),
+    lambda values: (
+        st.lists(values, max_size=3)
+        | st.dictionaries(st.text('"\\[}a', max_size=4), values, max_size=2)
+    ),
+    max_leaves=8,
+)
+
+
+@given(st.dictionaries(st.text('"\\[}a', max_size=4), nested_values, max_size=3), st.booleans())
+def test_depth_is_counted_outside_strings_only(value: JsonObject, ascii_only: bool) -> None:
+    text = json.dumps(value, ensure_ascii=ascii_only)
+    if depth_character_by_character(text) <= MAX_DEPTH:
+        assert parse_object_untrusted(text, max_size=len(text)) == value
+    else:
+        with pytest.raises(PeerProtocolError, match="too deeply"):
+            parse_object_untrusted(text, max_size=len(text))
+
+
+@pytest.mark.parametrize("part", ["[", "[]", '"', '\\"', "\\", "€", '{"a":', '"a":1,', "]["])
+def test_the_largest_message_takes_as_few_steps_as_the_smallest(part: str) -> None:
+    def refuse(text: str) -> None:
+        with pytest.raises(PeerProtocolError):
+            parse_object_untrusted(text, max_size=len(text))
+
+    few, many = (lines_run(partial(refuse, part * count)) for count in (9, 20_000))
+    assert many < few + 20
 
 
 MESSAGE: JsonObject = {"text": "abc", "number": 7, "flag": True, "list": [1, 2], "none": None}
