@@ -36,6 +36,17 @@ class Conflict(enum.Enum):
     SKIP = "skip"
 
 
+class Links(enum.Enum):
+    """What to do about symbolic links in a folder that is sent."""
+
+    KEEP = "keep"
+    """Send them as links; one that points out of what is sent is an error."""
+    FOLLOW = "follow"
+    """Send what they point to in their place."""
+    SKIP = "skip"
+    """Leave them out."""
+
+
 DATAPATH_VARIABLE = "RTCSEND_DATAPATH"
 """Environment variable; ``stock`` runs on plain aiortc, see :mod:`rtcsend.datapath.choice`."""
 
@@ -73,6 +84,14 @@ class SendOptions(CommonOptions):
     """What to send, and how."""
 
     paths: tuple[Path, ...]
+    """Files and folders."""
+    links: Links = Links.KEEP
+    exclude: tuple[str, ...] = ()
+    """Patterns as in a .gitignore file of each folder; what they match is left out."""
+    gitignore: bool = False
+    """Leave out what the .gitignore files in the folders say."""
+    skip_unreadable: bool = False
+    """Leave out what cannot be read, instead of ending."""
     code: str | None = None
     """A code of the user's own; None: a new one is drawn."""
     words: int = DEFAULT_WORDS
@@ -86,10 +105,15 @@ class ReceiveOptions(CommonOptions):
     output: Path | None = None
     """A folder (existing), the file to write, or STDOUT; None: the current folder."""
     conflict: Conflict = Conflict.ASK
+    preserve: bool = False
+    """Give files the permissions that they have at the sender, whatever the umask says."""
     max_size: int | None = None
     """Bytes; larger proposals are declined without asking."""
+    max_files: int | None = None
+    """Proposals of more files are declined without asking."""
     accept_glob: tuple[str, ...] = ()
-    """Patterns of names to accept; a proposal with another name is declined without asking."""
+    """Patterns of names or paths to accept; a proposal with a file that matches none is declined
+    without asking."""
 
 
 class Questions(Protocol):
