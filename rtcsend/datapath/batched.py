@@ -199,6 +199,12 @@ class BatchedPath:
         """The application has taken so many bytes of messages."""
         self.association.taken(size, now=self._loop.time())
 
+    def path_changed(self) -> None:
+        """Packets go another way from now on: ICE has selected another pair."""
+        if not self._closed and self._records is not None:
+            self.association.path_changed(now=self._loop.time())
+            self.wake()
+
     def wake(self) -> None:
         """Something is to be sent: do it in this turn of the loop, once."""
         if self._soon is None and not self._closed and self._records is not None:

@@ -93,6 +93,7 @@ class Association:
         self._events: deque[AssociationEvent] = deque()
         self._control: list[bytes] = []
         self._heard = False
+        self._path_since = now
         self._plain_header = self._plain_middle = _NEVER
         self._maybe_middle: Callable[[bytes], bool] = lambda _packet: False
         self._is_over = False
@@ -158,6 +159,24 @@ class Association:
         if self._packer is not None and not self._is_over:
             self._control.append(pack_chunk(ChunkType.ABORT, 0, b""))
         self._close(None)
+
+    def path_changed(self, *, now: float) -> None:
+        """Packets go another way from now on: another pair of candidates was selected.
+
+        The round trip, the rate and the packet size are those of an unknown path again, and
+        are asked for at once. What was under way is sent again, as far as it is not acknowledged
+        in the meantime. Source: RFC 9000 §9.4; RFC 8899 §5.2.
+        """
+        was_large = self._mtu.size > BASE_PLPMTU
+        self._path_since = now
+        self._mtu = PathMtu(maximum=self._config.packet_limit, now=now)
+        if was_large:
+            self._oversize_until = add(self._outbound.queue.next_tsn, -1)
+        controller = self._config.controller(payload_for(self._mtu.size), now)
+        self._outbound.path_changed(controller=controller, now=now)
+        if self.is_established:
+            self._heartbeats.on_heard(now=now)  # connectivity checks have had an answer
+            self._control.append(self._heartbeats.heartbeat(now=now))
 
     def receive_packets_untrusted(self, packets: Sequence[bytes], *, now: float) -> None:
         """Take a batch of packets. Malformed ones are dropped, and end nothing else."""
@@ -363,7 +382,7 @@ class Association:
 
     def _receive_heartbeat_ack(self, chunk: Chunk, *, now: float) -> None:
         echo = parse_ack_untrusted(chunk.value, now=now)
-        if echo is None:
+        if echo is None or echo.sent_at < self._path_since:
             return
         if echo.size:
             self._mtu.on_probe_acknowledged(echo.size, now=now)

@@ -34,6 +34,8 @@ class Echo(NamedTuple):
 
     size: int
     """Bytes of the packet that it went in, when that was the question; else 0."""
+    sent_at: float
+    """When it was sent, as far as the other side left it alone."""
     rtt: float | None
     """Seconds; None when it is too old to say anything."""
 
@@ -107,7 +109,7 @@ def parse_ack_untrusted(value: bytes, *, now: float) -> Echo | None:
         if kind == Parameter.HEARTBEAT_INFO and len(info) == _INFO.size:
             size, sent_at = _INFO.unpack(info)
             rtt = now - sent_at
-            return Echo(size, rtt if 0 <= rtt < FAILURE_TIMEOUT else None)
+            return Echo(size, sent_at, rtt if 0 <= rtt < FAILURE_TIMEOUT else None)
     return None
 
 

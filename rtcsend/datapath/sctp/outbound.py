@@ -11,6 +11,7 @@ Sources: RFC 9260 §6.1 (windows), §6.2.1, §6.3; RFC 8985 (losses, tail-loss p
 """
 
 import enum
+import math
 from typing import Final
 
 from rtcsend.datapath.congestion.base import AckSample, CongestionController
@@ -59,6 +60,7 @@ class Outbound:
         """Bytes of user data that a packet holds."""
         self.peer_rwnd = 0
         """Bytes that the other side had room for, when it said so last."""
+        self._path_since = -math.inf
         self._delivery = Delivery(now=now)
         self._pacer = Pacer(mss=self.payload, now=now)
         self._pace_at: float | None = None
@@ -84,6 +86,27 @@ class Outbound:
         self.controller.set_mss(self.payload)
         self._pacer.set_mss(self.payload)
         self._pacer.set_rate(self.controller.pacing_rate, now=now)
+
+    def path_changed(self, *, controller: CongestionController, now: float) -> None:
+        """Packets go another way from now on, of which nothing is known.
+
+        What is outstanding counts as lost, so that it waits for nothing but the new controller's
+        window: no time is lost where the old path is dead, and a flight at most is sent twice
+        where it is not. Acknowledgements of the old path say nothing about the new one.
+        Source: RFC 9000 §9.4, as SCTP's own paths (RFC 9260 §7.1) are not what changes here.
+        """
+        self._path_since = now
+        self.controller = controller
+        self.payload = controller.mss
+        self.rtt = RttEstimator(rto_initial=RTO_INITIAL)
+        self.min_rtt = MinRtt()
+        self.timer = RetransmissionTimer()
+        self.rack = Rack(self.outstanding, now=now)
+        self.rack.lose_everything(even_acknowledged=False)
+        self._delivery = Delivery(now=now)
+        self._pacer = Pacer(mss=self.payload, now=now)
+        self._probes.clear()
+        self._restart_timer(now=now)
 
     def on_rtt_sample(self, rtt: float, *, now: float) -> None:
         """Take in an unambiguous round-trip time, in seconds."""
@@ -111,7 +134,7 @@ class Outbound:
         if acked.size:
             rtt = None
             sent_at = rack.on_acked(acked, min_rtt=self.min_rtt.value, now=now)
-            if sent_at is not None:
+            if sent_at is not None and sent_at >= self._path_since:
                 rtt = now - sent_at
                 self.on_rtt_sample(rtt, now=now)
             lost = rack.detect(min_rtt=self.min_rtt.value, srtt=self.rtt.srtt, now=now)
@@ -126,6 +149,8 @@ class Outbound:
     ) -> None:
         newest, delivery = acked.newest, self._delivery
         assert newest is not None, "something was acknowledged"
+        if self.rack.newest_sent_at < self._path_since:
+            return  # nothing that this path carried has arrived yet
         delivery.on_delivered(acked.size, newest, now=now)
         min_rtt = self.min_rtt.value
         self.controller.on_ack(

@@ -70,6 +70,11 @@ class Rack:
         """Whether something lost waits to be sent again."""
         return bool(self._to_retransmit)
 
+    @property
+    def newest_sent_at(self) -> float:
+        """When the newest transmission that arrived was sent; minus infinity before the first."""
+        return self._newest[0]
+
     def on_acked(self, acked: Acked, *, min_rtt: float, now: float) -> float | None:
         """Note what has arrived; return when the newest of it was sent, for an RTT sample.
 

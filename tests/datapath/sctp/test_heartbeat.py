@@ -22,7 +22,7 @@ from rtcsend.datapath.sctp.wire import HEADER_SIZE, ChunkType, chunks_untrusted
 def test_the_answer_says_how_far_it_is() -> None:
     (chunk,) = chunks_untrusted(bytes(HEADER_SIZE) + Heartbeats(now=1.0).heartbeat(now=1.0))
     assert chunk.type == ChunkType.HEARTBEAT
-    assert parse_ack_untrusted(chunk.value, now=1.25) == Echo(0, 0.25)
+    assert parse_ack_untrusted(chunk.value, now=1.25) == Echo(0, 1.0, 0.25)
 
 
 @pytest.mark.parametrize("size", [1_240, 1_400, 15_900])
@@ -31,13 +31,15 @@ def test_a_probe_is_as_large_as_it_says(size: int) -> None:
     assert len(packet) == size
     heartbeat, padding = chunks_untrusted(packet)
     assert padding.type == ChunkType.PAD
-    assert parse_ack_untrusted(heartbeat.value, now=2.0) == Echo(size, 1.0)
+    assert parse_ack_untrusted(heartbeat.value, now=2.0) == Echo(size, 1.0, 1.0)
 
 
 @pytest.mark.parametrize("sent_at", [math.nan, math.inf, -math.inf, 100.5, 100.0 - FAILURE_TIMEOUT])
 def test_times_that_cannot_be_ours_are_no_sample(sent_at: float) -> None:
     value = struct.pack("!HHLd", 1, 16, 0, sent_at)
-    assert parse_ack_untrusted(value, now=100.0) == Echo(0, None)
+    echo = parse_ack_untrusted(value, now=100.0)
+    assert echo is not None
+    assert echo.rtt is None
 
 
 @given(st.binary(max_size=40))
