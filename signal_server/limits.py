@@ -1,20 +1,33 @@
-"""What one client, one mailbox and the whole server may take, and who tried too often.
+"""What one source, one socket, one mailbox and the whole server may take.
 
-Pure: the clock comes in as ``now``. Place in the flow: asked by
-:mod:`signal_server.mailbox` before it grants anything.
-Source: docs/rendezvous-protocol.md, "Limits".
+Pure: numbers, checked when they are built. Place in the flow: part of
+:class:`signal_server.config.ServerConfig`; kept by :mod:`signal_server.admission` (sources),
+:mod:`signal_server.mailbox` (mailboxes) and :mod:`signal_server.server` (sockets).
+Source: docs/rendezvous-protocol.md, "Limits"; docs/operations.md has the same table.
 """
 
-import ipaddress
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, fields
 
-IPV6_SITE_BITS = 64  # one subscriber owns at least a /64, so that is one source; RFC 6177
+from rtcsend.errors import UsageError
+from signal_server.messages import MAX_FRAME
+from signal_server.sources import source_of
+
+__all__ = ["Limits", "source_of"]
+
+MIN_FRAME = 4_096  # bytes; a sealed offer with a few candidates has to fit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """All limits of a server; the defaults suit a small public one."""
+    """All limits of a server; the defaults suit a small public one.
 
+    Raises:
+        UsageError: A number that is negative, or none (on construction).
+    """
+
+    max_frame: int = MAX_FRAME
+    """Bytes of one frame; the protocol has no larger ones."""
     max_messages: int = 1_000
     """Messages kept for one direction of a mailbox; a session sends a few dozen."""
     max_bytes: int = 2**20
@@ -23,6 +36,8 @@ class Limits:
     max_sockets: int = 20_000
     max_total_bytes: int = 256 * 2**20
     """Bytes of bodies kept in all: bounds the memory, whatever the other limits are."""
+    max_total_queued_bytes: int = 256 * 2**20
+    """Bytes of frames that wait for slow readers, in all."""
 
     unclaimed_seconds: float = 24 * 3600.0
     """How long a nameplate waits for the other side while its owner is attached."""
@@ -32,13 +47,43 @@ class Limits:
     """How long what the side that left has said is kept for the other one."""
     unattached_seconds: float = 120.0
     """How long a socket may stay without asking for a mailbox."""
+    handshake_seconds: float = 10.0
+    """For TLS and the HTTP request; longer is a client that only holds a socket."""
 
+    sockets_per_source: int = 200
+    """Open at once. A company behind one address is one source."""
+    new_sockets_per_minute: int = 600
+    nameplates_per_minute: int = 60
+    """New ones of one source."""
+    claims_per_minute: int = 120
+    """New ones of one source, failed or not."""
+    meetings_per_minute: int = 600
+    """Of one source: who has lost the other side comes to a meeting every few seconds."""
     failed_claims: int = 10
-    """Failed claims that a source address has at first: a person mistypes a few times."""
+    """Failed claims that a source has free: people mistype. Then each one costs a delay."""
     failed_claims_per_s: float = 0.1
-    """How fast they come back: one source scans at most 8,640 nameplates a day."""
+    failed_claim_seconds: float = 5.0
+    """The first delay; each further failure doubles it."""
+    failed_claim_max_seconds: float = 900.0
+    """The longest delay."""
+    forgive_seconds: float = 60.0
+    """After so long one failed claim is forgotten: what a patient guesser gets is one try
+    a minute."""
     max_sources: int = 10_000
-    """Source addresses remembered; the one that failed longest ago is forgotten first."""
+    """Sources remembered for each of these; the one heard of longest ago is forgotten first."""
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if not (value >= 0 and math.isfinite(value)):
+                raise UsageError(
+                    f"The limit {field.name} cannot be {value}.", hint="Give a number from 0 up."
+                )
+        if not MIN_FRAME <= self.max_frame <= MAX_FRAME:
+            raise UsageError(
+                f"The limit max_frame cannot be {self.max_frame}.",
+                hint=f"Give {MIN_FRAME} to {MAX_FRAME} bytes.",
+            )
 
 
 class TokenBuckets:
@@ -72,20 +117,3 @@ class TokenBuckets:
     def _level(self, source: str, *, now: float) -> float:
         tokens, since = self._buckets.get(source, (self._capacity, now))
         return min(tokens + (now - since) * self._refill_per_s, self._capacity)
-
-
-def source_of(address: str) -> str:
-    """Return what counts as one source: an IPv4 address, or the /64 of an IPv6 address.
-
-    Args:
-        address: As the socket has it, with or without a zone; anything else is its own source.
-    """
-    try:
-        parsed = ipaddress.ip_address(address.partition("%")[0])
-    except ValueError:
-        return address
-    if isinstance(parsed, ipaddress.IPv4Address):
-        return str(parsed)
-    if parsed.ipv4_mapped is not None:  # what a dual-stack socket shows of IPv4
-        return str(parsed.ipv4_mapped)
-    return str(ipaddress.ip_network((parsed, IPV6_SITE_BITS), strict=False))

@@ -4,6 +4,7 @@ Pure. Source: docs/rendezvous-protocol.md.
 """
 
 from rtcsend.rendezvous.messages import (
+    MAX_AUTH,
     MAX_BODY,
     MAX_FRAME,
     MAX_ICE_SERVERS,
@@ -23,6 +24,8 @@ from rtcsend.rendezvous.messages import (
     Peer,
     PeerState,
     Release,
+    Report,
+    ReportedRoute,
     Resume,
     Resumed,
     ServerMessage,
@@ -34,6 +37,7 @@ from rtcsend.rendezvous.messages import (
 from rtcsend.rendezvous.wire import encode_base64url
 
 __all__ = [
+    "MAX_AUTH",
     "MAX_BODY",
     "MAX_FRAME",
     "MAX_ICE_SERVERS",
@@ -53,6 +57,8 @@ __all__ = [
     "Peer",
     "PeerState",
     "Release",
+    "Report",
+    "ReportedRoute",
     "Resume",
     "Resumed",
     "ServerMessage",

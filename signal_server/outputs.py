@@ -4,6 +4,7 @@ Pure. Place in the flow: returned by :mod:`signal_server.mailbox`, carried out b
 :mod:`signal_server.server`. Source: docs/rendezvous-protocol.md, "Errors" and "Closing".
 """
 
+import math
 from dataclasses import dataclass
 
 from signal_server.messages import (
@@ -19,17 +20,20 @@ from signal_server.messages import (
 CLOSE_DONE = 1000  # released, or the mailbox is over; RFC 6455 section 7.4.1
 CLOSE_POLICY = 1008  # bad-message, full, expired, or nothing asked for
 CLOSE_TOO_LARGE = 1009  # too-large
+CLOSE_RESTART = 1012  # the server goes; another, or the same one, takes over at once
 CLOSE_TRY_LATER = 1013  # no place for another socket; IANA WebSocket close codes
 CLOSE_REPLACED = 4001  # the same side came on another socket; private range
 
 _SENTENCES: dict[ErrorCode, str] = {
     "not-found": "Nobody waits at this nameplate.",
     "crowded": "This nameplate is taken.",
-    "rate-limited": "Too many failed attempts; wait a minute.",
+    "rate-limited": "Too many requests from this network.",
     "bad-message": "The server did not understand.",
     "too-large": "The message is too large.",
     "expired": "This mailbox is no longer there.",
     "full": "The server has no room for more.",
+    "unauthorized": "This server takes new codes only with its token.",
+    "refused": "The server refuses.",
 }
 
 
@@ -59,15 +63,24 @@ class RequestRefused(Exception):
     Attributes:
         code: The error.
         close: The close code, when the error ends the socket.
+        retry_after: Seconds after which it may be tried again, when that is known.
     """
 
-    def __init__(self, code: ErrorCode, *, close: int | None = None) -> None:
+    def __init__(
+        self, code: ErrorCode, *, close: int | None = None, retry_after: float | None = None
+    ) -> None:
         super().__init__(code)
         self.code = code
         self.close = close
+        self.retry_after = retry_after
+
+    @property
+    def message(self) -> ErrorMessage:
+        """What the client is told."""
+        return error_message(self.code, retry_after=self.retry_after)
 
 
-def parse_frame_untrusted(frame: str | bytes) -> ClientMessage:
+def parse_frame_untrusted(frame: str | bytes, *, max_frame: int = MAX_FRAME) -> ClientMessage:
     """Return the message of one frame; bytes stand for a binary frame.
 
     Raises:
@@ -75,7 +88,7 @@ def parse_frame_untrusted(frame: str | bytes) -> ClientMessage:
     """
     # Text is counted in bytes of UTF-8, as on the wire; the server's own frames are ASCII.
     size = len(frame) if isinstance(frame, bytes) else len(frame.encode(errors="replace"))
-    if size > MAX_FRAME:
+    if size > max_frame:
         raise RequestRefused("too-large", close=CLOSE_TOO_LARGE)
     if isinstance(frame, bytes):
         raise RequestRefused("bad-message", close=CLOSE_POLICY)
@@ -85,6 +98,13 @@ def parse_frame_untrusted(frame: str | bytes) -> ClientMessage:
         raise RequestRefused("bad-message", close=CLOSE_POLICY) from exc
 
 
-def error_message(code: ErrorCode) -> ErrorMessage:
-    """Return the message of an error, with its sentence for people."""
-    return ErrorMessage(code=code, message=_SENTENCES[code])
+def error_message(code: ErrorCode, *, retry_after: float | None = None) -> ErrorMessage:
+    """Return the message of an error, with its sentence for people.
+
+    Args:
+        code: The error.
+        retry_after: Seconds; on the wire they are whole ones, rounded up.
+    """
+    seconds = None if retry_after is None else math.ceil(retry_after)
+    sentence = _SENTENCES[code] if seconds is None else f"{_SENTENCES[code]} Wait {seconds} s."
+    return ErrorMessage(code=code, message=sentence, retry_after=seconds)

@@ -33,15 +33,18 @@ MAX_UNREAD = 2_000  # events that wait for their reader; then the socket is not 
 _log = logging.getLogger("rtcsend.rendezvous")
 
 _EXPIRED_HINT = "It may have restarted: run both commands again."
+_UNAUTHORIZED_HINT = "Set RTCSEND_TOKEN to the token that its operator gives out."
 _BROKEN_HINT = "Check that --server names an rtcsend server of the same version."
 _SENTENCES = {
     "not-found": "Nobody waits at this nameplate.",
     "expired": "The rendezvous server no longer has this mailbox.",
     "crowded": "This nameplate is already in use.",
-    "rate-limited": "The rendezvous server has seen too many failed attempts from this network.",
+    "rate-limited": "The rendezvous server has had too many requests from this network.",
     "full": "The rendezvous server has no room for more.",
     "too-large": "The rendezvous server found a message too large.",
     "bad-message": "The rendezvous server did not understand this program.",
+    "unauthorized": "The rendezvous server gives codes only to those who have its token.",
+    "refused": "The rendezvous server refuses.",
 }
 
 
@@ -83,11 +86,13 @@ class SocketKeeper:
         self._stopping = False
         self._welcomed_ever = False
         self._settled_at: float | None = None
+        self._patience: asyncio.Timeout | None = None
+        self._given_up = False
 
     @property
     def settled(self) -> bool:
         """True when the socket works and every request on it has its answer."""
-        return self._settled_at is not None and self._machine.settled
+        return self._settled_at is not None and self._machine.settled and not self._given_up
 
     def wake(self) -> None:
         """Tell that the machine has something to send, or that events were read."""
@@ -97,6 +102,12 @@ class SocketKeeper:
     async def wait_drained(self) -> None:
         """Return when everything is with the system that the machine has to send."""
         await self._drained.wait()
+
+    def redial(self) -> None:
+        """Give this socket up at once, and dial again: it may lead nowhere."""
+        if self._patience is not None and not self._patience.expired():
+            self._given_up = True
+            self._patience.reschedule(asyncio.get_running_loop().time())
 
     def stop(self) -> None:
         """Open no further socket; :meth:`run` returns when this one is closed."""
@@ -137,10 +148,11 @@ class SocketKeeper:
         """
         loop = asyncio.get_running_loop()
         self._settled_at = None
+        self._given_up = False
         limit = min(deadline, loop.time() + self._first_timeout)
         try:
-            async with asyncio.timeout_at(limit) as patience:
-                await self._serve(await self._dial(self._url), patience)
+            async with asyncio.timeout_at(limit) as self._patience:
+                await self._serve(await self._dial(self._url), self._patience)
         except TimeoutError:
             return "it does not answer"
         except SocketRefused as exc:
@@ -150,6 +162,8 @@ class SocketKeeper:
         except SocketLost as exc:
             self._check_close(exc)
             return str(exc)
+        finally:
+            self._patience = None
 
     def _check_close(self, lost: SocketLost) -> None:
         """Raise what makes another socket pointless."""
@@ -207,8 +221,8 @@ class SocketKeeper:
             while (event := self._machine.next_event()) is not None:
                 self._on_event(event)
             self._woken.set()
-            if self._machine.settled:
-                self._settled_at = self._settled_at or loop.time()
+            if self._machine.settled and self._settled_at is None:
+                self._settled_at = loop.time()
                 patience.reschedule(None)
             while self._unread() >= MAX_UNREAD:
                 self._woken.clear()
@@ -242,6 +256,12 @@ def error_of(error: ErrorMessage) -> RendezvousError:
         return NoSuchCode(sentence, hint=_EXPIRED_HINT)
     if error.code in ("bad-message", "too-large"):
         return Refused(sentence, hint=_BROKEN_HINT)
+    if error.code == "unauthorized":
+        return Refused(sentence, hint=_UNAUTHORIZED_HINT)
+    if error.retry_after is not None:
+        return Refused(
+            sentence, hint=f"Try again in {error.retry_after} s, or use another --server."
+        )
     return Refused(sentence)
 
 

@@ -43,6 +43,8 @@ __all__ = [
     "Peer",
     "PeerState",
     "Release",
+    "Report",
+    "ReportedRoute",
     "Resume",
     "Resumed",
     "ServerMessage",
@@ -61,18 +63,31 @@ MAX_DISPLAY = 1_000  # characters of text that is meant for people (motd, error 
 MAX_ICE_SERVERS = 20  # more make every connection slower, since each one is asked
 MAX_ICE_URLS = 8  # of one server: a few transports and ports
 MAX_ICE_TEXT = 512  # characters of an ICE URL, user name or credential; RFC 8489 section 14.3
+MAX_AUTH = 512  # characters of a token that a server may ask for; as of other credentials
 SIDE_BYTES = 16  # entropy of a side and of a token: 128 bits cannot be guessed
 
 NAMEPLATE = re.compile(r"[1-9][0-9]{0,8}", re.ASCII)  # decimal, no leading zero, 9 digits
 MAILBOX = re.compile(r"[A-Za-z0-9_-]{16,64}", re.ASCII)  # unguessable, drawn by the clients
 SIDE = re.compile(r"[A-Za-z0-9_-]{22}", re.ASCII)  # 16 bytes
 TOKEN = re.compile(r"[A-Za-z0-9_-]{16,64}", re.ASCII)  # 16 bytes here; others may use more
+AUTH = re.compile(r"[!-~]{1,512}", re.ASCII)  # printable, no space: it fits a header, a variable
+VERSION = re.compile(r"[0-9]{1,4}(\.[0-9]{1,4}){0,3}", re.ASCII)  # PEP 440, the release alone
 ICE_URL = re.compile(r"(stun|turn|turns):[!-~]+", re.ASCII)  # printable, no space
 
 ErrorCode = Literal[
-    "not-found", "crowded", "rate-limited", "bad-message", "too-large", "expired", "full"
+    "not-found",
+    "crowded",
+    "rate-limited",
+    "bad-message",
+    "too-large",
+    "expired",
+    "full",
+    "unauthorized",
+    "refused",
 ]
+"""``refused`` stands for every code that this program does not know."""
 PeerState = Literal["joined", "away", "back", "left"]
+ReportedRoute = Literal["direct", "relayed", "failed"]
 
 _M = TypeVar("_M")
 
@@ -106,6 +121,8 @@ class Allocate:
     nameplate: str | None = None
     side: str | None = field(default=None, repr=False)
     received: int = 0
+    auth: str | None = field(default=None, repr=False)
+    """The token that some servers ask for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,6 +165,13 @@ class Release:
     """Client: done; the mailbox ends for both."""
 
 
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Client: how the two sides were connected; sent only to a server that wants it."""
+
+    route: ReportedRoute
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Welcome:
     """Server: the first frame."""
@@ -157,6 +181,10 @@ class Welcome:
     motd: str | None = None
     """For people; from outside, so escape it before it goes to a terminal."""
     protocol: int = PROTOCOL
+    min_client: str | None = None
+    """The oldest version of rtcsend that this server takes; other clients ignore it."""
+    reports: bool = False
+    """Whether it takes :class:`Report`; servers from before that do not."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -188,6 +216,8 @@ class Peer:
     """Server: presence of the other side."""
 
     state: PeerState
+    ice_servers: tuple[IceServer, ...] = ()
+    """TURN servers for this client, beside those of the welcome: when the other side is there."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -196,9 +226,11 @@ class ErrorMessage:
 
     code: ErrorCode
     message: str
+    retry_after: int | None = None
+    """Seconds after which it may be tried again; None: trying again does not help, or who knows."""
 
 
-ClientMessage = Allocate | Claim | Meet | Resume | Message | Release
+ClientMessage = Allocate | Claim | Meet | Resume | Message | Release | Report
 ServerMessage = Welcome | Allocated | Claimed | Resumed | Message | Peer | ErrorMessage
 
 
@@ -227,6 +259,8 @@ def serialize(message: ClientMessage | ServerMessage) -> str:
         values["body"] = encode_base64url(message.body)
     elif isinstance(message, Welcome):
         values |= _welcome_values(message)
+    elif isinstance(message, Peer):
+        values |= _peer_values(message)
     else:
         for name in message.__dataclass_fields__:
             value = getattr(message, name)
@@ -248,6 +282,7 @@ def _parse_allocate(fields: Fields) -> Allocate:
         nameplate=fields.maybe_matching("nameplate", NAMEPLATE),
         side=fields.maybe_matching("side", SIDE),
         received=fields.count("received"),
+        auth=fields.maybe_matching("auth", AUTH),
     )
 
 
@@ -287,14 +322,28 @@ def _parse_release(_fields: Fields) -> Release:
     return Release()
 
 
+def _parse_report(fields: Fields) -> Report:
+    value = fields.text("route", max_length=MAX_DISPLAY)
+    for route in get_args(ReportedRoute):
+        if value == route:
+            return Report(route)
+    raise BadMessage("unknown route")
+
+
 def _parse_welcome(fields: Fields) -> Welcome:
-    servers = fields.items("ice_servers", max_items=MAX_ICE_SERVERS)
     return Welcome(
         server=fields.text("server", max_length=MAX_DISPLAY),
-        ice_servers=tuple(_parse_ice_server(fields_of(value)) for value in servers),
+        ice_servers=_parse_ice_servers(fields),
         motd=fields.maybe_text("motd", max_length=MAX_DISPLAY),
         protocol=fields.count("protocol"),
+        min_client=fields.maybe_matching("min_client", VERSION),
+        reports=fields.flag("reports"),
     )
+
+
+def _parse_ice_servers(fields: Fields) -> tuple[IceServer, ...]:
+    servers = fields.items("ice_servers", max_items=MAX_ICE_SERVERS)
+    return tuple(_parse_ice_server(fields_of(value)) for value in servers)
 
 
 def _parse_ice_server(fields: Fields) -> IceServer:
@@ -331,26 +380,40 @@ def _parse_peer(fields: Fields) -> Peer:
     value = fields.text("state", max_length=MAX_DISPLAY)
     for state in get_args(PeerState):
         if value == state:
-            return Peer(state)
+            return Peer(state, _parse_ice_servers(fields))
     raise BadMessage("unknown peer state")
 
 
 def _parse_error(fields: Fields) -> ErrorMessage:
     value = fields.text("code", max_length=MAX_DISPLAY)
     message = fields.maybe_text("message", max_length=MAX_DISPLAY) or ""
+    retry_after = fields.count("retry_after") if fields.has("retry_after") else None
     for code in get_args(ErrorCode):
         if value == code:
-            return ErrorMessage(code=code, message=message)
-    raise BadMessage("unknown error code")
+            return ErrorMessage(code=code, message=message, retry_after=retry_after)
+    # A later server may have other reasons; what they have in common is that it refuses.
+    return ErrorMessage(code="refused", message=message, retry_after=retry_after)
 
 
 def _welcome_values(message: Welcome) -> dict[str, object]:
-    return {
+    values: dict[str, object] = {
         "protocol": message.protocol,
         "server": message.server,
         "ice_servers": [_ice_values(server) for server in message.ice_servers],
         "motd": message.motd,
     }
+    if message.min_client is not None:
+        values["min_client"] = message.min_client
+    if message.reports:
+        values["reports"] = True
+    return values
+
+
+def _peer_values(message: Peer) -> dict[str, object]:
+    values: dict[str, object] = {"state": message.state}
+    if message.ice_servers:
+        values["ice_servers"] = [_ice_values(server) for server in message.ice_servers]
+    return values
 
 
 def _ice_values(server: IceServer) -> dict[str, object]:
@@ -369,6 +432,7 @@ _CLIENT_PARSERS: Mapping[str, Callable[[Fields], ClientMessage]] = {
     "resume": _parse_resume,
     "message": _parse_message,
     "release": _parse_release,
+    "report": _parse_report,
 }
 
 _SERVER_PARSERS: Mapping[str, Callable[[Fields], ServerMessage]] = {
@@ -388,6 +452,7 @@ _TYPE_NAMES: Mapping[type, str] = {
     Resume: "resume",
     Message: "message",
     Release: "release",
+    Report: "report",
     Welcome: "welcome",
     Allocated: "allocated",
     Claimed: "claimed",

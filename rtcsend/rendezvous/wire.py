@@ -115,6 +115,17 @@ class Fields:
             raise BadMessage(f"field {name} is no count")
         return value
 
+    def flag(self, name: str) -> bool:
+        """Return a truth value, False when the field is absent or null.
+
+        Raises:
+            BadMessage: Neither true nor false.
+        """
+        value = self._values.get(name, False)
+        if value is not None and not isinstance(value, bool):
+            raise BadMessage(f"field {name} is neither true nor false")
+        return value is True
+
     def items(self, name: str, *, max_items: int) -> list[object]:
         """Return a list of at most ``max_items``; empty when the field is absent or null.
 

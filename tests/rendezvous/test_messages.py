@@ -36,13 +36,20 @@ ice_servers = st.builds(
     credential=st.none() | display,
 )
 client_messages = st.one_of(
-    st.builds(m.Allocate, nameplate=st.none() | nameplates, side=sides, received=counts),
+    st.builds(
+        m.Allocate,
+        nameplate=st.none() | nameplates,
+        side=sides,
+        received=counts,
+        auth=st.none() | st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1),
+    ),
     st.builds(m.Claim, nameplate=nameplates, side=sides, received=counts),
     st.builds(m.Meet, mailbox=tokens, side=sides, received=counts),
     st.builds(m.Resume, token=tokens, nameplate=nameplates, received=counts),
     st.builds(m.Resume, token=tokens, mailbox=tokens, received=counts),
     bodies,
     st.just(m.Release()),
+    st.sampled_from(get_args(m.ReportedRoute)).map(m.Report),
 )
 server_messages = st.one_of(
     st.builds(
@@ -51,13 +58,24 @@ server_messages = st.one_of(
         ice_servers=st.lists(ice_servers, max_size=3).map(tuple),
         motd=st.none() | display,
         protocol=counts,
+        min_client=st.none() | st.sampled_from(["1", "0.1.0", "2026.11"]),
+        reports=st.booleans(),
     ),
     st.builds(m.Allocated, nameplate=nameplates, token=tokens, received=counts),
     st.builds(m.Claimed, token=tokens, received=counts),
     st.builds(m.Resumed, received=counts),
     bodies,
-    st.sampled_from(get_args(m.PeerState)).map(m.Peer),
-    st.builds(m.ErrorMessage, code=st.sampled_from(get_args(m.ErrorCode)), message=display),
+    st.builds(
+        m.Peer,
+        st.sampled_from(get_args(m.PeerState)),
+        st.lists(ice_servers, max_size=3).map(tuple),
+    ),
+    st.builds(
+        m.ErrorMessage,
+        code=st.sampled_from(get_args(m.ErrorCode)),
+        message=display,
+        retry_after=st.none() | counts,
+    ),
 )
 
 
@@ -71,8 +89,10 @@ def test_server_messages_round_trip(message: m.ServerMessage) -> None:
     assert parse_server_message_untrusted(serialize(message)) == message
 
 
-KEYS = "type nameplate side received mailbox token body state code message server ice_servers"
-TYPES = "allocate claim meet resume message release welcome allocated claimed resumed peer error"
+KEYS = "type nameplate side received mailbox token body state code message server ice_servers "
+KEYS += "auth route retry_after min_client reports"
+TYPES = "allocate claim meet resume message release report "
+TYPES += "welcome allocated claimed resumed peer error"
 keys = st.sampled_from(KEYS.split())
 values = st.one_of(
     st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=30), st.just("7"),
@@ -124,7 +144,26 @@ WIRE = [
         m.ErrorMessage(code="not-found", message="x"),
         {"type": "error", "code": "not-found", "message": "x"},
     ),
+    (
+        m.ErrorMessage(code="rate-limited", message="x", retry_after=7),
+        {"type": "error", "code": "rate-limited", "message": "x", "retry_after": 7},
+    ),
+    (m.Report("relayed"), {"type": "report", "route": "relayed"}),
+    (
+        m.Peer("joined", (m.IceServer(("turn:h",), "u", "c"),)),
+        {
+            "type": "peer",
+            "state": "joined",
+            "ice_servers": [{"urls": ["turn:h"], "username": "u", "credential": "c"}],
+        },
+    ),
 ]
+
+
+def test_a_code_that_nobody_knows_yet_refuses() -> None:
+    frame = '{"type":"error","code":"teapot","message":"short and stout","retry_after":4}'
+    refused = m.ErrorMessage(code="refused", message="short and stout", retry_after=4)
+    assert parse_server_message_untrusted(frame) == refused
 
 
 @pytest.mark.parametrize(("message", "wire"), WIRE)
@@ -182,7 +221,12 @@ BAD_FROM_SERVER: list[dict[str, object]] = [
     {"type": "peer"},
     {"type": "peer", "state": "gone"},
     {"type": "error"},
-    {"type": "error", "code": "teapot"},
+    {"type": "error", "code": 7},
+    {"type": "error", "code": "full", "retry_after": -1},
+    {"type": "error", "code": "full", "retry_after": 0.5},
+    {"type": "peer", "state": "joined", "ice_servers": [{"urls": ["http://h"]}]},
+    {"type": "welcome", "protocol": 1, "server": "s", "min_client": "new"},
+    {"type": "welcome", "protocol": 1, "server": "s", "reports": 1},
     {"type": "error", "code": "full", "message": 1},
 ]
 

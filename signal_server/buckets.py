@@ -1,0 +1,106 @@
+"""How often a source may do something, and how long one waits that fails again and again.
+
+Both remember a bounded number of sources, and forget the one heard of longest ago first. Who
+owns more sources than that gains what one unknown source has, for each of them: it has that
+anyway.
+
+Pure: the clock comes in as ``now``, in seconds. Place in the flow: kept by
+:mod:`signal_server.admission`.
+"""
+
+import math
+from collections import OrderedDict
+
+MAX_DOUBLINGS = 32  # beyond it every delay is at its maximum, and 2.0**n still a float
+
+
+class TokenBuckets:
+    """A token bucket for each source.
+
+    Args:
+        per_minute: Tokens that a source has at first, at most, and gets back in a minute.
+        max_sources: Sources remembered; unknown ones have a full bucket.
+    """
+
+    def __init__(self, *, per_minute: int, max_sources: int) -> None:
+        self._capacity = float(per_minute)
+        self._refill_per_s = per_minute / 60.0
+        self._max_sources = max_sources
+        # source -> (tokens, when that was true), least recently changed first
+        self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
+
+    def __len__(self) -> int:
+        """Return how many sources are remembered."""
+        return len(self._buckets)
+
+    def take(self, source: str, *, now: float) -> float:
+        """Take a token; return 0.0, or without one the seconds until there is one."""
+        tokens, since = self._buckets.get(source, (self._capacity, now))
+        tokens = min(tokens + (now - since) * self._refill_per_s, self._capacity)
+        wait = 0.0
+        if tokens >= 1.0:
+            tokens -= 1.0
+        elif self._refill_per_s:
+            wait = (1.0 - tokens) / self._refill_per_s
+        else:
+            wait = 60.0  # a limit of none a minute: it will not change
+        self._buckets[source] = (tokens, now)
+        self._buckets.move_to_end(source)
+        if len(self._buckets) > self._max_sources:
+            self._buckets.popitem(last=False)
+        return wait
+
+
+class GrowingDelays:
+    """Some failures are free; after them each costs a delay twice as long as the one before.
+
+    A failure is forgotten every ``forgive_seconds``, so that who fails on and on ends with about
+    one try in that time.
+
+    Args:
+        free: Failures without a delay.
+        first_seconds: The first delay.
+        max_seconds: The longest.
+        forgive_seconds: After so long one failure is forgotten.
+        max_sources: Sources remembered; unknown ones have not failed.
+    """
+
+    def __init__(
+        self,
+        *,
+        free: int,
+        first_seconds: float,
+        max_seconds: float,
+        forgive_seconds: float,
+        max_sources: int,
+    ) -> None:
+        self._free = free
+        self._first_seconds = first_seconds
+        self._max_seconds = max_seconds
+        self._forgive_seconds = forgive_seconds
+        self._max_sources = max_sources
+        # source -> (failures, when that was true, until when it waits), oldest change first
+        self._failures: OrderedDict[str, tuple[float, float, float]] = OrderedDict()
+
+    def __len__(self) -> int:
+        """Return how many sources are remembered."""
+        return len(self._failures)
+
+    def wait(self, source: str, *, now: float) -> float:
+        """Return for how many seconds ``source`` still has to wait."""
+        entry = self._failures.get(source)
+        return 0.0 if entry is None else max(entry[2] - now, 0.0)
+
+    def fail(self, source: str, *, now: float) -> None:
+        """Count a failure of ``source``."""
+        count, since, until = self._failures.get(source, (0.0, now, now))
+        forgiven = (now - since) / self._forgive_seconds if self._forgive_seconds else math.inf
+        count = max(count - forgiven, 0.0) + 1.0
+        over = math.ceil(count - self._free)
+        if over > 0:
+            delay = self._first_seconds * 2.0 ** min(over - 1, MAX_DOUBLINGS)
+            until = max(until, now + min(delay, self._max_seconds))
+        self._failures[source] = (count, now, until)
+        self._failures.move_to_end(source)
+        if len(self._failures) > self._max_sources:
+            self._failures.popitem(last=False)
