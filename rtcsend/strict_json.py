@@ -30,23 +30,21 @@ def parse_object_untrusted(text: str | bytes, *, max_size: int) -> JsonObject:
         PeerProtocolError: Too long, too deep, not JSON, not an object, a key twice, or a
             number that is no integer of at most 53 bits.
     """
-    if len(text) > max_size:
-        raise PeerProtocolError("The other side sent a message that is too long.")
-    as_text = text.decode("utf-8", "replace") if isinstance(text, bytes) else text
-    if _is_too_deep(as_text):
-        raise PeerProtocolError("The other side sent a message that is nested too deeply.")
-    try:
-        value = json.loads(
-            as_text,
-            parse_constant=_refuse,
-            parse_float=_refuse,
-            parse_int=_bounded_int,
-            object_pairs_hook=_unique,
-        )
-    except (ValueError, RecursionError) as exc:
-        raise PeerProtocolError("The other side sent a message that is not valid JSON.") from exc
+    value = _parse_untrusted(text, max_size=max_size)
     if not isinstance(value, dict):
         raise PeerProtocolError("The other side sent a message that is no JSON object.")
+    return value
+
+
+def parse_list_untrusted(text: str | bytes, *, max_size: int) -> list[Any]:
+    """Return the JSON list that ``text`` holds; like :func:`parse_object_untrusted`.
+
+    Raises:
+        PeerProtocolError: As there; or it is no list.
+    """
+    value = _parse_untrusted(text, max_size=max_size)
+    if not isinstance(value, list):
+        raise PeerProtocolError("The other side sent a message that is no JSON list.")
     return value
 
 
@@ -83,6 +81,25 @@ def take_list(message: JsonObject, key: str, *, max_length: int) -> list[Any]:
     value = message.get(key)
     if not isinstance(value, list) or len(value) > max_length:
         raise PeerProtocolError(f"The other side sent a message with a bad “{key}”.")
+    return value
+
+
+def _parse_untrusted(text: str | bytes, *, max_size: int) -> object:
+    if len(text) > max_size:
+        raise PeerProtocolError("The other side sent a message that is too long.")
+    as_text = text.decode("utf-8", "replace") if isinstance(text, bytes) else text
+    if _is_too_deep(as_text):
+        raise PeerProtocolError("The other side sent a message that is nested too deeply.")
+    try:
+        value: object = json.loads(
+            as_text,
+            parse_constant=_refuse,
+            parse_float=_refuse,
+            parse_int=_bounded_int,
+            object_pairs_hook=_unique,
+        )
+    except (ValueError, RecursionError) as exc:
+        raise PeerProtocolError("The other side sent a message that is not valid JSON.") from exc
     return value
 
 

@@ -15,7 +15,10 @@ from typing import NamedTuple
 import pytest
 
 ROOT = Path(__file__).parent.parent
-STAGES = ("code", "rendezvous", "pairing", "peer", "datapath", "transfer", "files", "doctor")
+STAGES = (
+    *("code", "rendezvous", "pairing", "peer", "datapath"),
+    *("manifest", "transfer", "files", "doctor"),
+)
 
 WIRING = {
     *("session.py", "api.py", "target.py", "connecting.py", "farewell.py"),

@@ -10,6 +10,8 @@ from typing import Protocol
 
 from rtcsend.blocks import Data
 from rtcsend.events import Event
+from rtcsend.manifest.manifest import Manifest
+from rtcsend.manifest.selection import Selection
 
 
 class Channels(Protocol):
@@ -43,6 +45,100 @@ class Channels(Protocol):
 
 
 class Source(Protocol):
+    """What is sent: the stream of the files that are wanted of a manifest."""
+
+    @property
+    def manifest(self) -> Manifest:
+        """What is there to be sent; closed."""
+        ...
+
+    def blocks(self, selection: Selection, *, start: int) -> AsyncGenerator[tuple[int, Data], None]:
+        """Yield (position, data) from ``start`` of the stream to its end.
+
+        Each piece ends where a block ends, and may hold many whole ones: some MiB at most. Small
+        files share pieces. When the last is taken, all that was read is known to be as it was
+        proposed. May be called again when an earlier iterator is closed or was cancelled.
+
+        Args:
+            selection: Of the manifest; always the same.
+            start: Position in the stream; at most what was given out before.
+        """
+        ...
+
+    async def digest(self) -> str:
+        """Return the digest of the stream, once all is given out: 64 hexadecimal digits.
+
+        BLAKE3 of the one file when :attr:`Manifest.is_one_file`; else
+        :class:`rtcsend.manifest.digest.ListDigest` of the files in the stream.
+        """
+        ...
+
+
+class Sink(Protocol):
+    """Where the stream goes. All positions are of the stream, and blocks those of its layout.
+
+    One call at a time, except that :meth:`survey` goes on beside the others. Whoever cancels
+    a call finds the sink usable: what :meth:`write` was given is taken, and may be flushed.
+    """
+
+    @property
+    def selection(self) -> Selection:
+        """What is wanted: the same from the beginning on, something at least."""
+        ...
+
+    @property
+    def written(self) -> int:
+        """Position before which everything is in place: kept, or with the operating system."""
+        ...
+
+    @property
+    def stored(self) -> int:
+        """Bytes that came by :meth:`write` and are with the operating system; never less."""
+        ...
+
+    @property
+    def blocks(self) -> int:
+        """End (exclusive) of the blocks of which an earlier run may have left any; 0: none."""
+        ...
+
+    def survey(self, first: int) -> AsyncGenerator[tuple[int, bytes], None]:
+        """Yield (block, digests) of what an earlier run has left whole, from ``first`` on.
+
+        The digests are those of consecutive blocks, DIGEST_BYTES bytes each, at most PAGE_BLOCKS
+        at once. Blocks ascend; those that are left out are not there, and need not be mentioned.
+        May be called again when an earlier iterator is closed or was cancelled; blocks before
+        :attr:`written` are not asked for any more.
+        """
+        ...
+
+    async def write(self, data: Data) -> None:
+        """Append to the stream; may collect. Comes in pieces of up to a MiB, cut anywhere."""
+        ...
+
+    async def keep(self, position: int) -> None:
+        """Take everything up to ``position``, the end of a block, for right as it is.
+
+        All blocks on the way were given out by :meth:`survey`.
+        """
+        ...
+
+    async def flush(self) -> None:
+        """Hand over what is collected."""
+        ...
+
+    async def finish(self, expected_digest: str) -> Sequence[Path]:
+        """Verify the digest (see :meth:`Source.digest`), sync, move everything into place.
+
+        Returns:
+            The paths of what is at the top, in the order of the manifest.
+
+        Raises:
+            DigestMismatch: It is another.
+        """
+        ...
+
+
+class OneFileSource(Protocol):
     """The file to send: :class:`rtcsend.files.source.FileSource`."""
 
     name: str
@@ -63,7 +159,7 @@ class Source(Protocol):
         ...
 
 
-class Sink(Protocol):
+class OneFileSink(Protocol):
     """Where the file goes: :class:`rtcsend.files.sink.FileSink`.
 
     One call at a time, except that :meth:`survey` goes on beside the others. Whoever cancels

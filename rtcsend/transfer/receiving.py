@@ -17,7 +17,7 @@ from rtcsend.tasks import cancel_all, first_of
 from rtcsend.transfer.backlog import Backlog
 from rtcsend.transfer.exchange import Exchange
 from rtcsend.transfer.messages import ProposalMessage
-from rtcsend.transfer.ports import Channels, Clock, Emit, Sink
+from rtcsend.transfer.ports import Channels, Clock, Emit, OneFileSink
 from rtcsend.transfer.receiver import AllReceived, Kept, Proposed, ReceiverMachine, SenderKnows
 from rtcsend.transfer.reporting import Reporter, nothing_done
 
@@ -25,7 +25,7 @@ FLUSH_INTERVAL: Final = 0.25  # seconds; on a slow path less than a block is wri
 FAREWELL_TIMEOUT: Final = 10.0  # seconds for a sender that lives to say that it knows
 PROPOSAL_TIMEOUT: Final = 60.0  # seconds; a program answers at once, a person may have to --verify
 
-Decide = Callable[[ProposalMessage], Coroutine[Any, Any, Sink | None]]
+Decide = Callable[[ProposalMessage], Coroutine[Any, Any, OneFileSink | None]]
 """Decides about a proposal: where it goes, or None to skip it; raises to decline."""
 
 
@@ -60,7 +60,7 @@ class Receiving:
         self._proposal_timeout = proposal_timeout
         # What the connections so far have come to.
         self._proposal: ProposalMessage | None = None
-        self._deciding: asyncio.Task[Sink | None] | None = None
+        self._deciding: asyncio.Task[OneFileSink | None] | None = None
         self._backlog = Backlog()
         self._reporter: Reporter | None = None
         self._digest: str | None = None
@@ -161,13 +161,13 @@ class Receiving:
         except TimeoutError as exc:
             raise PeerNeverCame("The sender connected, but proposed nothing.") from exc
 
-    async def _decided(self, proposal: ProposalMessage) -> Sink | None:
+    async def _decided(self, proposal: ProposalMessage) -> OneFileSink | None:
         self._proposal = proposal
         if self._deciding is None:
             self._deciding = asyncio.create_task(self._decide(proposal))
         return await asyncio.shield(self._deciding)
 
-    async def _accept(self, over: "_Connection", sink: Sink) -> Reporter:
+    async def _accept(self, over: "_Connection", sink: OneFileSink) -> Reporter:
         """Put away what an earlier connection brought, and say what is there."""
         size = over.proposal.result().entries[0].size
         if self._finishing is None:
@@ -186,7 +186,7 @@ class Receiving:
         self._reporter.connected(start=start, offered=offered, now=self._clock())
         return self._reporter
 
-    async def _survey(self, over: "_Connection", sink: Sink, reporter: Reporter) -> None:
+    async def _survey(self, over: "_Connection", sink: OneFileSink, reporter: Reporter) -> None:
         """Read what an earlier run has left, and say what it is: as the channel takes it."""
         machine = over.machine
         if machine.surveyed >= machine.offered:
@@ -198,7 +198,7 @@ class Receiving:
                 reporter.checking(machine.surveyed, now=self._clock())
                 await over.wait_until_said()
 
-    async def _write_all(self, over: "_Connection", sink: Sink, reporter: Reporter) -> None:
+    async def _write_all(self, over: "_Connection", sink: OneFileSink, reporter: Reporter) -> None:
         """Write until everything is with the sink: whole blocks, or after a while what is there."""
         backlog, machine, clock = self._backlog, over.machine, self._clock
         written_at = clock()
@@ -222,7 +222,7 @@ class Receiving:
             reporter.compared(machine.position, kept=machine.kept, now=clock())
             reporter.progress(sink.written, moved=sink.stored, now=clock())
 
-    async def _write_next(self, sink: Sink) -> None:
+    async def _write_next(self, sink: OneFileSink) -> None:
         """Give the sink the next block or mark; when cancelled, it has it or it waits here."""
         mark = self._backlog.next_mark()
         if mark is None:
@@ -231,13 +231,13 @@ class Receiving:
             await sink.keep(mark)
             self._backlog.pass_mark(mark)
 
-    async def _finished(self, over: "_Connection", sink: Sink, reporter: Reporter) -> Done:
+    async def _finished(self, over: "_Connection", sink: OneFileSink, reporter: Reporter) -> Done:
         if self._finishing is None:
             assert self._digest is not None, "all is received"
             self._finishing = asyncio.create_task(self._finish(sink, self._digest, reporter))
         return await asyncio.shield(self._finishing)
 
-    async def _finish(self, sink: Sink, digest: str, reporter: Reporter) -> Done:
+    async def _finish(self, sink: OneFileSink, digest: str, reporter: Reporter) -> Done:
         path = await sink.finish(digest)
         reporter.progress(sink.written, moved=sink.stored, now=self._clock())
         self._done = reporter.done(digest=digest, path=str(path), now=self._clock())

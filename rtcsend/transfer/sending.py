@@ -21,7 +21,7 @@ from rtcsend.transfer.messages import (
     ProposalMessage,
     ProposedEntry,
 )
-from rtcsend.transfer.ports import Channels, Clock, Emit, Entropy, Source
+from rtcsend.transfer.ports import Channels, Clock, Emit, Entropy, OneFileSource
 from rtcsend.transfer.rate import RateLimiter, frame_size_for
 from rtcsend.transfer.reporting import Reporter, nothing_done
 from rtcsend.transfer.sender import (
@@ -51,7 +51,7 @@ class Sending:
 
     def __init__(
         self,
-        source: Source,
+        source: OneFileSource,
         *,
         sender: str,
         limit: int | None,

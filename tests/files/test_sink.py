@@ -30,7 +30,7 @@ from rtcsend.files.ring import RING_SIZE
 from rtcsend.files.sink import FileSink
 from rtcsend.files.stdout_sink import StdoutSink
 from rtcsend.options import Conflict
-from rtcsend.transfer.ports import Sink
+from rtcsend.transfer.ports import OneFileSink
 from tests.files.conftest import open_descriptors
 from tests.files.gate import Gate
 
@@ -52,14 +52,14 @@ async def create(
     return await FileSink.create(folder, "film.iso", size=size, sample=SAMPLE, conflict=conflict)
 
 
-async def write(sink: Sink, content: bytes = CONTENT) -> None:
+async def write(sink: OneFileSink, content: bytes = CONTENT) -> None:
     view = memoryview(content)
     for start in range(0, len(content), PIECE):
         await sink.write(view[start : start + PIECE])
 
 
 def test_both_sinks_have_one_interface() -> None:
-    kinds: list[type[Sink]] = [FileSink, StdoutSink]
+    kinds: list[type[OneFileSink]] = [FileSink, StdoutSink]
     assert kinds
 
 
@@ -413,7 +413,7 @@ from rtcsend.errors import CannotWrite
 from rtcsend.files.ring import RING_SIZE
 from rtcsend.files.sink import FileSink
 from rtcsend.options import Conflict
-from rtcsend.transfer.ports import Sink
+from rtcsend.transfer.ports import OneFileSink
 
 async def main() -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (1_100_000, 1_100_000))

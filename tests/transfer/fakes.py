@@ -18,7 +18,7 @@ from rtcsend.errors import CannotRead, ConnectionLost, DigestMismatch, RtcsendEr
 from rtcsend.events import Done, Event, Progress
 from rtcsend.transfer.frames import MAX_PAYLOAD
 from rtcsend.transfer.messages import AbortMessage, ProposalMessage, serialize_control
-from rtcsend.transfer.ports import Sink
+from rtcsend.transfer.ports import OneFileSink
 from rtcsend.transfer.receiving import Decide, Receiving
 from rtcsend.transfer.sending import Sending
 from tests.fakes.channels import FakeChannels, Network, channel_pair
@@ -264,7 +264,7 @@ class Pair:
     async def receive(self) -> Done:
         return await receive_once(self.receiving, self.receiver_end)
 
-    async def _decide(self, proposal: ProposalMessage) -> Sink | None:
+    async def _decide(self, proposal: ProposalMessage) -> OneFileSink | None:
         self.proposals.append(proposal)
         return self.sink
 

@@ -19,7 +19,7 @@ from rtcsend.transfer.frames import FRAME_HEADER, MAX_PAYLOAD, serialize_frame
 from rtcsend.transfer.liveness import SILENCE_LIMIT
 from rtcsend.transfer.messages import ProposalMessage
 from rtcsend.transfer.movement import CRAWL_TIME, SYNC_LIMIT
-from rtcsend.transfer.ports import Sink
+from rtcsend.transfer.ports import OneFileSink
 from rtcsend.transfer.receiving import FAREWELL_TIMEOUT, PROPOSAL_TIMEOUT, Receiving
 from rtcsend.transfer.sending import CLOSE_TIMEOUT, Sending
 from tests.fakes.channels import FakeChannels, channel_pair
@@ -125,7 +125,7 @@ async def play(channels: FakeChannels, steps: tuple[Step, ...], murmur: Murmur |
 
 
 def receive(steps: tuple[Step, ...], murmur: Murmur | None, *, earlier: bytes = b"") -> Side:
-    async def decide(_proposal: ProposalMessage) -> Sink | None:
+    async def decide(_proposal: ProposalMessage) -> OneFileSink | None:
         return FakeSink(size=SIZE, earlier=earlier)
 
     async def main() -> Side:

@@ -18,7 +18,7 @@ from rtcsend.errors import (
 from rtcsend.transfer.frames import MAX_PAYLOAD, serialize_frame
 from rtcsend.transfer.liveness import SILENCE_LIMIT
 from rtcsend.transfer.messages import ProposalMessage
-from rtcsend.transfer.ports import Sink
+from rtcsend.transfer.ports import OneFileSink
 from rtcsend.transfer.receiver import RECEIVE_WINDOW
 from rtcsend.transfer.receiving import FAREWELL_TIMEOUT, PROPOSAL_TIMEOUT, Receiving
 from tests.fakes.channels import FakeChannels, channel_pair
@@ -41,7 +41,7 @@ def proposal(size: int = len(CONTENT)) -> str:
 def receive_from(sender: Sender, sink: FakeSink | None) -> Side:
     """Receive from a sender that is played by a coroutine; return how it ended."""
 
-    async def decide(_proposal: ProposalMessage) -> Sink | None:
+    async def decide(_proposal: ProposalMessage) -> OneFileSink | None:
         return sink
 
     async def main() -> Side:
@@ -252,7 +252,7 @@ def test_an_abort_ends_it_at_once(stage: str) -> None:
 def test_an_abort_while_a_person_decides() -> None:
     answers: list[str] = []
 
-    async def decide(_proposal: ProposalMessage) -> Sink | None:
+    async def decide(_proposal: ProposalMessage) -> OneFileSink | None:
         try:
             await asyncio.Event().wait()
         finally:
@@ -339,7 +339,7 @@ def test_a_sender_of_tiny_frames_costs_no_more_memory_than_another() -> None:
     count = 20_000
     waiting: list[int] = []
 
-    async def decide(_proposal: ProposalMessage) -> Sink | None:
+    async def decide(_proposal: ProposalMessage) -> OneFileSink | None:
         return sink
 
     sink = FakeSink(blocks_at=0, blocks_for=5.0)

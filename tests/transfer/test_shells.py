@@ -17,7 +17,7 @@ from rtcsend.errors import (
 )
 from rtcsend.events import Done, Resumed, Stalled
 from rtcsend.transfer.messages import ProposalMessage, ProposedEntry
-from rtcsend.transfer.ports import Sink
+from rtcsend.transfer.ports import OneFileSink
 from rtcsend.transfer.receiver import RECEIVE_WINDOW
 from rtcsend.transfer.reporting import REPORT_INTERVAL
 from tests.fakes.channels import Network
@@ -143,7 +143,7 @@ def test_syncing_may_take_longer_than_silence_may() -> None:
 def test_a_person_may_take_longer_than_silence_may() -> None:
     sink = FakeSink()
 
-    async def decide(_proposal: ProposalMessage) -> Sink:
+    async def decide(_proposal: ProposalMessage) -> OneFileSink:
         await asyncio.sleep(1_000.0)
         return sink
 
@@ -191,7 +191,7 @@ def test_skipped() -> None:
 
 
 def test_declined() -> None:
-    async def decide(_proposal: ProposalMessage) -> Sink | None:
+    async def decide(_proposal: ProposalMessage) -> OneFileSink | None:
         raise Declined("film.iso was declined.")
 
     pair = transfer(lambda: Pair(FakeSource(CONTENT), None, decides=decide))

@@ -20,7 +20,7 @@ from rtcsend.errors import CannotRead, ConnectionLost, DigestMismatch, PeerAbort
 from rtcsend.events import Done, Event, Progress, Resumed
 from rtcsend.transfer import receiver as receiver_module
 from rtcsend.transfer.messages import MIN_WINDOW, ProposalMessage
-from rtcsend.transfer.ports import Sink
+from rtcsend.transfer.ports import OneFileSink
 from rtcsend.transfer.receiving import Receiving
 from rtcsend.transfer.sending import Sending
 from tests.fakes.channels import FakeChannels, Network, channel_pair
@@ -134,7 +134,7 @@ class World:
                 ours.cut()
                 theirs.cut()
 
-    async def _decide(self, proposal: ProposalMessage) -> Sink | None:
+    async def _decide(self, proposal: ProposalMessage) -> OneFileSink | None:
         self.asked += 1
         assert proposal.entries[0].size == self.source.size
         if self.chance.random() < 0.3:

@@ -1,0 +1,28 @@
+"""The digest of a transfer: of the one file, or of the list of all files. Pure.
+
+Source: docs/transfer-protocol.md §6.
+"""
+
+from blake3 import blake3
+
+from rtcsend.manifest.entry import path_bytes
+
+
+class ListDigest:
+    """BLAKE3 of the lines ``DIGEST  PATH`` of the files in the order of the stream."""
+
+    def __init__(self) -> None:
+        self._hash = blake3()
+
+    def add(self, digest: str, path: str) -> None:
+        """Take the next file.
+
+        Args:
+            digest: Its BLAKE3, in lower-case hexadecimal.
+            path: As it is in the manifest.
+        """
+        self._hash.update(b"%s  %s\n" % (digest.encode(), path_bytes(path)))
+
+    def hexdigest(self) -> str:
+        """Return the digest of the lines so far, in lower-case hexadecimal."""
+        return self._hash.hexdigest()

@@ -1,0 +1,147 @@
+"""The list of all that is sent. Pure; append-only; a million entries take some 25 MB.
+
+It is kept as it travels: in pages, each a compressed JSON list of entries. Order: depth first,
+each directory before what is in it, names sorted by their bytes within a directory; those at
+the top in the order of the command line. :mod:`rtcsend.manifest.reading` checks one that comes.
+"""
+
+import json
+import zlib
+from array import array
+from bisect import bisect_right
+from collections.abc import Iterator
+from typing import Any, Final
+
+from blake3 import blake3
+
+from rtcsend.errors import InternalError, UsageError
+from rtcsend.manifest.entry import (
+    MAX_ENTRIES,
+    MAX_PATH_LENGTH,
+    ManifestEntry,
+    entry_from_object,
+    entry_to_object,
+)
+from rtcsend.strict_json import MAX_INTEGER
+
+MAX_PAGE_SIZE: Final = 48_000  # bytes of JSON: fits a control message, even if it does not shrink
+MAX_MANIFEST_SIZE: Final = 64 << 20  # bytes of memory that the pages may take
+PAGE_COSTS: Final = 128  # bytes of memory for a page, besides its content
+_LEVEL: Final = 3  # of zlib; more takes twice the time for a tenth of the size
+_NO_FILE: Final = -1  # in place of a size
+
+
+class Manifest:
+    """Entries: :meth:`add` them, :meth:`close` it, read it as often as you like."""
+
+    def __init__(self) -> None:
+        self.files = 0
+        """How many entries are files."""
+        self.bytes = 0
+        """The sum of their sizes."""
+        self._pages: list[bytes] = []
+        self._page_firsts = array("I")
+        self._in_pages = 0
+        self.stored = 0
+        """Bytes of memory that the pages take, about."""
+        self._sizes = array("q")  # of each entry; _NO_FILE
+        self._open: list[bytes] = []
+        self._open_size = 0
+        self._hash = blake3()
+
+    def __len__(self) -> int:
+        return len(self._sizes)
+
+    @property
+    def pages(self) -> int:
+        """How many pages there are, once it is closed."""
+        return len(self._pages)
+
+    @property
+    def digest(self) -> str:
+        """BLAKE3 of all pages as they are before they are compressed, in hexadecimal."""
+        return self._hash.hexdigest()
+
+    @property
+    def is_one_file(self) -> bool:
+        """Whether it is a single file, in no folder: its digest is that of the transfer."""
+        return len(self) == self.files == 1
+
+    def add(self, entry: ManifestEntry) -> None:
+        """Append an entry.
+
+        Raises:
+            UsageError: There are too many, or its names are too long.
+            InternalError: The manifest is closed.
+        """
+        text = json.dumps(entry_to_object(entry), separators=(",", ":"), ensure_ascii=False)
+        data = text.encode()
+        longest = max(len(entry.path), len(entry.target))
+        if longest > MAX_PATH_LENGTH or len(data) + 2 > MAX_PAGE_SIZE:
+            raise UsageError(f"The name of an entry is too long: {longest} characters.")
+        is_full = len(self) >= MAX_ENTRIES or self.stored > MAX_MANIFEST_SIZE
+        if is_full or self.bytes + entry.size > MAX_INTEGER:
+            raise UsageError(
+                "There is too much to send at once.", hint="Send it in several parts, or packed."
+            )
+        if self._open_size + len(data) + 2 > MAX_PAGE_SIZE:
+            self.close()
+        self._open.append(data)
+        self._open_size += len(data) + 1
+        self._note(entry)
+
+    def close(self) -> None:
+        """Finish the last page; to be called after the last entry."""
+        if self._open:
+            page = b"[" + b",".join(self._open) + b"]"
+            self._open, self._open_size = [], 0
+            self._append(page, zlib.compress(page, _LEVEL))
+
+    def append_page(self, page: bytes, compressed: bytes, entries: list[ManifestEntry]) -> None:
+        """Append a page of another manifest, as it came.
+
+        Raises:
+            InternalError: It was mixed with single entries.
+        """
+        if self._open:
+            raise InternalError("A page was added to a manifest that is being made.")
+        for entry in entries:
+            self._note(entry)
+        self._append(page, compressed)
+
+    def page(self, number: int) -> tuple[int, bytes]:
+        """Return the number of a page's first entry, and the page, compressed."""
+        return self._page_firsts[number], self._pages[number]
+
+    def entries(self, first: int = 0) -> Iterator[ManifestEntry]:
+        """Yield the entries from a number on; each is made anew."""
+        if first >= len(self):
+            return
+        number = bisect_right(self._page_firsts, first) - 1
+        skipped = first - self._page_firsts[number]
+        for page in self._pages[number:]:
+            yield from map(entry_from_object, _objects(page)[skipped:])
+            skipped = 0
+
+    def sizes(self) -> Iterator[int]:
+        """Yield, for each entry, the bytes of the file; -1 if it is none."""
+        return iter(self._sizes)
+
+    def _note(self, entry: ManifestEntry) -> None:
+        is_file = entry.kind == "file"
+        self._sizes.append(entry.size if is_file else _NO_FILE)
+        self.files += is_file
+        self.bytes += entry.size
+
+    def _append(self, page: bytes, compressed: bytes) -> None:
+        """Append a page of the entries that were noted since the last one."""
+        self._pages.append(compressed)
+        self._page_firsts.append(self._in_pages)
+        self._in_pages = len(self)
+        self.stored += len(compressed) + PAGE_COSTS
+        self._hash.update(page)
+
+
+def _objects(page: bytes) -> list[Any]:
+    objects: list[Any] = json.loads(zlib.decompress(page))
+    return objects

@@ -1,0 +1,87 @@
+"""A manifest that comes from the other side, page by page. Pure.
+
+Everything that a proposal has said about it is checked before anybody is asked: numbers, sums,
+order, and the digest. Memory: that of the manifest, which is bounded.
+"""
+
+import zlib
+
+from rtcsend.errors import PeerProtocolError
+from rtcsend.manifest.entry import ManifestEntry, parse_entry_untrusted
+from rtcsend.manifest.manifest import MAX_MANIFEST_SIZE, MAX_PAGE_SIZE, PAGE_COSTS, Manifest
+from rtcsend.manifest.outline import Outline
+from rtcsend.strict_json import parse_list_untrusted
+
+
+class ManifestReader:
+    """Takes the pages; then :attr:`manifest` is the whole.
+
+    Args:
+        entries: How many were proposed.
+        files: How many of them are files.
+        size: Their bytes.
+        digest: Of the pages.
+    """
+
+    def __init__(self, *, entries: int, files: int, size: int, digest: str) -> None:
+        self._entries = entries
+        self._files = files
+        self._size = size
+        self._digest = digest
+        self._outline = Outline()
+        self.manifest = Manifest()
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether all entries have come."""
+        return len(self.manifest) == self._entries
+
+    def add_untrusted(self, first: int, compressed: bytes) -> None:
+        """Take the next page.
+
+        Args:
+            first: Number of its first entry.
+            compressed: The page, in zlib's format (RFC 1950).
+
+        Raises:
+            PeerProtocolError: It is malformed, not the next one, too much, or does not add up.
+            UnsafePath: An entry has a path that is none.
+        """
+        manifest = self.manifest
+        if first != len(manifest) or self.is_complete:
+            raise PeerProtocolError("The sender sent the pages of its proposal in disorder.")
+        if manifest.stored + len(compressed) + PAGE_COSTS > MAX_MANIFEST_SIZE:
+            raise PeerProtocolError("The sender proposes too much at once.")
+        page = _unpack_untrusted(compressed)
+        objects = parse_list_untrusted(page, max_size=MAX_PAGE_SIZE)
+        if not 0 < len(objects) <= self._entries - first:
+            raise PeerProtocolError("The sender sent another number of entries than it proposed.")
+        entries = [self._entry_untrusted(value) for value in objects]
+        manifest.append_page(page, compressed, entries)
+        self._check_sums()
+
+    def _entry_untrusted(self, value: object) -> ManifestEntry:
+        entry = parse_entry_untrusted(value)
+        self._outline.add_untrusted(entry.path, is_directory=entry.kind == "directory")
+        return entry
+
+    def _check_sums(self) -> None:
+        manifest = self.manifest
+        if manifest.files > self._files or manifest.bytes > self._size:
+            raise PeerProtocolError("The sender sent entries of more than it proposed.")
+        if self.is_complete and (
+            (manifest.files, manifest.bytes) != (self._files, self._size)
+            or manifest.digest != self._digest
+        ):
+            raise PeerProtocolError("What the sender proposes does not add up.")
+
+
+def _unpack_untrusted(compressed: bytes) -> bytes:
+    decompressor = zlib.decompressobj()
+    try:
+        page = decompressor.decompress(compressed, MAX_PAGE_SIZE + 1)
+    except zlib.error as exc:
+        raise PeerProtocolError("The other side sent a malformed page.") from exc
+    if len(page) > MAX_PAGE_SIZE or not decompressor.eof or decompressor.unused_data:
+        raise PeerProtocolError("The other side sent a malformed page.")
+    return page
