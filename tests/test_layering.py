@@ -16,7 +16,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 STAGES = (
-    *("code", "rendezvous", "pairing", "peer", "datapath"),
+    *("code", "proxy", "rendezvous", "pairing", "peer", "datapath"),
     *("manifest", "transfer", "files", "doctor"),
 )
 
@@ -35,6 +35,7 @@ SHELLS = {
     "rtcsend/session.py",
     "rtcsend/target.py",
     "rtcsend/tasks.py",
+    "rtcsend/proxy/tunnel.py",
     "rtcsend/rendezvous/client.py",
     "rtcsend/rendezvous/discovery.py",
     "rtcsend/rendezvous/embedded.py",
