@@ -117,6 +117,14 @@ class Meeting:
         else:
             await self._client.release()
 
+    def redial(self) -> None:
+        """Come back by another socket: this one may lead nowhere."""
+        self._client.redial()
+
+    async def wait_attached(self) -> None:
+        """Return when the socket works, or when it is all over."""
+        await self._client.wait_attached()
+
     async def greet(self, ours: Hello) -> tuple[SealedSignalling, Hello]:
         """Wait for the other side; return new sealed signalling and its greeting.
 

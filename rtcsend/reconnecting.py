@@ -18,11 +18,11 @@ Place in the flow: used by :mod:`rtcsend.session`, which has the loop.
 import asyncio
 import logging
 import random
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from types import TracebackType
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Final, Protocol, Self
 
 from rtcsend.backoff import pause_before
 from rtcsend.errors import ConnectionLost, InternalError, RtcsendError
@@ -31,7 +31,7 @@ from rtcsend.farewell import Line
 from rtcsend.meeting import Meeting, Place
 from rtcsend.options import Emit
 from rtcsend.pairing.keys import Role, SessionKeys
-from rtcsend.peer.path_watch import watch_path
+from rtcsend.peer.path_watch import Ends, watch_path
 from rtcsend.peer.signalling import SealedSignalling
 from rtcsend.peer.signals import Hello, common_protocol, common_route
 from rtcsend.tasks import cancel_all, first_of
@@ -49,6 +49,7 @@ SHORTEST_ATTEMPT: Final = 4.0  # seconds; checks at 0, 0.5, 1.5 and 3.5 s
 LONGEST_ATTEMPT: Final = 13.0  # seconds; as long as the first one may take
 ATTEMPT_FACTOR: Final = 3.0  # of the seconds that the first one took
 MOVED: Final = 16 << 10  # bytes; a connection that brings less has brought nothing
+REVIVAL_TIMEOUT: Final = 2.0  # seconds to say on a new socket why the path is lost
 CLOSE_TIMEOUT: Final = 1.0  # seconds for what an old connection still has to say at the end
 _KEPT: Final = "Run both commands again: what has arrived is kept, and only the rest travels."
 
@@ -69,13 +70,29 @@ class Terms:
     emit: Emit
 
 
+class Rendezvous(Protocol):
+    """A client of the rendezvous, as far as it is needed beside its messages."""
+
+    def redial(self) -> None:
+        """Come back by another socket: this one may lead nowhere."""
+        ...
+
+    async def wait_attached(self) -> None:
+        """Return when the socket works, or when it is all over."""
+        ...
+
+    async def release(self) -> None:
+        """End it, in bounded time."""
+        ...
+
+
 class Link:
     """A context from pairing to the end; an error that leaves it is told to the other side.
 
     Args:
         terms: For all connections.
         signalling: The sealed way through the rendezvous of the pairing.
-        release: Ends that way, in bounded time.
+        rendezvous: Carries that way.
 
     Attributes:
         line: What the other side says beside the channels, and what is said to it.
@@ -86,12 +103,12 @@ class Link:
         terms: Terms,
         signalling: SealedSignalling,
         *,
-        release: Callable[[], Awaitable[None]],
+        rendezvous: Rendezvous,
     ) -> None:
         self._terms = terms
         self.line = Line(signalling)
         self._signalling = signalling
-        self._release = release
+        self._rendezvous = rendezvous
         self._ours: Hello | None = None
         self._patience = LONGEST_ATTEMPT
         self._webrtc: ModuleType | None = None
@@ -99,6 +116,8 @@ class Link:
         self._open = AsyncExitStack()
         """The connection, and the meeting from which it came."""
         self._meeting: Meeting | None = None
+        self._has_redialled = False
+        self._word_is_out = asyncio.Event()
         self._closing: list[asyncio.Task[None]] = []
         self._standing_since: float | None = None
         self._position = 0  # where it has stood since then
@@ -117,7 +136,9 @@ class Link:
                 await self.line.tell(exc)
         finally:
             # Side by side: where nothing answers, each of them takes its time.
-            await asyncio.gather(self._open.aclose(), self._wait_for_old(), self._release())
+            await asyncio.gather(
+                self._open.aclose(), self._wait_for_old(), self._rendezvous.release()
+            )
 
     async def connect(
         self,
@@ -160,9 +181,19 @@ class Link:
         """
         assert self._connection is not None, "connected"
         await first_of(
-            watch_path(self._connection.ends),
+            self._watch_path(self._connection.ends),
             self.line.watch(is_over=is_over),
         )
+
+    async def _watch_path(self, ends: "Ends | None") -> None:
+        try:
+            await watch_path(ends)
+        except ConnectionLost:
+            # The socket to the rendezvous may have died of the same. It would say so much later,
+            # and until then swallow the word to the other side.
+            (self._meeting or self._rendezvous).redial()
+            self._has_redialled = True
+            raise
 
     async def meet_again(
         self,
@@ -210,6 +241,7 @@ class Link:
         while True:
             attempt += 1
             self._terms.emit(Reconnecting(reason=reason, attempt=attempt))
+            await self._word_is_out.wait()  # a meeting under the same name would end the old one
             lost_for = loop.time() - lost_at
             draw = random.random()  # noqa: S311 - no secret
             await asyncio.sleep(pause_before(attempt, lost_for=lost_for, draw=draw))
@@ -289,9 +321,20 @@ class Link:
         """Close what is lost beside everything else: on a dead network that takes long."""
         self.line.channels = None
         self.line.leave_word = self._leave_word
-        self._meeting = None
+        way = (self._meeting or self._rendezvous) if self._has_redialled else None
+        self._meeting, self._has_redialled = None, False
+        self._word_is_out.clear()
         old, self._open = self._open, AsyncExitStack()
-        self._closing.append(asyncio.create_task(old.aclose()))
+        self._closing.append(asyncio.create_task(self._close(old, way)))
+
+    async def _close(self, old: AsyncExitStack, way: "Rendezvous | Meeting | None") -> None:
+        """Close what is lost, after the word to the other side, which may wait for a new socket."""
+        if way is not None:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(REVIVAL_TIMEOUT):
+                    await way.wait_attached()
+        self._word_is_out.set()
+        await old.aclose()
 
     async def _wait_for_old(self) -> None:
         if self._closing:

@@ -107,7 +107,7 @@ async def send(options: SendOptions, *, questions: Questions, emit: Emit) -> Don
             emit=emit,
         )
         signalling = SealedSignalling(mailbox, keys, Role.SENDER)
-        async with Link(terms, signalling, release=client.release) as link:
+        async with Link(terms, signalling, rendezvous=client) as link:
             hello = await _within(PAIRING_TIMEOUT, signalling.receive_hello(), _SILENT)
             if options.verify:
                 await first_of(_compare(questions, keys.verification), link.line.watch())
@@ -170,7 +170,7 @@ async def receive(options: ReceiveOptions, *, questions: Questions, emit: Emit) 
             emit=emit,
         )
         signalling = SealedSignalling(mailbox, keys, Role.RECEIVER)
-        async with Link(terms, signalling, release=client.release) as link:
+        async with Link(terms, signalling, rendezvous=client) as link:
             ours = _hello(options, await webrtc)
             await signalling.send(ours)
             hello = await _within(options.timeout, signalling.receive_hello(), _SILENT)

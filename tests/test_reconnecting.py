@@ -39,6 +39,7 @@ class Side:
     link: Link
     box: Box
     place: Place
+    rendezvous: "NoRendezvous"
     connection: Connection
     events: list[Event] = field(default_factory=list)
 
@@ -84,10 +85,11 @@ async def linked(url: str) -> AsyncIterator[dict[Role, Side]]:
             emit=events.append,
         )
         signalling = SealedSignalling(ends[role], KEYS, role)
-        link = Link(terms, signalling, release=nothing_to_release)
+        rendezvous = NoRendezvous()
+        link = Link(terms, signalling, rendezvous=rendezvous)
         await stack.enter_async_context(link)
         connection = await link.connect(connecting, ours=hello, theirs=hello, ice_servers=())
-        return Side(link, ends[role], terms.place, connection, events)
+        return Side(link, ends[role], terms.place, rendezvous, connection, events)
 
     async with AsyncExitStack() as one, AsyncExitStack() as other:
         stacks = dict(zip(Role, (one, other), strict=True))
@@ -95,8 +97,20 @@ async def linked(url: str) -> AsyncIterator[dict[Role, Side]]:
         yield dict(zip(Role, made, strict=True))
 
 
-async def nothing_to_release() -> None:
-    """Stand in for a client."""
+class NoRendezvous:
+    """Stands in for the client of the pairing, whose bodies go by a box in memory."""
+
+    def __init__(self) -> None:
+        self.redials = 0
+
+    def redial(self) -> None:
+        self.redials += 1
+
+    async def wait_attached(self) -> None:
+        return
+
+    async def release(self) -> None:
+        return
 
 
 def url_of(server: RendezvousServer) -> str:
@@ -147,6 +161,36 @@ async def test_only_one_notices_and_tells_the_other(server: RendezvousServer, ro
             await sides[role.peer].meet()
             await meeting
             await assert_talking(sides)
+
+
+@BOTH_ROLES
+async def test_one_has_lost_its_address_and_with_it_the_rendezvous(
+    server: RendezvousServer, proxy: TcpProxy, role: Role, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its word to the other side must not wait until the dead socket is missed."""
+    async with linked(proxy.url) as sides:
+        loser, unaware = sides[role], sides[role.peer]
+        unaware.place.url = url_of(server)  # not by the proxy
+
+        async def watch_path(ends: object) -> None:
+            if ends is loser.connection.ends:
+                proxy.stall()
+                raise LOST
+            await asyncio.Event().wait()
+
+        monkeypatch.setattr("rtcsend.reconnecting.watch_path", watch_path)
+        for _ in range(3):  # first by the client of the pairing, then by that of the last meeting
+            watching = asyncio.create_task(unaware.watch())
+            with pytest.raises(ConnectionLost, match="The test"):
+                await loser.watch()
+            meeting = asyncio.create_task(loser.meet())
+            with pytest.raises(ConnectionLost, match="The other side has lost"):
+                await watching
+            await unaware.meet()
+            await meeting
+            await assert_talking(sides)
+        assert loser.rendezvous.redials == 1
+        assert loser.attempts() == [1] * 3
 
 
 # The rendezvous

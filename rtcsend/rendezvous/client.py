@@ -227,6 +227,17 @@ class RendezvousClient:
         self._keeper.wake()  # it may wait for room
         return received
 
+    def redial(self) -> None:
+        """Come back by another socket, since this one may lead nowhere: the network has changed.
+
+        What went into it and was not acknowledged is sent again.
+        """
+        self._keeper.redial()
+
+    async def wait_attached(self) -> None:
+        """Return when the socket works, or when it is all over; safe to cancel."""
+        await self._until(lambda: self.state != "reconnecting")
+
     async def release(self) -> None:
         """End the mailbox for both sides and close; what was sent before goes out first.
 

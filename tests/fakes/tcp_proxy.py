@@ -24,6 +24,7 @@ class TcpProxy:
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._writers: set[asyncio.StreamWriter] = set()
+        self._stalled: set[asyncio.StreamWriter] = set()
         self._came = asyncio.Condition()
         self.port = 0
         self.connections = 0
@@ -57,6 +58,10 @@ class TcpProxy:
         """Break every connection; what was on its way is lost."""
         for writer in list(self._writers):
             writer.transport.abort()
+
+    def stall(self) -> None:
+        """Let nothing pass any more on the connections that are open, which nobody is told."""
+        self._stalled |= self._writers
 
     async def wait_for_connections(self, count: int) -> None:
         """Wait until so many connections have come, from the beginning on."""
@@ -103,6 +108,8 @@ class TcpProxy:
     ) -> None:
         with contextlib.suppress(OSError):
             while data := await reader.read(BLOCK):
+                if writer in self._stalled:
+                    continue
                 if limit is not None and len(data) >= limit:
                     writer.write(data[:limit])
                     await writer.drain()

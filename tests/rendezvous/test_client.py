@@ -131,6 +131,48 @@ async def test_no_such_nameplate(server: FakeServer) -> None:
 
 
 @on_virtual_time
+async def test_what_a_dead_socket_has_swallowed_goes_by_the_next_one(server: FakeServer) -> None:
+    async with client(server) as a, client(server) as b:
+        await paired(a, b)
+        server.mood = "silent"  # the socket stays open, and leads nowhere
+        await a.send(b"swallowed")
+        await asyncio.sleep(1)
+        server.mood = "well"
+        a.redial()
+        assert state_of(a) == "reconnecting"
+        a.redial()  # twice is harmless
+        assert await seconds(a.wait_attached()) < 0.5
+        assert await b.receive() == PeerPresence("away")
+        assert await b.receive() == PeerPresence("back")
+        assert await b.receive() == MessageReceived(b"swallowed")
+        await a.send(b"more")
+        assert await b.receive() == MessageReceived(b"more")
+        assert len(server.dials) == 3
+    a.redial()  # too late is harmless too
+    assert state_of(a) == "closed"
+    await a.wait_attached()
+
+
+@on_virtual_time
+async def test_dialling_anew_before_there_is_an_answer(server: FakeServer) -> None:
+    server.mood = "hanging"
+    entering = asyncio.create_task(client(server).__aenter__())
+    await asyncio.sleep(1)
+    server.mood = "well"
+    a = client(server)
+    entering.cancel()
+    await asyncio.wait([entering])
+    async with a, client(server) as b:
+        await paired(a, b)
+        server.mood = "hanging"
+        server.drop_all()
+        await asyncio.sleep(1)
+        server.mood = "well"
+        a.redial()
+        assert await seconds(a.wait_attached()) < 1
+
+
+@on_virtual_time
 async def test_a_third_party_is_refused_and_the_two_go_on(server: FakeServer) -> None:
     async with client(server) as a, client(server) as b, client(server) as c:
         nameplate = await paired(a, b)

@@ -82,7 +82,7 @@ class Peer:
             emit=lambda _event: None,
         )
         signalling = SealedSignalling(mailbox, keys, role)
-        self._link = Link(terms, signalling, release=client.release)
+        self._link = Link(terms, signalling, rendezvous=client)
         await self._stack.enter_async_context(self._link)
         ours = session._hello(CommonOptions(), connecting)
         if role is Role.RECEIVER:
