@@ -49,6 +49,7 @@ SHELLS = {
     "rtcsend/peer/lanes.py",
     "rtcsend/peer/negotiation.py",
     "rtcsend/peer/path_watch.py",
+    "rtcsend/peer/turn_client.py",
     "rtcsend/datapath/batched.py",
     "rtcsend/datapath/carrier.py",
     "rtcsend/datapath/channel.py",

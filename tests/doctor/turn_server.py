@@ -73,6 +73,9 @@ class TurnServer:
             self._channels[place] = request.attributes["XOR-PEER-ADDRESS"]
         elif request.attributes["LIFETIME"] == 0:
             self.allocations.pop(place, None)
+            attributes = {"LIFETIME": 0}
+        else:
+            attributes = {"LIFETIME": 600}
         return stun.Message(method, stun.Class.RESPONSE, request.transaction_id, attributes)
 
     def _refusal(self, request: stun.Message) -> int | None:
