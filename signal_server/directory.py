@@ -1,104 +1,104 @@
-"""All mailboxes of a server, and the three ways to find a side: name, side and token.
+"""The rooms that a process knows: all of them with a store in memory, else those it is in.
 
-What it does: keeps the indexes and the mailboxes together, and counts what is stored.
-What it does not: decide who may enter; that is :mod:`signal_server.mailbox`.
+What it does: finds a room by its name, carries out commands in it, and counts over all.
+What it does not: decide on commands, or bring them here; that is a store's.
 
-Pure. Source: docs/rendezvous-protocol.md, "Mailboxes".
+Pure. Source: docs/rendezvous-protocol.md, "Limits".
 """
 
-from signal_server.messages import Allocate, Claim, Meet, Resume
-from signal_server.storage import Mailbox, Name, Side, SideKey
+from collections import Counter
+from collections.abc import Iterator
 
-Place = tuple[Mailbox, Side]
+from signal_server.commands import Command, Enter, Say
+from signal_server.mailbox import Facts, Room, Told
+from signal_server.storage import Mailbox, Name
 
 
 class Directory:
-    """The mailboxes of one server.
+    """Rooms by name, and their sums.
 
-    A mailbox that one side has left can be entered by nobody, and its name is free; the
-    other side still finds it by its token or its repeated request until it leaves as well.
+    Attributes:
+        live: Mailboxes of which no side has left.
+        sides: In all mailboxes, without those that have left one.
+        stored_bytes: Of all bodies.
     """
 
     def __init__(self) -> None:
-        self._by_name: dict[Name, Mailbox] = {}
-        self._by_key: dict[SideKey, Place] = {}
-        self._by_token: dict[str, Place] = {}
+        self._rooms: dict[Name, Room] = {}
+        self._drawn: dict[str, Name] = {}  # side -> the nameplate that was drawn for it
+        self.live = 0
+        self.sides = 0
         self.stored_bytes = 0
-        """Of the bodies in all mailboxes."""
 
     def __len__(self) -> int:
-        """Return how many mailboxes can be entered."""
-        return len(self._by_name)
+        """Return how many rooms there are."""
+        return len(self._rooms)
 
-    @property
-    def sides(self) -> int:
-        """How many sides are kept, those of mailboxes that have ended included."""
-        return len(self._by_token)
+    def __iter__(self) -> Iterator[Room]:
+        """Return all rooms."""
+        return iter(self._rooms.values())
 
-    def named(self, name: Name) -> Mailbox | None:
-        """Return the mailbox that can be entered under ``name``."""
-        return self._by_name.get(name)
+    def get(self, name: Name) -> Room | None:
+        """Return the room of that name, if somebody is in it."""
+        return self._rooms.get(name)
 
-    def place_of(self, message: Allocate | Claim | Meet | Resume) -> Place | None:
-        """Return the place of a side that asks again, or comes back with its token."""
-        if isinstance(message, Resume):
-            place = self._by_token.get(message.token)
-            asked = (message.nameplate, message.mailbox)
-            return place if place is not None and place[0].name.text in asked else None
-        key = _key_of(message)
-        return self._by_key.get(key) if key is not None else None
+    def drawn_for(self, side: str) -> Name | None:
+        """Return the nameplate that a side has been given, which asked for any."""
+        return self._drawn.get(side)
 
-    def open(self, name: Name, *, now: float) -> Mailbox:
-        """Return a new mailbox under a free name; a side must be added at once."""
-        mailbox = Mailbox(name, created=now)
-        self._by_name[name] = mailbox
-        return mailbox
+    def add(self, room: Room) -> None:
+        """Take in a room that another process has filled."""
+        self._rooms[room.name] = room
+        self._count(room, 1)
 
-    def add_side(
-        self, mailbox: Mailbox, message: Allocate | Claim | Meet, *, token: str, now: float
-    ) -> Side:
-        """Return a new side of ``mailbox``; it is away until a socket is attached."""
-        key = _key_of(message)
-        side = Side(token=token, key=key, connection=None, away_since=now)
-        mailbox.sides.append(side)
-        self._by_token[token] = (mailbox, side)
-        if key is not None:
-            self._by_key[key] = (mailbox, side)
-        return side
+    def remove(self, room: Room) -> None:
+        """Forget a room."""
+        if self._rooms.pop(room.name, None) is not None:
+            self._count(room, -1)
+            self._forget(room.mailboxes)
 
-    def store(self, side: Side, body: bytes) -> None:
-        """Keep what ``side`` has sent."""
-        side.sent.append(body)
-        side.sent_bytes += len(body)
-        self.stored_bytes += len(body)
+    def apply(self, room: Room, command: Command, *, now: float) -> tuple[list[Told], Facts]:
+        """Carry out a command; the room is taken in, or forgotten when nobody is left in it."""
+        sides, stored = room.sides, room.stored_bytes
+        if isinstance(command, Say):  # most are, and they change nothing else
+            told, facts = room.apply(command, now=now)
+            self.stored_bytes += room.stored_bytes - stored
+            return told, facts
+        if not room.mailboxes:
+            self._rooms[room.name] = room
+        before = list(room.mailboxes)
+        told, facts = room.apply(command, now=now)
+        self.sides += room.sides - sides
+        self.stored_bytes += room.stored_bytes - stored
+        self.live += facts.opened - (facts.ended is not None)
+        if isinstance(command, Enter) and facts.opened:
+            self._remember(room)
+        self._forget([mailbox for mailbox in before if mailbox not in room.mailboxes])
+        if not room.mailboxes:
+            self._rooms.pop(room.name, None)
+        return told, facts
 
-    def remove_side(self, mailbox: Mailbox, side: Side, *, now: float) -> bool:
-        """Take ``side`` out for good; the name is free from the first one on.
+    def census(self) -> dict[str, int]:
+        """Return how many mailboxes there are in each state."""
+        states = Counter(
+            "ended" if mailbox.ended_at is not None else "paired" if mailbox.is_full else "waiting"
+            for room in self._rooms.values()
+            for mailbox in room.mailboxes
+        )
+        return {state: states[state] for state in ("waiting", "paired", "ended")}
 
-        Returns:
-            Whether the other side is still in.
-        """
-        side.left = True
-        del self._by_token[side.token]
-        if side.key is not None:
-            del self._by_key[side.key]
-        if mailbox.ended_at is None:
-            mailbox.ended_at = now
-            del self._by_name[mailbox.name]
-        other = mailbox.other(side)
-        if other is not None and not other.left:
-            return True
-        self.stored_bytes -= sum(each.sent_bytes for each in mailbox.sides)
-        return False
+    def _remember(self, room: Room) -> None:
+        key = room.mailboxes[-1].sides[0].key
+        if key is not None and key.kind == "allocate" and not key.text:
+            self._drawn[key.side] = room.name
 
+    def _forget(self, mailboxes: list[Mailbox]) -> None:
+        for mailbox in mailboxes:
+            key = mailbox.sides[0].key
+            if key is not None:
+                self._drawn.pop(key.side, None)
 
-def _key_of(message: Allocate | Claim | Meet) -> SideKey | None:
-    if message.side is None:
-        return None
-    match message:
-        case Allocate(nameplate=nameplate):
-            return SideKey("allocate", nameplate or "", message.side)
-        case Claim(nameplate=nameplate):
-            return SideKey("claim", nameplate, message.side)
-        case Meet(mailbox=mailbox):
-            return SideKey("meet", mailbox, message.side)
+    def _count(self, room: Room, sign: int) -> None:
+        self.live += sign * sum(mailbox.ended_at is None for mailbox in room.mailboxes)
+        self.sides += sign * room.sides
+        self.stored_bytes += sign * room.stored_bytes

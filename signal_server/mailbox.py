@@ -1,390 +1,286 @@
-"""The rendezvous server as a machine: sockets come, ask, speak and go; here is what follows.
+"""Everything under one name, as a machine: commands go in, frames and closed sockets come out.
 
-What it does: everything the protocol says of the server. Each call returns what to do, in
-order: frames to send and sockets to close.
-What it does not: any I/O; :mod:`signal_server.server` does that, and calls
-:meth:`RendezvousMachine.handle_timer` at :meth:`RendezvousMachine.get_timer`.
+What it does: carries out commands, one after the other. The same commands at the same times
+give the same state and the same outputs in every process, which is what
+:mod:`signal_server.store` builds on.
+What it does not: refuse anything (:mod:`signal_server.decisions` comes before), know
+sockets that are in no mailbox (:mod:`signal_server.reception`), or do I/O.
 
-Pure. Source: docs/rendezvous-protocol.md.
+Pure. Source: docs/rendezvous-protocol.md, "Mailboxes", "Presence", "Coming back".
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Iterator
+from typing import Literal, NamedTuple
 
-from signal_server.deadlines import Deadlines
-from signal_server.directory import Directory
-from signal_server.limits import Limits, TokenBuckets
+from signal_server.commands import Away, Command, Enter, Expire, Gone, Leave, Request, Say
+from signal_server.limits import Limits
 from signal_server.messages import (
-    SIDE_BYTES,
     Allocate,
     Allocated,
     Claim,
     Claimed,
-    ClientMessage,
-    ErrorCode,
     Meet,
     Message,
     Peer,
     PeerState,
-    Release,
     Resume,
     Resumed,
     ServerMessage,
-    Welcome,
-    encode_base64url,
 )
-from signal_server.metrics import Counters
-from signal_server.nameplates import draw_nameplate
 from signal_server.outputs import (
     CLOSE_DONE,
     CLOSE_POLICY,
     CLOSE_REPLACED,
     CLOSE_TRY_LATER,
-    Close,
-    Output,
-    RequestRefused,
-    Send,
     error_message,
-    parse_frame_untrusted,
 )
-from signal_server.storage import SIDES, Mailbox, Name, Side
+from signal_server.storage import Connection, Mailbox, Name, Side, SideKey
+
+Place = tuple[Mailbox, Side]
+Outcome = Literal["released", "away", "unclaimed", "replaced"]
 
 
-@dataclass(slots=True, eq=False)
-class _Socket:
-    """One open socket, attached to a side or not yet."""
+class Ending(NamedTuple):
+    """A socket is closed, and is in no mailbox any more."""
 
-    number: int
-    source: str
-    mailbox: Mailbox | None = None
-    side: Side | None = None
+    code: int
+    reason: str
 
 
-class RendezvousMachine:
-    """The whole server, sockets and clock apart. Sans-I/O.
+Told = tuple[Connection, ServerMessage | Ending]
+"""What a socket, of whatever process, is told."""
 
-    Contract: numbers of sockets are the caller's and rise in the order they were opened. Do
-    what each call returns, in order, then arm one timer at :meth:`get_timer`.
 
-    Args:
-        welcome: The first frame for everybody.
-        limits: What clients may take.
-        entropy: Returns that many unforeseeable bytes.
-        nameplate_bounds: Smallest and largest nameplate to draw first, see
-            :func:`signal_server.nameplates.draw_nameplate`.
+class Facts(NamedTuple):
+    """What a command has changed, for those who count."""
+
+    opened: bool = False
+    waited: float | None = None
+    """Seconds from the first side to the second, which has just come."""
+    ended: Outcome | None = None
+
+
+class Room:
+    """The mailboxes under one name: at most one that can be entered, and those before it.
+
+    A nameplate is free as soon as its mailbox is claimed, a meeting's name as soon as a side
+    has left; those inside still find their places by token or repeated request.
     """
 
-    def __init__(
-        self,
-        *,
-        welcome: Welcome,
-        limits: Limits,
-        entropy: Callable[[int], bytes],
-        nameplate_bounds: tuple[int, int] | None = None,
-    ) -> None:
-        self._welcome = welcome
-        self._limits = limits
-        self._entropy = entropy
-        self._nameplate_bounds = nameplate_bounds
-        # Who is here.
-        self._sockets: dict[int, _Socket] = {}
-        self._directory = Directory()
-        # What runs out.
-        self._deadlines: Deadlines[Mailbox | int] = Deadlines()  # mailboxes, and socket numbers
-        self._failures = TokenBuckets(
-            capacity=limits.failed_claims,
-            refill_per_s=limits.failed_claims_per_s,
-            max_sources=limits.max_sources,
-        )
-        self.counters = Counters()
-        self._outputs: list[Output] = []
+    __slots__ = ("_facts", "_told", "mailboxes", "name", "sides", "stored_bytes")
 
-    def connect(self, connection: int, source: str, *, now: float) -> list[Output]:
-        """Take a new socket from ``source`` (:func:`signal_server.limits.source_of`)."""
-        if len(self._sockets) >= self._limits.max_sockets:
-            self._send(connection, error_message("full"))
-            self._outputs.append(Close(connection, CLOSE_TRY_LATER, "full"))
-            return self._drain()
-        self._sockets[connection] = _Socket(connection, source)
-        self._deadlines.set(connection, now + self._limits.unattached_seconds)
-        self._send(connection, self._welcome)
-        return self._drain()
+    def __init__(self, name: Name) -> None:
+        self.name = name
+        self.mailboxes: list[Mailbox] = []
+        self.sides = 0
+        """In all mailboxes, without those that have left one."""
+        self.stored_bytes = 0
+        """Of the bodies in all mailboxes."""
+        self._told: list[Told] = []
+        self._facts = Facts()
 
-    def receive(self, connection: int, frame: str | bytes, *, now: float) -> list[Output]:
-        """Take one frame; bytes stand for a binary frame. Frames of closed sockets are ignored."""
-        socket = self._sockets.get(connection)
-        if socket is None:
-            return []
-        try:
-            self._dispatch(socket, parse_frame_untrusted(frame), now=now)
-        except RequestRefused as refusal:
-            self._refuse(socket, refusal, now=now)
-        return self._drain()
+    @property
+    def enterable(self) -> Mailbox | None:
+        """The mailbox that a newcomer would find."""
+        if not self.mailboxes:
+            return None
+        last = self.mailboxes[-1]
+        taken = last.is_full and self.name.kind == "nameplate"
+        return None if taken or last.ended_at is not None else last
 
-    def disconnect(self, connection: int, *, now: float) -> list[Output]:
-        """Take note that a socket is gone; it may be one that the machine closed."""
-        socket = self._sockets.get(connection)
-        if socket is not None:
-            self._forget_socket(socket, now=now)
-        return self._drain()
+    def place_of(self, request: Request) -> Place | None:
+        """Return the place of a side that asks again, or comes back with its token."""
+        if isinstance(request, Resume):
+            return self._place(request.token)
+        key = key_of(request)
+        places = ((box, side) for box, side in self._places() if side.key == key)
+        return None if key is None else next(places, None)
 
-    def handle_timer(self, *, now: float) -> list[Output]:
-        """Do everything that is due."""
-        while (key := self._deadlines.pop_due(now=now)) is not None:
-            if isinstance(key, Mailbox):
-                self._on_mailbox_due(key, now=now)
-            else:
-                self._close(self._sockets[key], CLOSE_POLICY, "nothing asked for", now=now)
-        return self._drain()
+    def place_at(self, connection: Connection) -> Place | None:
+        """Return the place that a socket is attached to."""
+        places = self._places()
+        return next(((box, side) for box, side in places if side.connection == connection), None)
 
-    def get_timer(self) -> float | None:
-        """Return when :meth:`handle_timer` has something to do, or None."""
-        return self._deadlines.next()
+    def processes(self) -> set[str]:
+        """Return the processes that have a socket in here."""
+        return {side.connection.process for _, side in self._places() if side.connection}
 
-    # Requests
+    def deadline(self, limits: Limits) -> float | None:
+        """Return when something here expires, or None."""
+        times = (mailbox.deadline(limits) for mailbox in self.mailboxes)
+        return min((when for when in times if when is not None), default=None)
 
-    def _dispatch(self, socket: _Socket, message: ClientMessage, *, now: float) -> None:
-        match message:
-            case Message(body=body):
-                self._on_message(socket, body)
-            case Release():
-                self._on_release(socket, now=now)
-            case Allocate() | Claim() | Meet() | Resume():
-                if socket.side is not None:
-                    raise RequestRefused("bad-message", close=CLOSE_POLICY)
-                self._on_request(socket, message, now=now)
+    def apply(self, command: Command, *, now: float) -> tuple[list[Told], Facts]:
+        """Carry out a command that was decided on in this very state."""
+        match command:
+            case Say(connection=connection, body=body):
+                self._on_say(connection, body)
+            case Enter():
+                self._on_enter(command, now=now)
+            case Away(connection=connection):
+                self._on_away(connection, now=now)
+            case Leave(connection=connection):
+                self._on_leave(connection, now=now)
+            case Expire(tokens=tokens, code=code):
+                for token in tokens:
+                    self._on_expire(token, code, now=now)
+            case Gone(process=process):
+                self._on_gone(process, now=now)
+        told, self._told = self._told, []
+        facts, self._facts = self._facts, Facts()
+        return told, facts
 
-    def _on_request(
-        self, socket: _Socket, message: Allocate | Claim | Meet | Resume, *, now: float
-    ) -> None:
-        place = self._directory.place_of(message)
-        if place is None and isinstance(message, Resume):
-            raise RequestRefused("expired")
-        if message.received > (0 if place is None else place[0].sent_to(place[1])):
-            raise RequestRefused("bad-message", close=CLOSE_POLICY)
+    # Coming
+
+    def _on_enter(self, command: Enter, *, now: float) -> None:
+        request = command.request
+        place = self.place_of(request)
         if place is None:
-            assert not isinstance(message, Resume), "refused above"
-            mailbox, side = self._enter(socket, message, now=now)
+            assert not isinstance(request, Resume), "decided on with a place"
+            mailbox = self._mailbox_for(request, now=now)
+            side = Side(command.token, key_of(request), None, away_since=now)
+            mailbox.sides.append(side)
+            self.sides += 1
+            if mailbox.is_full:
+                self._facts = self._facts._replace(waited=now - mailbox.created)
         else:
             mailbox, side = place
-            if side.connection is not None and side.connection > socket.number:
-                # It came by a detour, after its client had given up this socket for a newer one.
-                self._close(socket, CLOSE_REPLACED, "replaced", now=now)
-                return
-        self._attach(socket, mailbox, side, "joined" if place is None else "back", now=now)
-        self._send(socket.number, _answer(message, mailbox, side))
+        self._attach(command.connection, mailbox, side, "joined" if place is None else "back")
+        self._tell(side, _answer(request, self.name, side))
         other = mailbox.other(side)
         if other is not None:
-            for body in other.sent[message.received :]:
-                self._send(socket.number, Message(body))
-            self._send(socket.number, Peer(_snapshot(mailbox, other)))
+            for body in other.sent[request.received :]:
+                self._tell(side, Message(body))
+            self._tell(side, Peer(_snapshot(mailbox, other)))
 
-    def _enter(
-        self, socket: _Socket, message: Allocate | Claim | Meet, *, now: float
-    ) -> tuple[Mailbox, Side]:
-        """Return a new side of the mailbox that was asked for."""
-        if isinstance(message, Allocate):
-            mailbox = self._allocate(socket, message, now=now)
-        elif isinstance(message, Claim):
-            mailbox = self._claim(socket, message, now=now)
-        else:
-            mailbox = self._meet(message, now=now)
-        token = encode_base64url(self._entropy(SIDE_BYTES))
-        side = self._directory.add_side(mailbox, message, token=token, now=now)
-        if mailbox.is_full:
-            self.counters.pairings += 1
-        return mailbox, side
-
-    def _allocate(self, socket: _Socket, message: Allocate, *, now: float) -> Mailbox:
-        if message.nameplate is not None:
-            self._check_rate(socket, now=now)
-            if self._is_taken(message.nameplate):
-                # Tells that the nameplate is in use, as a claim would.
-                raise self._failed_claim(socket, "crowded", now=now)
-        nameplate = message.nameplate or draw_nameplate(
-            self._is_taken, self._entropy, bounds=self._nameplate_bounds
-        )
-        if nameplate is None:
-            raise RequestRefused("full")
-        return self._open(Name("nameplate", nameplate), now=now)
-
-    def _claim(self, socket: _Socket, message: Claim, *, now: float) -> Mailbox:
-        self._check_rate(socket, now=now)
-        mailbox = self._directory.named(Name("nameplate", message.nameplate))
+    def _mailbox_for(self, request: Allocate | Claim | Meet, *, now: float) -> Mailbox:
+        mailbox = self.enterable
+        if mailbox is not None and mailbox.is_full:
+            self._end_meeting(mailbox, now=now)
+            mailbox = None
         if mailbox is None:
-            raise self._failed_claim(socket, "not-found", now=now)
-        if mailbox.is_full:
-            raise self._failed_claim(socket, "crowded", now=now)
+            assert not isinstance(request, Claim), "decided on with a mailbox"
+            mailbox = Mailbox(created=now)
+            self.mailboxes.append(mailbox)
+            self._facts = self._facts._replace(opened=True)
         return mailbox
 
-    def _meet(self, message: Meet, *, now: float) -> Mailbox:
-        """Return the meeting to enter.
+    def _end_meeting(self, mailbox: Mailbox, *, now: float) -> None:
+        """Make room for a third.
 
-        Only the two know its name. So a third is one of them, restarted, or on a new network
+        Only the two know the name. So a third is one of them, restarted, or on a new network
         while its old socket has not been missed yet: the old meeting ends, and the other side
         can come to the new one.
         """
-        name = Name("mailbox", message.mailbox)
-        mailbox = self._directory.named(name)
-        if mailbox is not None and mailbox.is_full:
-            absent = [side for side in mailbox.sides if side.connection is None]
-            # Which of two sockets is the dead one cannot be seen; who lives comes again.
-            for side in absent or mailbox.sides[:1]:
-                if side.connection is not None:
-                    old = self._sockets[side.connection]
-                    self._close(old, CLOSE_REPLACED, "replaced", now=now, quietly=True)
-                self._leave(mailbox, side, now=now)
-            mailbox = None
-        return mailbox or self._open(name, now=now)
-
-    def _open(self, name: Name, *, now: float) -> Mailbox:
-        # Mailboxes that have ended count as well, so that nobody can pile them up.
-        most_sides = SIDES * self._limits.max_mailboxes
-        if (
-            len(self._directory) >= self._limits.max_mailboxes
-            or self._directory.sides >= most_sides
-        ):
-            raise RequestRefused("full")
-        return self._directory.open(name, now=now)
-
-    def _is_taken(self, nameplate: str) -> bool:
-        return self._directory.named(Name("nameplate", nameplate)) is not None
-
-    def _check_rate(self, socket: _Socket, *, now: float) -> None:
-        if not self._failures.has_token(socket.source, now=now):
-            self.counters.rate_limited += 1
-            raise RequestRefused("rate-limited")
-
-    def _failed_claim(self, socket: _Socket, code: ErrorCode, *, now: float) -> RequestRefused:
-        self._failures.take(socket.source, now=now)
-        self.counters.failed_claims += 1
-        return RequestRefused(code)
-
-    # Messages and leaving
-
-    def _on_message(self, socket: _Socket, body: bytes) -> None:
-        mailbox, side = socket.mailbox, socket.side
-        if mailbox is None or side is None:
-            raise RequestRefused("bad-message", close=CLOSE_POLICY)
-        if mailbox.ended_at is not None:
-            return  # nobody is left to read it
-        if not self._has_room(side, len(body)):
-            # The socket ends with it: a later, smaller message must not overtake this one.
-            raise RequestRefused("full", close=CLOSE_POLICY)
-        self._directory.store(side, body)
-        self.counters.messages += 1
-        self._tell_other(mailbox, side, Message(body))
-
-    def _has_room(self, side: Side, size: int) -> bool:
-        return (
-            len(side.sent) < self._limits.max_messages
-            and side.sent_bytes + size <= self._limits.max_bytes
-            and self._directory.stored_bytes + size <= self._limits.max_total_bytes
-        )
-
-    def _on_release(self, socket: _Socket, *, now: float) -> None:
-        mailbox, side = socket.mailbox, socket.side
-        self._close(socket, CLOSE_DONE, "released", now=now, quietly=True)
-        if mailbox is not None and side is not None:
-            self._leave(mailbox, side, now=now)
-
-    def _leave(self, mailbox: Mailbox, side: Side, *, now: float) -> None:
-        """Take ``side`` out for good; the name is free, and the other side is told."""
-        if mailbox.ended_at is None:
-            self._tell_other(mailbox, side, Peer("left"))
-        stays = self._directory.remove_side(mailbox, side, now=now)
-        self._deadlines.set(mailbox, mailbox.deadline(self._limits) if stays else None)
-
-    # Sockets
+        absent = [side for side in mailbox.sides if side.connection is None]
+        # Which of two sockets is the dead one cannot be seen; who lives comes again.
+        for side in absent or mailbox.sides[:1]:
+            self._close(side, CLOSE_REPLACED, "replaced")
+            self._leave(mailbox, side, "replaced", now=now)
 
     def _attach(
-        self, socket: _Socket, mailbox: Mailbox, side: Side, presence: PeerState, *, now: float
+        self, connection: Connection, mailbox: Mailbox, side: Side, presence: PeerState
     ) -> None:
-        """Put ``side`` on ``socket``, and tell the other side of its presence."""
+        """Put ``side`` on a socket, and tell the other side of its presence."""
         if side.connection is not None:
             # The same side on a new socket: the old one is dead and does not know it yet.
-            old = self._sockets[side.connection]
-            self._close(old, CLOSE_REPLACED, "replaced", now=now, quietly=True)
+            self._close(side, CLOSE_REPLACED, "replaced")
         else:
-            self._tell_other(mailbox, side, Peer(presence))
-        socket.mailbox, socket.side = mailbox, side
-        side.connection, side.away_since = socket.number, None
-        self._deadlines.set(socket.number, None)
-        self._deadlines.set(mailbox, mailbox.deadline(self._limits))
+            self._tell(mailbox.other(side), Peer(presence))
+        side.connection, side.away_since = connection, None
 
-    def _forget_socket(self, socket: _Socket, *, now: float, quietly: bool = False) -> None:
-        """Detach it; ``quietly``: the other side need not know that this one is away."""
-        del self._sockets[socket.number]
-        self._deadlines.set(socket.number, None)
-        mailbox, side = socket.mailbox, socket.side
-        if mailbox is None or side is None:
-            return
+    # Speaking and going
+
+    def _on_say(self, connection: Connection, body: bytes) -> None:
+        mailbox, side = self._expected(connection)
+        side.sent.append(body)
+        side.sent_bytes += len(body)
+        self.stored_bytes += len(body)
+        self._tell(mailbox.other(side), Message(body))
+
+    def _on_away(self, connection: Connection, *, now: float) -> None:
+        self._detach(*self._expected(connection), now=now)
+
+    def _on_gone(self, process: str, *, now: float) -> None:
+        for mailbox, side in list(self._places()):
+            if side.connection is not None and side.connection.process == process:
+                self._tell(side, Ending(CLOSE_TRY_LATER, "given up"))  # it may live after all
+                self._detach(mailbox, side, now=now)
+
+    def _detach(self, mailbox: Mailbox, side: Side, *, now: float) -> None:
         side.connection, side.away_since = None, now
-        if not quietly:
-            self._tell_other(mailbox, side, Peer("away"))
-        self._deadlines.set(mailbox, mailbox.deadline(self._limits))
+        self._tell(mailbox.other(side), Peer("away"))
 
-    def _close(
-        self, socket: _Socket, code: int, reason: str, *, now: float, quietly: bool = False
-    ) -> None:
-        self._outputs.append(Close(socket.number, code, reason))
-        self._forget_socket(socket, now=now, quietly=quietly)
+    def _on_leave(self, connection: Connection, *, now: float) -> None:
+        mailbox, side = self._expected(connection)
+        self._close(side, CLOSE_DONE, "released")
+        self._leave(mailbox, side, "released", now=now)
 
-    def _refuse(self, socket: _Socket, refusal: RequestRefused, *, now: float) -> None:
-        self._send(socket.number, error_message(refusal.code))
-        if refusal.close is not None:
-            self._close(socket, refusal.close, refusal.code, now=now)
+    def _on_expire(self, token: str, code: str | None, *, now: float) -> None:
+        place = self._place(token)
+        assert place is not None, "decided on with a place"
+        mailbox, side = place
+        if code is not None:
+            self._tell(side, error_message("expired"))
+        self._close(side, CLOSE_DONE if code is None else CLOSE_POLICY, code or "over")
+        self._leave(mailbox, side, "away" if mailbox.is_full else "unclaimed", now=now)
 
-    # Time
+    def _leave(self, mailbox: Mailbox, side: Side, outcome: Outcome, *, now: float) -> None:
+        """Take ``side`` out for good, and tell the other one."""
+        if mailbox.ended_at is None:
+            mailbox.ended_at = now
+            self._facts = self._facts._replace(ended=outcome)
+            self._tell(mailbox.other(side), Peer("left"))
+        side.left = True
+        side.away_since = None
+        self.sides -= 1
+        if mailbox.is_over:
+            self.mailboxes.remove(mailbox)
+            self.stored_bytes -= sum(each.sent_bytes for each in mailbox.sides)
 
-    def _on_mailbox_due(self, mailbox: Mailbox, *, now: float) -> None:
-        """End what is due: a mailbox that is over, one nobody claimed, or an absent side."""
-        if mailbox.ended_at is not None:
-            for side in [side for side in mailbox.sides if not side.left]:
-                self._expire(mailbox, side, None, now=now)
-            return
-        absent = [
-            side
-            for side in mailbox.sides
-            if side.away_since is not None and side.away_since + self._limits.away_seconds <= now
-        ]
-        for side in absent or mailbox.sides[:1]:
-            self._expire(mailbox, side, "expired", now=now)
+    def _close(self, side: Side, code: int, reason: str) -> None:
+        self._tell(side, Ending(code, reason))
+        side.connection = None
 
-    def _expire(self, mailbox: Mailbox, side: Side, code: ErrorCode | None, *, now: float) -> None:
-        if side.connection is not None:
-            socket = self._sockets[side.connection]
-            if code is not None:
-                self._send(socket.number, error_message(code))
-            close = CLOSE_DONE if code is None else CLOSE_POLICY
-            self._close(socket, close, code or "over", now=now, quietly=True)
-        self._leave(mailbox, side, now=now)
+    def _tell(self, side: Side | None, what: ServerMessage | Ending) -> None:
+        if side is not None and side.connection is not None:
+            self._told.append((side.connection, what))
 
-    # Output
+    # Places
 
-    def _tell_other(self, mailbox: Mailbox, side: Side, message: Message | Peer) -> None:
-        other = mailbox.other(side)
-        if other is not None and other.connection is not None:
-            self._send(other.connection, message)
+    def _places(self) -> Iterator[Place]:
+        for mailbox in self.mailboxes:
+            for side in mailbox.sides:
+                if not side.left:
+                    yield mailbox, side
 
-    def _send(self, connection: int, message: ServerMessage) -> None:
-        self._outputs.append(Send(connection, message))
+    def _place(self, token: str) -> Place | None:
+        return next(((box, side) for box, side in self._places() if side.token == token), None)
 
-    def _drain(self) -> list[Output]:
-        self.counters.sockets = len(self._sockets)
-        self.counters.mailboxes = len(self._directory)
-        self.counters.stored_bytes = self._directory.stored_bytes
-        outputs, self._outputs = self._outputs, []
-        return outputs
+    def _expected(self, connection: Connection) -> Place:
+        place = self.place_at(connection)
+        assert place is not None, "decided on with a place"
+        return place
 
 
-def _answer(
-    message: Allocate | Claim | Meet | Resume, mailbox: Mailbox, side: Side
-) -> Allocated | Claimed | Resumed:
+def key_of(request: Request) -> SideKey | None:
+    """Return what makes a repeated request the same request; None when nothing does."""
+    if isinstance(request, Resume) or request.side is None:
+        return None
+    match request:
+        case Allocate(nameplate=nameplate):
+            return SideKey("allocate", nameplate or "", request.side)
+        case Claim(nameplate=nameplate):
+            return SideKey("claim", nameplate, request.side)
+        case Meet(mailbox=mailbox):
+            return SideKey("meet", mailbox, request.side)
+
+
+def _answer(request: Request, name: Name, side: Side) -> Allocated | Claimed | Resumed:
     received = len(side.sent)
-    if isinstance(message, Allocate):
-        return Allocated(nameplate=mailbox.name.text, token=side.token, received=received)
-    if isinstance(message, Resume):
+    if isinstance(request, Allocate):
+        return Allocated(nameplate=name.text, token=side.token, received=received)
+    if isinstance(request, Resume):
         return Resumed(received=received)
     return Claimed(token=side.token, received=received)
 

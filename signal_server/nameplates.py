@@ -1,60 +1,43 @@
-"""Drawing a free nameplate: as short as possible, and not to be foreseen.
+"""Drawing nameplates: short, seldom in use, and not to be foreseen.
 
-Pure: entropy and the question whether a number is taken come in.
-Source: docs/rendezvous-protocol.md, "Nameplates".
+Who guesses a nameplate that somebody waits at can spoil that code, and no other harm. So
+numbers are drawn from the shortest ones of which few are in use: one guess in a hundred hits,
+however many people wait, and few guesses are to be had (:mod:`signal_server.admission`).
+
+Pure: entropy comes in. Source: docs/rendezvous-protocol.md, "Nameplates".
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 MAX_DIGITS = 9  # of a nameplate; the wire format has the same limit
-LISTED_DIGITS = 3  # up to 999 the free numbers are listed, above they are guessed
-GUESSES = 32  # in a tier nine tenths full, 32 guesses all fail once in 29 draws: then a digit more
+GUESSES = 8  # of one tier, nearly all free: eight fail together once in 10**16 draws
+CROWDED_GUESSES = 32  # of the bounds that an embedded server has, which may be nearly full
 ENTROPY_BYTES = 8  # of which a remainder below 10**9 is uniform to 1 in 10**10
 
 
-def draw_nameplate(
-    is_taken: Callable[[str], bool],
+def nameplate_candidates(
     entropy: Callable[[int], bytes],
     *,
+    live: int,
+    sparsity: float,
     bounds: tuple[int, int] | None = None,
-) -> str | None:
-    """Return a free nameplate, or None when none was found.
+) -> Iterator[str]:
+    """Return numbers to try, in order: most of the time the first one is free.
 
     Args:
-        is_taken: Whether a nameplate is in use.
         entropy: Returns that many unforeseeable bytes.
-        bounds: Smallest and largest number to try first; beyond them, and without them,
-            1 to 9, then 10 to 99, and so on.
+        live: About how many are in use.
+        sparsity: The largest part of a tier (all numbers of so many digits) that may be in use.
+        bounds: Smallest and largest number to try first.
     """
     if bounds is not None:
-        found = _draw_listed(range(bounds[0], bounds[1] + 1), is_taken, entropy)
-        if found is not None:
-            return found
+        yield from _drawn(range(bounds[0], bounds[1] + 1), CROWDED_GUESSES, entropy)
     for digits in range(1, MAX_DIGITS + 1):
         tier = range(10 ** (digits - 1), 10**digits)
-        draw = _draw_listed if digits <= LISTED_DIGITS else _draw_guessed
-        found = draw(tier, is_taken, entropy)
-        if found is not None:
-            return found
-    return None
+        if live + 1 <= sparsity * len(tier) or digits == MAX_DIGITS:
+            yield from _drawn(tier, GUESSES, entropy)
 
 
-def _draw_listed(
-    tier: range, is_taken: Callable[[str], bool], entropy: Callable[[int], bytes]
-) -> str | None:
-    free = [number for number in tier if not is_taken(str(number))]
-    return str(_choice(free, entropy)) if free else None
-
-
-def _draw_guessed(
-    tier: range, is_taken: Callable[[str], bool], entropy: Callable[[int], bytes]
-) -> str | None:
-    for _ in range(GUESSES):
-        guess = str(_choice(tier, entropy))
-        if not is_taken(guess):
-            return guess
-    return None
-
-
-def _choice(numbers: list[int] | range, entropy: Callable[[int], bytes]) -> int:
-    return numbers[int.from_bytes(entropy(ENTROPY_BYTES), "big") % len(numbers)]
+def _drawn(tier: range, guesses: int, entropy: Callable[[int], bytes]) -> Iterator[str]:
+    for _ in range(guesses):
+        yield str(tier[int.from_bytes(entropy(ENTROPY_BYTES), "big") % len(tier)])

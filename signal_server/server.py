@@ -20,13 +20,16 @@ from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 from websockets.protocol import State
 
+from signal_server.admission import Admission
 from signal_server.config import ServerConfig
+from signal_server.exposition import CONTENT_TYPE, Exposition
 from signal_server.limits import source_of
 from signal_server.listeners import open_listeners
-from signal_server.mailbox import RendezvousMachine
 from signal_server.messages import MAX_FRAME, serialize
-from signal_server.metrics import CONTENT_TYPE, render_metrics
 from signal_server.outputs import CLOSE_TRY_LATER, Close, Output, Send
+from signal_server.reception import Reception
+from signal_server.store.base import Store, StoreUnavailable
+from signal_server.store.opening import open_store
 
 WEBSOCKET_PATH = "/v1"
 OPEN_TIMEOUT = 10.0  # seconds for the HTTP request; more is a client that only holds a socket
@@ -113,17 +116,14 @@ class RendezvousServer:
 
     def __init__(self, config: ServerConfig | None = None) -> None:
         self._config = config or ServerConfig()
-        self._machine = RendezvousMachine(
-            welcome=self._config.welcome,
-            limits=self._config.limits,
-            entropy=secrets.token_bytes,
-            nameplate_bounds=self._config.nameplate_bounds,
-        )
+        self._store: Store
+        self._reception: Reception
         self._clients: dict[int, _Client] = {}
         self._connections: weakref.WeakSet[ServerConnection] = weakref.WeakSet()
         self._last_number = 0
         self._servers: list[Server] = []
         self._timer: asyncio.TimerHandle | None = None
+        self._timer_task: asyncio.Task[None] | None = None
         self.ports: tuple[int, ...] = ()
         """Port of each listening socket; all the same."""
         self.addresses: tuple[str, ...] = ()
@@ -140,6 +140,17 @@ class RendezvousServer:
         Raises:
             OSError: The host or the port cannot be had.
         """
+        self._store = open_store()
+        await self._store.__aenter__()
+        self._reception = Reception(
+            welcome=lambda: self._config.welcome,
+            limits=self._config.limits,
+            store=self._store,
+            admission=Admission(self._config.limits),
+            entropy=secrets.token_bytes,
+            output=self._carry_out,
+            nameplate_bounds=self._config.nameplate_bounds,
+        )
         listeners = await open_listeners(self._config.host, self._config.port)
         names = [listener.getsockname() for listener in listeners]
         self.ports = tuple(name[1] for name in names)
@@ -172,9 +183,6 @@ class RendezvousServer:
         traceback: TracebackType | None,
     ) -> None:
         """Close everything."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
         for server in self._servers:
             server.close()
         for connection in list(self._connections):
@@ -185,6 +193,13 @@ class RendezvousServer:
         for server in self._servers:
             await server.wait_closed()
         self._servers.clear()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._timer_task is not None:
+            self._timer_task.cancel()
+            await asyncio.gather(self._timer_task, return_exceptions=True)
+        await self._store.__aexit__(None, None, None)
         _log.info("x closed")
 
     async def serve_forever(self) -> None:
@@ -207,47 +222,63 @@ class RendezvousServer:
         loop = asyncio.get_running_loop()
         pump = loop.create_task(client.pump())
         try:
-            self._carry_out(self._machine.connect(number, source_of(address), now=loop.time()))
+            self._reception.connect(number, source_of(address))
+            self._arm_timer()
             while True:
                 frame = await websocket.recv()
-                self._carry_out(self._machine.receive(number, frame, now=loop.time()))
+                await self._reception.receive(number, frame)
+                self._arm_timer()
         except ConnectionClosed as exc:
             _log.debug("x socket %d: %s", number, "closed" if exc.rcvd else "lost")
+        except StoreUnavailable:
+            _log.debug("x socket %d: the store does not answer", number)
+            client.close(CLOSE_TRY_LATER, "try again")
+            await pump
         except Exception:
             # The owner of this task: a bug must end one socket, not go unseen.
             _log.exception("! socket %d", number)
         finally:
             del self._clients[number]
-            self._carry_out(self._machine.disconnect(number, now=loop.time()))
+            await self._reception.disconnect(number)
+            self._arm_timer()
             client.end()
             pump.cancel()
             await asyncio.gather(pump, return_exceptions=True)
 
-    def _carry_out(self, outputs: list[Output]) -> None:
-        """Do what the machine returned, and keep its timer."""
-        for output in outputs:
-            client = self._clients.get(output.connection)
-            if client is None:
-                continue
-            match output:
-                case Send(message=message):
-                    client.send(serialize(message))
-                case Close(code=code, reason=reason):
-                    client.close(code, reason)
-        self._arm_timer()
+    def _carry_out(self, output: Output) -> None:
+        """Do what the reception says."""
+        client = self._clients.get(output.connection)
+        if client is None:
+            return
+        match output:
+            case Send(message=message):
+                client.send(serialize(message))
+            case Close(code=code, reason=reason):
+                client.close(code, reason)
 
     def _arm_timer(self) -> None:
+        """Have the timer go off when something is due; too early does no harm."""
+        when = self._reception.get_timer()
+        loop = asyncio.get_running_loop()
+        if when is None or self._timer_task is not None:
+            return
+        at = loop.time() + when - self._store.now()
         if self._timer is not None:
+            if self._timer.when() <= at:
+                return
             self._timer.cancel()
-            self._timer = None
-        when = self._machine.get_timer()
-        if when is not None:
-            self._timer = asyncio.get_running_loop().call_at(when, self._on_timer)
+        self._timer = loop.call_at(at, self._on_timer)
 
     def _on_timer(self) -> None:
         self._timer = None
-        now = asyncio.get_running_loop().time()
-        self._carry_out(self._machine.handle_timer(now=now))
+        self._timer_task = asyncio.get_running_loop().create_task(self._handle_timer())
+
+    async def _handle_timer(self) -> None:
+        try:
+            await self._reception.handle_timer()
+        finally:
+            self._timer_task = None
+            self._arm_timer()
 
     def _process_request(self, websocket: ServerConnection, request: Request) -> Response | None:
         """Answer plain HTTP; None lets the WebSocket handshake go on."""
@@ -257,8 +288,18 @@ class RendezvousServer:
         if path == "/healthz":
             return websocket.respond(200, "ok\n")
         if path == "/metrics":
-            response = websocket.respond(200, render_metrics(self._machine.counters))
+            response = websocket.respond(200, self._metrics())
             del response.headers["Content-Type"]
             response.headers["Content-Type"] = CONTENT_TYPE
             return response
         return websocket.respond(404, "There is nothing here.\n")
+
+    def _metrics(self) -> str:
+        exposition = Exposition(
+            self._reception.counters,
+            census=self._reception.census,
+            is_draining=lambda: False,
+            is_available=lambda: self._store.available,
+            version="",
+        )
+        return exposition.render().decode()

@@ -30,13 +30,22 @@ class SideKey(NamedTuple):
     side: str
 
 
+class Connection(NamedTuple):
+    """One socket of one server process; the one that was opened later is the greater one."""
+
+    opened: float
+    """On the clock that all processes of a store share."""
+    process: str
+    number: int
+
+
 @dataclass(slots=True, eq=False)
 class Side:
-    """One of the two; exactly one of ``connection`` and ``away_since`` is set."""
+    """One of the two; at most one of ``connection`` and ``away_since`` is set."""
 
     token: str
     key: SideKey | None
-    connection: int | None
+    connection: Connection | None
     away_since: float | None = None
     left: bool = False
     sent: list[bytes] = field(default_factory=list)
@@ -47,16 +56,20 @@ class Side:
 class Mailbox:
     """A nameplate's or a meeting's mailbox, with one or two sides."""
 
-    name: Name
     created: float
     sides: list[Side] = field(default_factory=list)
     ended_at: float | None = None
-    """When the first of the two left; from then on the name is free."""
+    """When the first of the two left; from then on nobody new can come."""
 
     @property
     def is_full(self) -> bool:
         """Whether both places are taken."""
         return len(self.sides) == SIDES
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nobody is left in it."""
+        return all(side.left for side in self.sides)
 
     def other(self, side: Side) -> Side | None:
         """Return the side opposite to ``side``; None while nobody has come."""

@@ -8,8 +8,8 @@ from typing import Literal
 from rtcsend.rendezvous.messages import Welcome, serialize
 from rtcsend.rendezvous.websocket import Socket, SocketLost, SocketRefused
 from signal_server.limits import Limits
-from signal_server.mailbox import RendezvousMachine
 from signal_server.outputs import Close, Output
+from tests.fakes.rendezvous import RendezvousMachine
 
 LATENCY = 0.01  # seconds that a frame takes, and a dial
 

@@ -88,7 +88,7 @@ async def test_two_clients_talk(server: FakeServer) -> None:
         assert await a.receive() == PeerPresence("left")
         assert state_of(b) == "closed"
     assert state_of(a) == "closed"
-    assert server.machine.counters.mailboxes == 0
+    assert server.machine.directory.live == 0
     assert server.open_sockets == 0
 
 
@@ -176,7 +176,7 @@ async def test_dialling_anew_before_there_is_an_answer(server: FakeServer) -> No
 async def test_a_third_party_is_refused_and_the_two_go_on(server: FakeServer) -> None:
     async with client(server) as a, client(server) as b, client(server) as c:
         nameplate = await paired(a, b)
-        with pytest.raises(Refused):
+        with pytest.raises(NoSuchCode):
             await c.claim(nameplate)
         await a.send(b"still")
         assert await b.receive() == MessageReceived(b"still")
@@ -229,7 +229,7 @@ def test_a_drop_in_any_phase_of_a_request(kind: str, delay: float) -> None:
             server.drop_all()
             await task
             assert a.state == "attached"
-            assert server.machine.counters.mailboxes == 1
+            assert server.machine.directory.live == 1
             if kind == "claim":
                 assert await b.receive() == PeerPresence("joined")
 
@@ -591,7 +591,7 @@ async def test_an_error_inside_still_releases(server: FakeServer) -> None:
 
     with pytest.raises(ZeroDivisionError):
         await failing()
-    assert server.machine.counters.mailboxes == 0
+    assert server.machine.directory.live == 0
 
 
 @on_virtual_time

@@ -53,7 +53,7 @@ async def test_the_whole_way(server: RendezvousServer) -> None:
         assert await b.receive() == PeerPresence("joined")
         assert await b.receive() == MessageReceived(bytes(MAX_BODY))
         async with RendezvousClient(url_of(server)) as c:
-            with pytest.raises(Refused):
+            with pytest.raises(NoSuchCode):
                 await c.claim(nameplate)
             with pytest.raises(NoSuchCode):
                 await c.claim("999999999")

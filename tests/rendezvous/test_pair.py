@@ -24,8 +24,8 @@ from rtcsend.rendezvous.machine import (
 )
 from rtcsend.rendezvous.messages import Allocate, Claim, Meet, Welcome, serialize
 from signal_server.limits import Limits
-from signal_server.mailbox import RendezvousMachine
 from signal_server.outputs import Close, Output
+from tests.fakes.rendezvous import RendezvousMachine
 
 
 class Wire:
@@ -235,7 +235,7 @@ def test_an_answer_that_was_lost_is_given_again() -> None:
     net.serve(a.wire, 1)  # the server has allocated, and its answer is lost
     a.drop()
     net.settle(a)
-    assert net.server.counters.mailboxes == 1
+    assert net.server.directory.live == 1
     assert a.nameplate is not None
 
 
@@ -247,7 +247,7 @@ def test_a_third_party_does_not_disturb() -> None:
     c.machine.request(Claim(nameplate=a.nameplate or ""))
     net.settle(a, b, c)
     [failed] = [event for event in c.events if isinstance(event, Failed)]
-    assert failed.error.code == "crowded"
+    assert failed.error.code == "not-found"
     a.say(b"x")
     net.settle(a, b)
     assert b.heard == [b"x"]

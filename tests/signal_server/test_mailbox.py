@@ -9,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from signal_server.limits import Limits
-from signal_server.mailbox import RendezvousMachine
 from signal_server.messages import (
     MAX_FRAME,
     Allocate,
@@ -22,6 +21,7 @@ from signal_server.messages import (
     Message,
     Peer,
     Release,
+    Report,
     Resume,
     Resumed,
     ServerMessage,
@@ -29,6 +29,7 @@ from signal_server.messages import (
     serialize,
 )
 from signal_server.outputs import Close, Output
+from tests.fakes.rendezvous import RendezvousMachine
 
 SIDE_A, SIDE_B, SIDE_C = "A" * 22, "B" * 22, "C" * 22
 MAILBOX = "m" * 22
@@ -119,7 +120,7 @@ def test_welcome_first() -> None:
 def test_the_whole_way() -> None:
     world = World()
     a, allocated = world.allocate()
-    assert int(allocated.nameplate) in range(1, 10)
+    assert int(allocated.nameplate) in range(100, 1000)  # at most 1 in 100 is in use
     b = world.socket()
     answer, peer = world.send(b, Claim(nameplate=allocated.nameplate))
     assert isinstance(answer, Claimed)
@@ -149,19 +150,19 @@ def test_a_third_party_is_refused_and_changes_nothing() -> None:
     world = World()
     a, allocated, b, _ = world.pair()
     c = world.socket()
-    assert code(world.send(c, Claim(nameplate=allocated.nameplate, side=SIDE_C))) == "crowded"
+    assert code(world.send(c, Claim(nameplate=allocated.nameplate, side=SIDE_C))) == "not-found"
     assert world.send(c, Message(b"intruder")) != []
     assert world.news(a) == world.news(b) == []
     world.send(a, Message(b"undisturbed"))
     assert world.news(b) == [Message(b"undisturbed")]
 
 
-def test_crowded_also_while_one_of_the_two_is_away() -> None:
+def test_a_claimed_nameplate_is_gone_also_while_one_of_the_two_is_away() -> None:
     world = World()
     _, allocated, b, _ = world.pair()
     world.drop(b)
     c = world.socket()
-    assert code(world.send(c, Claim(nameplate=allocated.nameplate, side=SIDE_C))) == "crowded"
+    assert code(world.send(c, Claim(nameplate=allocated.nameplate, side=SIDE_C))) == "not-found"
 
 
 def test_nobody_there() -> None:
@@ -403,7 +404,7 @@ def test_a_nameplate_nobody_claims_expires_after_a_day() -> None:
     assert code(world.news(a)) == "expired"
     assert world.closed == {a: 1008}
     assert code(world.send(world.socket(), Claim(nameplate=allocated.nameplate))) == "not-found"
-    assert world.machine.counters.mailboxes == 0
+    assert world.machine.directory.live == 0
 
 
 def test_a_nameplate_whose_owner_is_away_expires_in_two_minutes() -> None:
@@ -448,8 +449,7 @@ def test_both_away_leaves_nothing() -> None:
     world.drop(a)
     world.drop(b)
     world.pass_time(120)
-    counters = world.machine.counters
-    assert (counters.mailboxes, counters.sockets, counters.stored_bytes) == (0, 0, 0)
+    assert_nothing_is_left(world)
     assert world.machine.get_timer() is None
 
 
@@ -490,10 +490,10 @@ def test_total_bytes_come_back_with_the_mailbox() -> None:
     world = World(max_total_bytes=10)
     a, _, b, _ = world.pair()
     world.send(a, Message(b"1234567890"))
-    assert world.machine.counters.stored_bytes == 10
+    assert world.machine.directory.stored_bytes == 10
     world.send(a, Release())
     world.send(b, Release())
-    assert world.machine.counters.stored_bytes == 0
+    assert world.machine.directory.stored_bytes == 0
 
 
 def test_the_number_of_mailboxes_is_bounded() -> None:
@@ -513,7 +513,7 @@ def test_ended_mailboxes_cannot_be_piled_up() -> None:
         a, allocated = world.allocate(side=None)
         world.send(world.socket(), Claim(nameplate=allocated.nameplate))
         world.send(a, Release())
-        assert world.machine.counters.mailboxes == 0
+        assert world.machine.directory.live == 0
     assert code(world.send(world.socket(), Allocate())) == "full"
     world.pass_time(120)
     assert isinstance(world.send(world.socket(), Allocate())[0], Allocated)
@@ -530,25 +530,24 @@ def test_the_number_of_sockets_is_bounded() -> None:
 
 
 def test_failed_claims_are_limited_by_source() -> None:
-    world = World(failed_claims=2, failed_claims_per_s=0.5)
+    world = World(failed_claims=1, failed_claim_seconds=2.0)
     _, allocated = world.allocate()
-    free = "7" if allocated.nameplate != "7" else "8"
     attacker = world.socket("198.51.100.1")
     for _ in range(2):
-        assert code(world.send(attacker, Claim(nameplate=free))) == "not-found"
+        assert code(world.send(attacker, Claim(nameplate="7"))) == "not-found"
     # Not even a right guess tells anything now, nor on another socket.
     again = world.socket("198.51.100.1")
     assert code(world.send(again, Claim(nameplate=allocated.nameplate))) == "rate-limited"
     assert code(world.send(again, Allocate(nameplate=allocated.nameplate))) == "rate-limited"
     assert again not in world.closed
     other = world.socket("198.51.100.2")
-    assert code(world.send(other, Claim(nameplate=free))) == "not-found"
+    assert code(world.send(other, Claim(nameplate="7"))) == "not-found"
     world.pass_time(2)
     assert isinstance(world.send(again, Claim(nameplate=allocated.nameplate))[0], Claimed)
 
 
 def test_coming_back_is_not_limited() -> None:
-    world = World(failed_claims=1, failed_claims_per_s=0.0)
+    world = World(failed_claims=0, claims_per_minute=2)
     _, allocated, b, claimed = world.pair()
     c = world.socket()
     world.send(c, Claim(nameplate="999"))
@@ -610,9 +609,34 @@ def test_counters() -> None:
     a, _, _, _ = world.pair()
     world.send(a, Message(b"12"))
     world.send(world.socket(), Claim(nameplate="999"))
+    world.send(a, Report("direct"))
+    world.send(a, Release())
     counters = world.machine.counters
-    assert (counters.mailboxes, counters.sockets, counters.stored_bytes) == (1, 3, 2)
-    assert (counters.pairings, counters.messages, counters.failed_claims) == (1, 1, 1)
+    assert (counters.mailboxes_opened, counters.pairings) == (1, 1)
+    assert (sum(counters.messages.counts), counters.messages.total) == (1, 2)
+    assert counters.refusals["not-found"] == 1
+    assert counters.reports["direct"] == 1
+    assert counters.endings == {"released": 1, "away": 0, "unclaimed": 0, "replaced": 0}
+
+
+def test_the_census_and_who_can_go_elsewhere() -> None:
+    world = World()
+    a, _, b, _ = world.pair()
+    c, _ = world.allocate(side=SIDE_C)
+    d = world.socket()
+    assert world.machine.reception.census() == {"waiting": 1, "paired": 1, "ended": 0}
+    assert world.machine.reception.movable() == [c, d]
+    world.send(a, Release())
+    assert world.machine.reception.census() == {"waiting": 1, "paired": 0, "ended": 1}
+    assert world.machine.reception.movable() == [b, c, d]
+
+
+def assert_nothing_is_left(world: World) -> None:
+    directory = world.machine.directory
+    assert (len(directory), directory.live, directory.sides, directory.stored_bytes) == (0, 0, 0, 0)
+    assert directory._drawn == {}
+    assert world.machine.reception.movable() == []
+    assert world.machine.get_timer() is None
 
 
 FRAMES = st.one_of(
@@ -660,8 +684,4 @@ def test_whatever_happens_the_server_stands_and_forgets(steps: list[tuple[str, i
     for slot in slots:
         world.drop(slot)
     world.pass_time(1_000)
-    counters = world.machine.counters
-    assert (counters.mailboxes, counters.sockets, counters.stored_bytes) == (0, 0, 0)
-    assert world.machine.get_timer() is None
-    assert world.machine._directory.sides == 0
-    assert world.machine._directory._by_key == {}
+    assert_nothing_is_left(world)

@@ -1,59 +1,46 @@
-import random
-from collections.abc import Callable
+"""Which numbers are drawn."""
+
+import itertools
+import secrets
 
 import pytest
 
-from signal_server.nameplates import GUESSES, draw_nameplate
+from signal_server.nameplates import GUESSES, nameplate_candidates
 
 
-def seeded(seed: int) -> Callable[[int], bytes]:
-    return random.Random(seed).randbytes
+def lengths(live: int, *, sparsity: float = 0.01) -> list[int]:
+    drawn = nameplate_candidates(secrets.token_bytes, live=live, sparsity=sparsity)
+    return [len(number) for number in drawn]
 
 
 @pytest.mark.parametrize(
-    ("taken", "low", "high"), [(0, 1, 9), (8, 1, 9), (9, 10, 99), (98, 10, 99), (99, 100, 999)]
+    ("live", "digits"), [(0, 3), (8, 3), (9, 4), (89, 4), (90, 5), (8_999, 6), (10**9, 9)]
 )
-def test_the_shortest_free_ones_first(taken: int, low: int, high: int) -> None:
-    drawn = {
-        draw_nameplate(lambda text: int(text) <= taken, seeded(seed)) or "" for seed in range(200)
-    }
-    assert all(max(low, taken + 1) <= int(nameplate) <= high for nameplate in drawn)
-    assert len(drawn) >= min(high - max(low - 1, taken), 5)  # and they are drawn, not counted
+def test_the_shortest_numbers_of_which_one_in_a_hundred_is_in_use(live: int, digits: int) -> None:
+    assert lengths(live)[0] == digits
 
 
-def test_drawn_without_replacement_they_fill_the_tiers() -> None:
-    taken: set[str] = set()
-    for _ in range(1_200):
-        nameplate = draw_nameplate(taken.__contains__, seeded(len(taken)))
-        assert nameplate is not None
-        assert nameplate not in taken
-        taken.add(nameplate)
-    assert {str(number) for number in range(1, 1_000)} < taken
-    assert all(len(nameplate) <= 4 for nameplate in taken)
+def test_dense_is_short() -> None:
+    assert lengths(0, sparsity=1.0)[0] == 1
+    assert lengths(8, sparsity=1.0)[0] == 1
+    assert lengths(9, sparsity=1.0)[0] == 2
 
 
-def test_large_tiers_are_guessed_not_listed() -> None:
-    asked: list[str] = []
-
-    def is_taken(text: str) -> bool:
-        asked.append(text)
-        return len(text) < 9
-
-    nameplate = draw_nameplate(is_taken, seeded(1))
-    assert nameplate is not None
-    assert len(nameplate) == 9
-    assert len(asked) == 999 + 5 * GUESSES + 1
-
-
-def test_none_when_all_are_taken() -> None:
-    assert draw_nameplate(lambda _: True, seeded(1)) is None
+def test_when_all_guesses_are_taken_longer_ones_follow() -> None:
+    drawn = lengths(0)
+    assert drawn == sorted(drawn)
+    assert drawn == [digits for digits in range(3, 10) for _ in range(GUESSES)]
 
 
 def test_bounds_come_first() -> None:
-    for seed in range(50):
-        nameplate = draw_nameplate(lambda _: False, seeded(seed), bounds=(10, 999))
-        assert nameplate is not None
-        assert 10 <= int(nameplate) <= 999
-    assert draw_nameplate(lambda text: int(text) > 9, seeded(1), bounds=(10, 999)) in set(
-        "123456789"
-    )
+    drawn = nameplate_candidates(secrets.token_bytes, live=500, sparsity=0.01, bounds=(10, 12))
+    first = list(itertools.islice(drawn, 32))
+    assert set(first) == {"10", "11", "12"}
+    assert len(next(drawn)) == 5
+
+
+def test_all_numbers_of_a_length_can_come() -> None:
+    drawn = {
+        next(nameplate_candidates(secrets.token_bytes, live=0, sparsity=1.0)) for _ in range(300)
+    }
+    assert drawn == set("123456789")  # each is missing once in 10**15 runs

@@ -1,0 +1,390 @@
+"""The sockets of one server process: what they ask for, and where each of them is.
+
+What it does: takes frames, has them decided on in the right room, and hands out what sockets
+are told; closes those that ask for nothing; lets what is due happen.
+What it does not: I/O, sockets and clock apart; :mod:`signal_server.server` does that. It waits
+for nothing but its store, and not at all with the one in memory.
+
+Pure. Source: docs/rendezvous-protocol.md.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+from signal_server import decisions
+from signal_server.admission import Admission
+from signal_server.commands import Command, Request, Say
+from signal_server.deadlines import Deadlines
+from signal_server.decisions import Arrival, NameTaken, Superseded
+from signal_server.limits import Limits
+from signal_server.mailbox import Ending, Facts, Room, Told
+from signal_server.messages import (
+    SIDE_BYTES,
+    Allocate,
+    Claim,
+    ClientMessage,
+    Meet,
+    Message,
+    Release,
+    Report,
+    Resume,
+    ServerMessage,
+    Welcome,
+    encode_base64url,
+)
+from signal_server.metrics import Counters
+from signal_server.nameplates import nameplate_candidates
+from signal_server.outputs import (
+    CLOSE_DONE,
+    CLOSE_POLICY,
+    CLOSE_REPLACED,
+    CLOSE_TRY_LATER,
+    Close,
+    Output,
+    RequestRefused,
+    Send,
+    parse_frame_untrusted,
+)
+from signal_server.storage import Connection, Name
+from signal_server.store.base import Decide, Store, StoreUnavailable
+
+RETRY_SECONDS = 1.0  # until the store is asked again, when it did not answer
+_UNTOLD = 0  # among the deadlines; sockets are numbered from 1
+
+
+@dataclass(slots=True, eq=False)
+class _Socket:
+    """One open socket, attached to a side or not yet."""
+
+    connection: Connection
+    source: str
+    room: Name | None = None
+    """Set while it is attached, or about to be."""
+
+
+class Reception:
+    """All sockets of a process.
+
+    Contract: numbers of sockets are the caller's, from 1 on, and rise in the order they were
+    opened. Frames of one socket come one after the other. Arm one timer at :meth:`get_timer`
+    after each call, and after each output. Times are those of the store's clock.
+
+    Args:
+        welcome: Returns the first frame for everybody.
+        limits: What mailboxes and this process may take.
+        store: Where the rooms are; this becomes its listener.
+        admission: What sources may do.
+        entropy: Returns that many unforeseeable bytes.
+        output: Takes each thing to do, in order; must not block.
+        nameplate_bounds: Smallest and largest nameplate to draw first.
+    """
+
+    def __init__(
+        self,
+        *,
+        welcome: Callable[[], Welcome],
+        limits: Limits,
+        store: Store,
+        admission: Admission,
+        entropy: Callable[[int], bytes],
+        output: Callable[[Output], None],
+        counters: Counters | None = None,
+        nameplate_bounds: tuple[int, int] | None = None,
+    ) -> None:
+        self._welcome = welcome
+        self._limits = limits
+        self._store = store
+        self._admission = admission
+        self._entropy = entropy
+        self._output = output
+        self._nameplate_bounds = nameplate_bounds
+        self.counters = counters or Counters()
+        # Who is here, and what runs out: rooms, and socket numbers.
+        self._sockets: dict[int, _Socket] = {}
+        self._deadlines: Deadlines[Name | int] = Deadlines()
+        # Sockets that are gone, which the store could not be told.
+        self._untold: dict[Connection, Name] = {}
+        store.listen(self)
+
+    # Sockets
+
+    def connect(self, number: int, source: str) -> None:
+        """Take a new socket from ``source`` (:func:`signal_server.sources.source_of`)."""
+        if len(self._sockets) >= self._limits.max_sockets:
+            refusal = RequestRefused("full", close=CLOSE_TRY_LATER)
+            self._output(Send(number, refusal.message))
+            self._output(Close(number, CLOSE_TRY_LATER, "full"))
+            return
+        now = self._store.now()
+        connection = Connection(now, self._store.process, number)
+        self._sockets[number] = _Socket(connection, source)
+        self._deadlines.set(number, now + self._limits.unattached_seconds)
+        self._output(Send(number, self._welcome()))
+
+    async def receive(self, number: int, frame: str | bytes) -> None:
+        """Take one frame; bytes stand for a binary frame. Frames of closed sockets are ignored.
+
+        Raises:
+            StoreUnavailable: The store does not answer; close the socket.
+        """
+        socket = self._sockets.get(number)
+        if socket is None:
+            return
+        try:
+            message = parse_frame_untrusted(frame, max_frame=self._limits.max_frame)
+            await self._dispatch(socket, message)
+        except RequestRefused as refusal:
+            await self._refuse(socket, refusal)
+        except Superseded:
+            await self._close(socket, CLOSE_REPLACED, "replaced")
+
+    async def disconnect(self, number: int) -> None:
+        """Take note that a socket is gone; it may be one that was closed here."""
+        socket = self._sockets.get(number)
+        if socket is not None:
+            await self._forget(socket)
+
+    async def handle_timer(self) -> None:
+        """Do everything that is due."""
+        while (key := self._deadlines.pop_due(now=self._store.now())) is not None:
+            try:
+                if isinstance(key, Name):
+                    await self._on_room_due(key)
+                elif key == _UNTOLD:
+                    await self._tell_untold()
+                else:
+                    await self._close(self._sockets[key], CLOSE_POLICY, "nothing asked for")
+            except StoreUnavailable:
+                self._deadlines.set(key, self._store.now() + RETRY_SECONDS)
+
+    def get_timer(self) -> float | None:
+        """Return when :meth:`handle_timer` has something to do, or None."""
+        return self._deadlines.next()
+
+    def movable(self) -> list[int]:
+        """Return the sockets that lose nothing by going elsewhere: nobody is there with them."""
+        return [number for number, socket in self._sockets.items() if not self._is_paired(socket)]
+
+    def census(self) -> dict[str, int]:
+        """Return how many of the mailboxes here are waiting, paired and ended."""
+        return self._store.directory.census()
+
+    # Frames
+
+    async def _dispatch(self, socket: _Socket, message: ClientMessage) -> None:
+        match message:
+            case Message(body=body):
+                await self._on_message(socket, body)
+            case Release():
+                await self._on_release(socket)
+            case Report(route=route):
+                if socket.room is None:
+                    raise RequestRefused("bad-message", close=CLOSE_POLICY)
+                self.counters.report(route)
+            case Allocate() | Claim() | Meet() | Resume():
+                if socket.room is not None:
+                    raise RequestRefused("bad-message", close=CLOSE_POLICY)
+                await self._on_request(socket, message)
+
+    async def _on_request(self, socket: _Socket, message: Request) -> None:
+        match message:
+            case Allocate() if message.nameplate is None:
+                await self._draw(socket, message)
+            case Allocate() | Claim() | Meet() | Resume():
+                await self._enter(socket, _name_of(message), message)
+
+    async def _draw(self, socket: _Socket, message: Allocate) -> None:
+        """Give it a free nameplate, or the one that it was given before."""
+        again = False
+        for candidate in nameplate_candidates(
+            self._entropy,
+            live=self._store.live(),
+            sparsity=self._limits.nameplate_sparsity,
+            bounds=self._nameplate_bounds,
+        ):
+            name = Name("nameplate", candidate)
+            if message.side is not None:
+                name = await self._store.reserve(message.side, name, again=again)
+            try:
+                await self._enter(socket, name, message, drawn=True)
+            except NameTaken:
+                again = True
+            else:
+                return
+        raise RequestRefused("full")
+
+    async def _enter(
+        self, socket: _Socket, name: Name, request: Request, *, drawn: bool = False
+    ) -> None:
+        arrival = Arrival(
+            connection=socket.connection,
+            request=request,
+            token=encode_base64url(self._entropy(SIDE_BYTES)),
+            limits=self._limits,
+            is_alive=self._store.is_alive,
+            admit=partial(self._admit, socket.source, request),
+            failed=partial(self._admission.claim_failed, socket.source, now=self._store.now()),
+            drawn=drawn,
+        )
+        socket.room = name
+        try:
+            while not arrival.entered:
+                await self._store.commit(name, arrival.decide)
+        except (RequestRefused, NameTaken, Superseded):
+            socket.room = None
+            raise
+        self._deadlines.set(socket.connection.number, None)
+
+    def _admit(self, source: str, request: Request) -> None:
+        """Refuse what a source, or this process, has no room for."""
+        now = self._store.now()
+        match request:
+            case Allocate(nameplate=nameplate, auth=auth):
+                self._admission.allocate(source, auth=auth, now=now)
+                if nameplate is not None:
+                    self._admission.claim(source, now=now)
+            case Claim():
+                self._admission.claim(source, now=now)
+            case Meet():
+                self._admission.meet(source, now=now)
+            case Resume():
+                raise AssertionError("a newcomer has no token")
+        directory = self._store.directory
+        if not isinstance(request, Claim) and not decisions.has_place(
+            live=directory.live, sides=directory.sides, limits=self._limits
+        ):
+            raise RequestRefused("full")
+
+    async def _on_message(self, socket: _Socket, body: bytes) -> None:
+        if socket.room is None:
+            raise RequestRefused("bad-message", close=CLOSE_POLICY)
+        await self._store.commit(
+            socket.room,
+            lambda room, _now: decisions.say(
+                room,
+                socket.connection,
+                body,
+                self._limits,
+                stored=self._store.directory.stored_bytes,
+            ),
+        )
+
+    async def _on_release(self, socket: _Socket) -> None:
+        if socket.room is not None:
+            await self._store.commit(socket.room, _leaving(socket.connection))
+        if socket.connection.number in self._sockets:  # it was in no mailbox
+            await self._close(socket, CLOSE_DONE, "released")
+
+    # What commands have come to: the store's listener
+
+    def carried_out(
+        self, room: Room, command: Command, told: list[Told], facts: Facts, *, own: bool
+    ) -> None:
+        """Take what a command, of whatever process, has come to."""
+        for connection, what in told:
+            if connection.process == self._store.process:
+                self._tell(connection, what)
+        if isinstance(command, Say):
+            if own:
+                self.counters.message(len(command.body))
+            return
+        self._deadlines.set(room.name, room.deadline(self._limits))
+        if own:
+            self._count(facts)
+
+    def lost(self, room: Room) -> None:
+        """Close the sockets of a room that the store has lost; they have to ask again."""
+        self._deadlines.set(room.name, None)
+        for socket in [each for each in self._sockets.values() if each.room == room.name]:
+            number = socket.connection.number
+            self._drop(number)
+            self._output(Close(number, CLOSE_TRY_LATER, "lost"))
+
+    def _tell(self, connection: Connection, what: ServerMessage | Ending) -> None:
+        number = connection.number
+        if number not in self._sockets:
+            return
+        if isinstance(what, Ending):
+            self._drop(number)
+            self._output(Close(number, what.code, what.reason))
+        else:
+            self._output(Send(number, what))
+
+    def _count(self, facts: Facts) -> None:
+        if facts.opened:
+            self.counters.opened()
+        if facts.waited is not None:
+            self.counters.paired(facts.waited)
+        if facts.ended is not None:
+            self.counters.ended(facts.ended)
+
+    # Ends
+
+    async def _refuse(self, socket: _Socket, refusal: RequestRefused) -> None:
+        self.counters.refused(refusal.code)
+        if socket.connection.number not in self._sockets:
+            return
+        self._output(Send(socket.connection.number, refusal.message))
+        if refusal.close is not None:
+            await self._close(socket, refusal.close, refusal.code)
+
+    async def _close(self, socket: _Socket, code: int, reason: str) -> None:
+        if socket.connection.number in self._sockets:
+            self._output(Close(socket.connection.number, code, reason))
+            await self._forget(socket)
+
+    async def _forget(self, socket: _Socket) -> None:
+        """Forget a socket, and have its side be away."""
+        self._drop(socket.connection.number)
+        if socket.room is None:
+            return
+        try:
+            await self._store.commit(socket.room, _going(socket.connection))
+        except StoreUnavailable:
+            self._untold[socket.connection] = socket.room
+            self._deadlines.set(_UNTOLD, self._store.now() + RETRY_SECONDS)
+
+    def _drop(self, number: int) -> None:
+        del self._sockets[number]
+        self._deadlines.set(number, None)
+
+    async def _on_room_due(self, name: Name) -> None:
+        """Have what is due in a room happen."""
+        while (room := self._store.directory.get(name)) is not None:
+            now = self._store.now()
+            if decisions.due(room, self._limits, now=now) is None:
+                self._deadlines.set(name, room.deadline(self._limits))
+                return
+            await self._store.commit(name, self._due)
+
+    async def _tell_untold(self) -> None:
+        """Tell the store of sockets that went while it did not answer."""
+        for connection, name in list(self._untold.items()):
+            await self._store.commit(name, _going(connection))
+            del self._untold[connection]
+
+    def _due(self, room: Room, now: float) -> Command | None:
+        return decisions.due(room, self._limits, now=now)
+
+    def _is_paired(self, socket: _Socket) -> bool:
+        room = None if socket.room is None else self._store.directory.get(socket.room)
+        place = None if room is None else room.place_at(socket.connection)
+        return place is not None and place[0].is_full and place[0].ended_at is None
+
+
+def _name_of(request: Request) -> Name:
+    if isinstance(request, Meet):
+        return Name("mailbox", request.mailbox)
+    if isinstance(request, Resume) and request.mailbox is not None:
+        return Name("mailbox", request.mailbox)
+    assert request.nameplate is not None, "checked when it was parsed, or drawn before"
+    return Name("nameplate", request.nameplate)
+
+
+def _going(connection: Connection) -> Decide:
+    return lambda room, _now: decisions.away(room, connection)
+
+
+def _leaving(connection: Connection) -> Decide:
+    return lambda room, _now: decisions.leave(room, connection)
