@@ -13,6 +13,7 @@ import asyncio
 import os
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from functools import partial
 from types import TracebackType
 from typing import Final, Self
 
@@ -53,6 +54,11 @@ class Place:
         self._look_again = look_again
 
     @property
+    def is_near(self) -> bool:
+        """Whether it was found on this machine or in the LAN, so that no proxy leads to it."""
+        return self._look_again is not None
+
+    @property
     def patience(self) -> float:
         """Seconds to wait for an answer there."""
         return SERVER_TIMEOUT if self._look_again is None else FOUND_TIMEOUT
@@ -77,7 +83,10 @@ class Meeting:
         self._role = role
         self._reconnection = reconnection
         self._client = RendezvousClient(
-            place.url, first_timeout=place.patience, retry_for=RESUME_TIMEOUT, dial=redial
+            place.url,
+            first_timeout=place.patience,
+            retry_for=RESUME_TIMEOUT,
+            dial=partial(redial, proxied=not place.is_near),
         )
         self._signalling: SealedSignalling | None = None
         self._said_farewell = False

@@ -22,6 +22,7 @@ import os
 import platform
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -48,6 +49,7 @@ from rtcsend.rendezvous.client import RendezvousClient
 from rtcsend.rendezvous.discovery import find_rendezvous
 from rtcsend.rendezvous.embedded import Embedded, embedded_rendezvous, lan_allowed
 from rtcsend.rendezvous.ice_urls import parse_ice_url
+from rtcsend.rendezvous.websocket import dial_websocket
 from rtcsend.target import Target
 from rtcsend.tasks import first_of
 from rtcsend.transfer.frames import payload_size
@@ -153,7 +155,7 @@ async def receive(options: ReceiveOptions, *, questions: Questions, emit: Emit) 
 
         webrtc = await stack.enter_async_context(_loading_webrtc())
         place = await _find_rendezvous(options, code.nameplate)
-        client = await stack.enter_async_context(RendezvousClient(place.url))
+        client = await stack.enter_async_context(_client_at(place))
         await client.claim(code.nameplate)
 
         mailbox = BodyMailbox(client)
@@ -248,6 +250,10 @@ async def _open_rendezvous(
         embedded = await stack.enter_async_context(embedded_rendezvous())
     client = RendezvousClient(embedded.local_url if embedded else str(options.server))
     return await stack.enter_async_context(client), embedded
+
+
+def _client_at(place: Place) -> RendezvousClient:
+    return RendezvousClient(place.url, dial=partial(dial_websocket, proxied=not place.is_near))
 
 
 async def _find_rendezvous(options: ReceiveOptions, nameplate: str) -> Place:

@@ -91,7 +91,6 @@ SHELLS = {
     "rtcsend/doctor/run.py",
     "rtcsend/doctor/stun_checks.py",
     "rtcsend/doctor/stun_family.py",
-    "rtcsend/doctor/tunnel.py",
     "rtcsend/doctor/turn_checks.py",
     "signal_server/cli.py",
     "signal_server/listeners.py",
@@ -120,6 +119,12 @@ ALLOWED = {
 
 
 BUILDS_ON = {
+    # Whatever goes by TCP to a server goes through the proxy that is set.
+    ("rtcsend/doctor/links.py", "rtcsend.proxy.tunnel"),
+    ("rtcsend/doctor/rendezvous.py", "rtcsend.proxy.tunnel"),
+    ("rtcsend/doctor/turn_checks.py", "rtcsend.proxy.tunnel"),
+    ("rtcsend/peer/allocation.py", "rtcsend.proxy.tunnel"),
+    ("rtcsend/rendezvous/websocket.py", "rtcsend.proxy.tunnel"),
     # The data path sends and receives by the sockets of the ICE agent.
     ("rtcsend/datapath/batched.py", "rtcsend.peer.ice"),
     ("rtcsend/datapath/carrier.py", "rtcsend.peer.ice"),

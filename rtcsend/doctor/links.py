@@ -20,6 +20,8 @@ from rtcsend.datapath.udp_socket import allow_fragmentation
 from rtcsend.doctor.codec import Endpoint
 from rtcsend.doctor.probing import Machine, Outgoing
 from rtcsend.errors import PeerProtocolError
+from rtcsend.proxy.settings import Proxy
+from rtcsend.proxy.tunnel import open_connection
 from rtcsend.tasks import cancel_all
 
 MAX_DATAGRAM: Final = 2_048  # bytes; nothing that is waited for is larger
@@ -130,7 +132,12 @@ def udp_link(
 
 @asynccontextmanager
 async def stream_link(
-    endpoint: Endpoint, *, server_name: str, tls: ssl.SSLContext | None, patience: float
+    endpoint: Endpoint,
+    *,
+    server_name: str,
+    tls: ssl.SSLContext | None,
+    patience: float,
+    proxy: Proxy | None = None,
 ) -> AsyncIterator[StreamLink]:
     """Connect by TCP, or by TLS.
 
@@ -139,13 +146,15 @@ async def stream_link(
         server_name: Whose certificate it has to be.
         tls: None: TCP alone.
         patience: Seconds that TCP and TLS may take together.
+        proxy: Through which; None: directly.
 
     Raises:
         OSError: It does not connect; ``ssl.SSLError`` and ``TimeoutError`` are.
     """
-    name = server_name if tls is not None else None
     async with asyncio.timeout(patience):
-        reader, writer = await asyncio.open_connection(*endpoint, ssl=tls, server_hostname=name)
+        reader, writer = await open_connection(
+            *endpoint, ssl=tls, server_hostname=server_name, proxy=proxy
+        )
     try:
         yield StreamLink(reader, writer)
     finally:

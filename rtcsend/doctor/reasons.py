@@ -9,6 +9,8 @@ import socket
 import ssl
 from typing import Final
 
+from rtcsend.proxy.settings import ProxyFailed
+
 _EXPIRED, _NOT_YET, _SELF_SIGNED, _UNKNOWN, _WRONG_NAME, _WRONG_ADDRESS = 10, 9, 18, 20, 62, 64
 """OpenSSL's X509_V_ERR numbers, from its x509_vfy.h."""
 
@@ -25,6 +27,8 @@ _CERTIFICATE: Final = {
 
 def reason_of(exc: OSError) -> str:
     """Return one sentence for what the system or TLS says."""
+    if isinstance(exc, ProxyFailed):
+        return str(exc)
     if isinstance(exc, ssl.SSLCertVerificationError):
         return _CERTIFICATE.get(exc.verify_code, "Its certificate is not valid.")
     if isinstance(exc, ssl.SSLError):
@@ -44,6 +48,8 @@ def reason_of(exc: OSError) -> str:
 
 def slug_of(exc: OSError) -> str:
     """Return the same in a word, for programs."""
+    if isinstance(exc, ProxyFailed):
+        return exc.slug
     for kind, slug in (
         (ssl.SSLCertVerificationError, "certificate"),
         (ssl.SSLError, "tls"),

@@ -25,7 +25,8 @@ from websockets.uri import parse_uri
 from rtcsend.doctor.findings import Check, Status, Value
 from rtcsend.doctor.reasons import reason_of, slug_of
 from rtcsend.doctor.resolving import addresses_of
-from rtcsend.doctor.tunnel import TunnelRefused, maybe_proxy, open_tunnel
+from rtcsend.proxy.settings import Proxy, ProxyFailed
+from rtcsend.proxy.tunnel import maybe_proxy, open_connection
 from rtcsend.rendezvous.messages import (
     PROTOCOL,
     ErrorMessage,
@@ -35,7 +36,6 @@ from rtcsend.rendezvous.messages import (
 from rtcsend.rendezvous.wire import MAX_FRAME, BadMessage
 
 STEP_TIMEOUT: Final = 4.0  # seconds for each step; a server that takes longer is not usable
-STAGGER: Final = 0.25  # seconds between two addresses of a server; RFC 8305 §5
 _PORTS: Final = {"ws": 80, "wss": 443}  # RFC 6455 §3
 _BLOCK: Final = 65_536  # bytes read at once
 
@@ -66,7 +66,7 @@ class RendezvousCheck:
         self._secure = parts.scheme == "wss"
         self._host = parts.hostname or ""
         self._port = parts.port or _PORTS[parts.scheme]
-        self._proxy = maybe_proxy(url)
+        self._proxy: Proxy | None = None
         self._protocol = ClientProtocol(parse_uri(url), max_size=MAX_FRAME, logger=_library_log)
         self._events: list[object] = []
         self._writer: asyncio.StreamWriter | None = None
@@ -91,9 +91,15 @@ class RendezvousCheck:
         return welcome
 
     async def _resolve(self) -> None:
+        try:
+            self._proxy = maybe_proxy(
+                self._host, self._port, secure=self._secure, purpose="rendezvous"
+            )
+        except ProxyFailed as exc:
+            raise self._failed("proxy", str(exc), exc.slug) from exc
         if self._proxy is not None:
             self._tell("proxy", "note", f"goes through the proxy {self._proxy.name}", timed=False)
-            return
+            return  # which looks the name up
         try:
             async with self._step("dns"):
                 found = await addresses_of(self._host, self._port)
@@ -105,22 +111,17 @@ class RendezvousCheck:
             self._tell("dns", "ok", f"{addresses[0]}{more}", addresses=len(addresses))
 
     async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        proxy = self._proxy
-        host, port = (self._host, self._port) if proxy is None else (proxy.host, proxy.port)
         try:
             async with self._step("tcp"):
-                reader, writer = await asyncio.open_connection(
-                    host, port, happy_eyeballs_delay=STAGGER
+                reader, self._writer = await open_connection(
+                    self._host, self._port, proxy=self._proxy
                 )
-                self._writer = writer
-                if proxy is not None:
-                    await open_tunnel(reader, writer, to=(self._host, self._port), proxy=proxy)
-        except TunnelRefused as exc:
-            raise self._failed("tcp", str(exc), "proxy") from exc
         except OSError as exc:
             raise self._failed("tcp", reason_of(exc), slug_of(exc)) from exc
+        writer = self._writer
         peer = writer.get_extra_info("peername")
-        self._tell("tcp", "ok", f"connected to {peer[0]}, port {peer[1]}")
+        where = f"to {peer[0]}, port {peer[1]}" if self._proxy is None else "by the proxy"
+        self._tell("tcp", "ok", f"connected {where}")
         return reader, writer
 
     async def _secure_it(self, writer: asyncio.StreamWriter) -> None:

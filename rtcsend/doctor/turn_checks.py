@@ -22,6 +22,8 @@ from rtcsend.doctor.links import Driver, Link, stream_link, udp_link
 from rtcsend.doctor.reasons import reason_of, slug_of
 from rtcsend.doctor.relaying import RelayProbe
 from rtcsend.doctor.servers import Server, Transport
+from rtcsend.proxy.settings import Proxy
+from rtcsend.proxy.tunnel import maybe_proxy
 
 CONNECT_TIMEOUT: Final = 4.0  # seconds for TCP and TLS together
 RELEASE_TIMEOUT: Final = 0.5  # seconds to give an allocation back; else it ends by itself
@@ -59,6 +61,7 @@ class RelayCheck:
     def __init__(self, server: Server, *, emit: Emit) -> None:
         self.works = self.heard = False
         self._server, self._emit = server, emit
+        self._proxy: Proxy | None = None
         self._loop = asyncio.get_running_loop()
         self._began = self._loop.time()
 
@@ -75,6 +78,7 @@ class RelayCheck:
             end: When the whole run is over, in the loop's seconds.
         """
         try:
+            self._proxy = self._find_proxy()
             endpoint = await self._resolve()
             async with self._link(endpoint) as link:
                 probe = RelayProbe(self._server, entropy=os.urandom, now=self._loop.time())
@@ -89,12 +93,29 @@ class RelayCheck:
         except OSError as exc:
             self._tell("allocation", "failed", reason_of(exc), timed=True, reason=slug_of(exc))
 
+    def _find_proxy(self) -> Proxy | None:
+        """Return the proxy that leads to it, and say that there is one.
+
+        Raises:
+            ProxyFailed: The one that is set cannot be used.
+        """
+        server = self._server
+        if server.transport == "udp":
+            return None
+        secure = server.transport == "tls"
+        proxy = maybe_proxy(server.host, server.port, secure=secure, purpose="turn")
+        if proxy is not None:
+            self._tell("proxy", "note", f"goes through the proxy {proxy.name}")
+        return proxy
+
     async def _resolve(self) -> Endpoint:
-        """Return where it is, by an IP version that has a route.
+        """Return where it is, by an IP version that has a route; a proxy looks names up itself.
 
         Raises:
             OSError: The name is not known.
         """
+        if self._proxy is not None:
+            return self._server.host, self._server.port
         endpoints = await resolve(self._server.host, self._server.port)
         routed = [endpoint for endpoint in endpoints if maybe_source(endpoint) is not None]
         return (routed or endpoints)[0]
@@ -113,7 +134,9 @@ class RelayCheck:
             return
         tls = ssl.create_default_context() if self._server.transport == "tls" else None
         name, patience = self._server.host, CONNECT_TIMEOUT
-        async with stream_link(endpoint, server_name=name, tls=tls, patience=patience) as stream:
+        async with stream_link(
+            endpoint, server_name=name, tls=tls, patience=patience, proxy=self._proxy
+        ) as stream:
             yield stream
 
     async def _ask(self, probe: RelayProbe, driver: Driver) -> None:

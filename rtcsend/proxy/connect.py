@@ -78,7 +78,7 @@ class ConnectMachine:
             searched = 0
         self._taken += len(data)
         if self._taken > MAX_HEAD or not b"HTTP/1.".startswith(self._head[:7]):
-            raise _no_proxy()
+            raise no_proxy()
 
     def receive_eof(self) -> None:
         """Take the end of the connection.
@@ -92,7 +92,7 @@ class ConnectMachine:
         """Take one answer up to its empty line; more may follow a 1xx."""
         match = _STATUS.match(head)
         if match is None:
-            raise _no_proxy()
+            raise no_proxy()
         status = int(match[1])
         if status in _SUCCESSFUL:
             self._is_open = True
@@ -111,7 +111,8 @@ def refusal(status: int, schemes: Iterable[str], *, authorized: bool) -> ProxyFa
     """
     if status != _PROXY_WANTS_CREDENTIALS:
         return ProxyFailed(f"the proxy refuses to connect (HTTP {status})")
-    if "basic" not in {scheme.lower() for scheme in schemes}:
+    offered = {scheme.lower() for scheme in schemes}
+    if offered and "basic" not in offered:
         reason = "the proxy wants another authentication than Basic, which is all there is here"
     elif authorized:
         reason = "the proxy refuses user and password"
@@ -120,5 +121,6 @@ def refusal(status: int, schemes: Iterable[str], *, authorized: bool) -> ProxyFa
     return ProxyFailed(reason, slug="proxy-credential")
 
 
-def _no_proxy() -> ProxyFailed:
+def no_proxy() -> ProxyFailed:
+    """Return what it means that something else than an HTTP answer came."""
     return ProxyFailed("the proxy does not answer as a proxy")

@@ -157,7 +157,7 @@ class SocketKeeper:
             return "it does not answer"
         except SocketRefused as exc:
             if not self._welcomed_ever:
-                raise _unreachable(str(exc)) from exc
+                raise _unreachable(str(exc), hint=exc.hint) from exc
             return str(exc)
         except SocketLost as exc:
             self._check_close(exc)
@@ -271,5 +271,5 @@ def _broken(detail: str) -> Refused:
     )
 
 
-def _unreachable(reason: str) -> RendezvousUnreachable:
-    return RendezvousUnreachable(f"The rendezvous server cannot be reached: {reason}.")
+def _unreachable(reason: str, *, hint: str | None = None) -> RendezvousUnreachable:
+    return RendezvousUnreachable(f"The rendezvous server cannot be reached: {reason}.", hint=hint)

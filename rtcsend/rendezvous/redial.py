@@ -10,6 +10,7 @@ RFC 8305 §5 (attempts side by side).
 """
 
 import asyncio
+from functools import partial
 from typing import Final
 
 from rtcsend.rendezvous.websocket import Dial, Socket, SocketLost, SocketRefused, dial_websocket
@@ -20,14 +21,18 @@ MEETING_PING_INTERVAL: Final = 1.0  # seconds; only while nothing else keeps the
 MEETING_PING_TIMEOUT: Final = 3.0  # seconds; five round trips by satellite
 
 
-async def redial(url: str) -> Socket:
+async def redial(url: str, *, proxied: bool = True) -> Socket:
     """Open a WebSocket as soon as that is possible; the caller has a deadline.
+
+    Args:
+        url: Of the server.
+        proxied: Go through the proxy that is set, if one is.
 
     Raises:
         SocketRefused: It failed, in whatever way: the caller has its own pauses.
     """
     try:
-        return await first_to_open(url, _dial)
+        return await first_to_open(url, partial(_dial, proxied=proxied))
     except SocketLost as exc:
         raise SocketRefused(str(exc)) from exc
 
@@ -59,9 +64,12 @@ async def _attempt(dial: Dial, url: str) -> Socket:
     return await dial(url)
 
 
-async def _dial(url: str) -> Socket:
+async def _dial(url: str, *, proxied: bool) -> Socket:
     return await dial_websocket(
-        url, ping_interval=MEETING_PING_INTERVAL, ping_timeout=MEETING_PING_TIMEOUT
+        url,
+        ping_interval=MEETING_PING_INTERVAL,
+        ping_timeout=MEETING_PING_TIMEOUT,
+        proxied=proxied,
     )
 
 

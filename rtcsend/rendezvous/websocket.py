@@ -7,24 +7,40 @@ Source: docs/rendezvous-protocol.md, "Transport".
 """
 
 import asyncio
-import ipaddress
 import logging
 import os
 import socket
 import ssl
 import urllib.parse
-from collections.abc import Awaitable, Callable
-from typing import Final, Literal, Protocol
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any, Final, Protocol
 
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidStatus, InvalidURI, WebSocketException
+from websockets.exceptions import (
+    ConnectionClosed,
+    InvalidProxyStatus,
+    InvalidStatus,
+    InvalidURI,
+    ProxyError,
+    WebSocketException,
+)
 
+from rtcsend.proxy.connect import no_proxy, refusal
+from rtcsend.proxy.settings import Proxy, ProxyFailed
+from rtcsend.proxy.tunnel import maybe_proxy
 from rtcsend.rendezvous.wire import MAX_FRAME
 
 PING_INTERVAL = 20.0  # seconds; below the 30 s after which the strictest NATs drop a mapping
 PING_TIMEOUT = 20.0  # seconds; then the socket is taken for dead
 CLOSE_TIMEOUT = 0.5  # seconds for the closing handshake: a courtesy, one round trip
 MAX_QUEUED_FRAMES = 64  # read ahead of the client; then TCP holds the server back
+PROXY_TIMEOUT = 8.0  # seconds, where a proxy is in between; less than the client waits at first
+
+PROXY_HINT: Final = (
+    "Check HTTPS_PROXY, HTTP_PROXY and ALL_PROXY (http://USER:PASSWORD@HOST:PORT), "
+    "or name the server in NO_PROXY to reach it without."
+)
 
 CLOSED_BROKEN: Final = frozenset({1002, 1003, 1007, 1009})
 """One end broke the WebSocket protocol or sent a frame too large; RFC 6455 section 7.4.1."""
@@ -47,7 +63,15 @@ class SocketLost(Exception):
 
 
 class SocketRefused(Exception):
-    """There is no such server, and trying again now would not help."""
+    """There is no such server, and trying again now would not help.
+
+    Attributes:
+        hint: What would help, where it is something special.
+    """
+
+    def __init__(self, reason: str, *, hint: str | None = None) -> None:
+        super().__init__(reason)
+        self.hint = hint
 
 
 class Socket(Protocol):
@@ -111,7 +135,11 @@ class WebSocket:
 
 
 async def dial_websocket(
-    url: str, *, ping_interval: float = PING_INTERVAL, ping_timeout: float = PING_TIMEOUT
+    url: str,
+    *,
+    ping_interval: float = PING_INTERVAL,
+    ping_timeout: float = PING_TIMEOUT,
+    proxied: bool = True,
 ) -> Socket:
     """Open a WebSocket.
 
@@ -119,6 +147,7 @@ async def dial_websocket(
         url: Of the server.
         ping_interval: Seconds between two pings.
         ping_timeout: Seconds without a pong after which the socket is taken for dead.
+        proxied: Go through the proxy that is set, if one is; False: what was found nearby.
 
     Raises:
         SocketLost: The network or the server failed.
@@ -126,10 +155,10 @@ async def dial_websocket(
             answers that is no rendezvous server.
     """
     try:
-        connection = await connect(
+        connection = await _connect(
             url,
             compression=None,
-            proxy=_proxy_for(url),
+            proxy=proxy_for(url) if proxied else None,
             open_timeout=None,  # the caller has its own deadline
             ping_interval=ping_interval,
             ping_timeout=ping_timeout,
@@ -149,8 +178,6 @@ async def dial_websocket(
         raise _failed_to_open(exc) from exc
     except InvalidURI as exc:
         raise SocketRefused("its address is not valid") from exc
-    except ImportError as exc:
-        raise SocketRefused("the proxy that is set needs the package python-socks") from exc
     except WebSocketException as exc:
         if isinstance(exc.__cause__, EOFError):
             raise SocketLost("it closed the connection") from exc
@@ -158,7 +185,19 @@ async def dial_websocket(
     return WebSocket(connection)
 
 
+async def _connect(url: str, *, proxy: Proxy | None, **options: Any) -> ClientConnection:
+    """Connect as the library does.
+
+    Raises:
+        Exception: As the library does; ProxyFailed where it is the proxy's fault.
+    """
+    async with _through(proxy):
+        return await connect(url, proxy=None if proxy is None else proxy.url, **options)
+
+
 def _failed_to_open(exc: OSError) -> SocketLost | SocketRefused:
+    if isinstance(exc, ProxyFailed):
+        return SocketRefused(exc.reason, hint=PROXY_HINT)
     reason = _reason(exc)
     if isinstance(exc, ConnectionResetError | BrokenPipeError | TimeoutError):
         return SocketLost(reason)
@@ -179,11 +218,40 @@ def _lost(exc: ConnectionClosed) -> SocketLost:
     return SocketLost("the connection was closed" if code else "the connection broke", code=code)
 
 
-def _proxy_for(url: str) -> Literal[True] | None:
-    """Return None (no proxy) for what no proxy can know: this machine and the local network."""
-    host = urllib.parse.urlsplit(url).hostname or ""
+def proxy_for(url: str) -> Proxy | None:
+    """Return the proxy that leads to a server.
+
+    Raises:
+        ProxyFailed: What is set cannot be used.
+    """
+    parts = urllib.parse.urlsplit(url)
+    secure = parts.scheme == "wss"
+    port = parts.port or (443 if secure else 80)  # RFC 6455 section 3
+    return maybe_proxy(parts.hostname or "", port, secure=secure, purpose="rendezvous")
+
+
+@asynccontextmanager
+async def _through(proxy: Proxy | None) -> AsyncIterator[None]:
+    """Say of what the library and the system raise that it is the proxy's.
+
+    Raises:
+        ProxyFailed: It is.
+    """
+    if proxy is None:
+        yield
+        return
     try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return None if host == "localhost" or host.endswith(".local") else True
-    return True if address.is_global else None
+        async with asyncio.timeout(PROXY_TIMEOUT):
+            yield
+    except InvalidProxyStatus as exc:
+        schemes = [text.split()[0] for text in exc.response.headers.get_all("Proxy-Authenticate")]
+        authorized = proxy.username is not None
+        raise refusal(exc.response.status_code, schemes, authorized=authorized) from exc
+    except ProxyError as exc:
+        raise no_proxy() from exc
+    except TimeoutError as exc:
+        raise ProxyFailed("nothing answers through the proxy that is set") from exc
+    except ssl.SSLError:
+        raise
+    except OSError as exc:
+        raise ProxyFailed("the proxy that is set cannot be reached") from exc

@@ -240,7 +240,7 @@ async def test_a_proxy_that_refuses(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv("no_proxy", raising=False)
         told, welcome = await look("ws://rendezvous.example/v1")
     assert welcome is None
-    assert told.checks[-1].text == "The proxy refuses to connect: it answers HTTP 407."
+    assert told.checks[-1].text == "The proxy wants a user and a password."
 
 
 async def test_this_machine_is_reached_without_a_proxy(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@ import pytest
 
 from rtcsend.rendezvous import websocket
 from rtcsend.rendezvous.websocket import SocketLost, SocketRefused, dial_websocket
+from tests.fakes.connect_proxy import ConnectProxy
 
 
 @pytest.mark.parametrize(
@@ -23,8 +24,12 @@ from rtcsend.rendezvous.websocket import SocketLost, SocketRefused, dial_websock
         ("ws://[2606:4700::1]/v1", True),
     ],
 )
-def test_no_proxy_for_this_machine_and_its_network(url: str, *, proxied: bool) -> None:
-    assert websocket._proxy_for(url) is (True if proxied else None)
+def test_no_proxy_for_this_machine_and_its_network(
+    url: str, *, proxied: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("all_proxy", "http://proxy:1")
+    monkeypatch.delenv("no_proxy", raising=False)
+    assert (websocket.proxy_for(url) is not None) is proxied
 
 
 @pytest.mark.parametrize(
@@ -36,7 +41,6 @@ def test_no_proxy_for_this_machine_and_its_network(url: str, *, proxied: bool) -
         (TimeoutError(), SocketLost),
         (ssl.SSLCertVerificationError(1, "self-signed"), SocketRefused),
         (ssl.SSLError(1, "wrong version number"), SocketRefused),
-        (ImportError("python-socks"), SocketRefused),
     ],
 )
 async def test_what_the_system_raises_becomes_one_of_two(
@@ -50,6 +54,17 @@ async def test_what_the_system_raises_becomes_one_of_two(
         await dial_websocket("wss://h/v1")
     assert caught.value.__cause__ is raised
     assert str(caught.value)
+
+
+async def test_a_proxy_that_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(websocket, "PROXY_TIMEOUT", 0.05)
+    monkeypatch.delenv("no_proxy", raising=False)
+    async with ConnectProxy(silent=True) as proxy:
+        monkeypatch.setenv("https_proxy", proxy.url)
+        with pytest.raises(SocketRefused, match="nothing answers through the proxy") as caught:
+            await dial_websocket("ws://rendezvous.invalid/v1")
+    assert caught.value.hint == websocket.PROXY_HINT
+    assert proxy.asked == ["rendezvous.invalid:80"]
 
 
 async def test_an_address_that_the_library_refuses() -> None:
