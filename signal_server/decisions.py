@@ -173,6 +173,25 @@ def is_final(room: Room, command: Command) -> bool:
             return False
 
 
+def is_possible(room: Room, command: Command) -> bool:
+    """Return whether ``command`` can be carried out: what was decided on elsewhere always can."""
+    match command:
+        case Say(connection=connection) | Away(connection=connection):
+            return room.place_at(connection) is not None
+        case Leave(connection=connection):
+            return room.place_at(connection) is not None
+        case Expire(tokens=tokens):
+            return all(room.place_with(token) is not None for token in tokens)
+        case Enter(request=request):
+            if room.place_of(request) is not None:
+                return True
+            if isinstance(request, Resume):
+                return False
+            return not isinstance(request, Claim) or room.enterable is not None
+        case Gone():
+            return True
+
+
 def has_place(*, live: int, sides: int, limits: Limits) -> bool:
     """Return whether one more mailbox may be opened.
 

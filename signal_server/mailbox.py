@@ -91,7 +91,7 @@ class Room:
     def place_of(self, request: Request) -> Place | None:
         """Return the place of a side that asks again, or comes back with its token."""
         if isinstance(request, Resume):
-            return self._place(request.token)
+            return self.place_with(request.token)
         key = key_of(request)
         places = ((box, side) for box, side in self._places() if side.key == key)
         return None if key is None else next(places, None)
@@ -101,9 +101,17 @@ class Room:
         places = self._places()
         return next(((box, side) for box, side in places if side.connection == connection), None)
 
+    def place_with(self, token: str) -> Place | None:
+        """Return the place of the side that has a token."""
+        return next(((box, side) for box, side in self._places() if side.token == token), None)
+
+    def connections(self) -> list[Connection]:
+        """Return the sockets in here."""
+        return [side.connection for _, side in self._places() if side.connection is not None]
+
     def processes(self) -> set[str]:
         """Return the processes that have a socket in here."""
-        return {side.connection.process for _, side in self._places() if side.connection}
+        return {connection.process for connection in self.connections()}
 
     def deadline(self, limits: Limits) -> float | None:
         """Return when something here expires, or None."""
@@ -217,7 +225,7 @@ class Room:
         self._leave(mailbox, side, "released", now=now)
 
     def _on_expire(self, token: str, code: str | None, *, now: float) -> None:
-        place = self._place(token)
+        place = self.place_with(token)
         assert place is not None, "decided on with a place"
         mailbox, side = place
         if code is not None:
@@ -253,9 +261,6 @@ class Room:
             for side in mailbox.sides:
                 if not side.left:
                     yield mailbox, side
-
-    def _place(self, token: str) -> Place | None:
-        return next(((box, side) for box, side in self._places() if side.token == token), None)
 
     def _expected(self, connection: Connection) -> Place:
         place = self.place_at(connection)

@@ -293,13 +293,16 @@ class Reception:
         if own:
             self._count(facts)
 
+    def let_go(self, room: Room) -> None:
+        """Forget what is due in a room where no socket of this process is."""
+        self._deadlines.set(room.name, None)
+
     def lost(self, room: Room) -> None:
         """Close the sockets of a room that the store has lost; they have to ask again."""
         self._deadlines.set(room.name, None)
-        for socket in [each for each in self._sockets.values() if each.room == room.name]:
-            number = socket.connection.number
-            self._drop(number)
-            self._output(Close(number, CLOSE_TRY_LATER, "lost"))
+        for connection in room.connections():
+            if connection.process == self._store.process:
+                self._tell(connection, Ending(CLOSE_TRY_LATER, "lost"))
 
     def _tell(self, connection: Connection, what: ServerMessage | Ending) -> None:
         number = connection.number

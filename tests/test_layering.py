@@ -42,13 +42,19 @@ SHELLS = {
     "rtcsend/rendezvous/keeper.py",
     "rtcsend/rendezvous/lan.py",
     "rtcsend/rendezvous/local.py",
+    "rtcsend/rendezvous/pinning.py",
     "rtcsend/rendezvous/redial.py",
     "rtcsend/rendezvous/websocket.py",
+    "rtcsend/peer/allocation.py",
     "rtcsend/peer/connection.py",
+    "rtcsend/peer/gathering.py",
     "rtcsend/peer/ice.py",
     "rtcsend/peer/lanes.py",
     "rtcsend/peer/negotiation.py",
     "rtcsend/peer/path_watch.py",
+    "rtcsend/peer/relays.py",
+    "rtcsend/peer/resolving.py",
+    "rtcsend/peer/transaction.py",
     "rtcsend/peer/turn_client.py",
     "rtcsend/datapath/batched.py",
     "rtcsend/datapath/carrier.py",
@@ -92,9 +98,18 @@ SHELLS = {
     "rtcsend/doctor/stun_checks.py",
     "rtcsend/doctor/stun_family.py",
     "rtcsend/doctor/turn_checks.py",
+    "signal_server/accepting.py",
     "signal_server/cli.py",
     "signal_server/listeners.py",
+    "signal_server/logs.py",
+    "signal_server/outgoing.py",
+    "signal_server/plain_http.py",
     "signal_server/server.py",
+    "signal_server/store/opening.py",
+    "signal_server/store/redis_feed.py",
+    "signal_server/store/redis_store.py",
+    "signal_server/sockets.py",
+    "signal_server/tls.py",
 }
 """The files that may do I/O. A file that is not named here is pure; rtcsend/cli is no stage."""
 
@@ -105,7 +120,7 @@ IMPURE = {
     # Sockets and files.
     *("socket", "ssl", "select", "selectors", "os", "shutil", "tempfile", "fcntl"),
     # Packages that do I/O.
-    *("aiortc", "aioice", "OpenSSL", "websockets", "zeroconf", "aiofiles"),
+    *("aiortc", "aioice", "OpenSSL", "websockets", "zeroconf", "aiofiles", "redis"),
 }
 
 ALLOWED = {
@@ -131,6 +146,7 @@ BUILDS_ON = {
     ("rtcsend/datapath/choice.py", "rtcsend.peer.ice"),
     # The doctor looks where a receiver would look, and forbids fragments as the data path does.
     ("rtcsend/doctor/links.py", "rtcsend.datapath.udp_socket"),
+    ("rtcsend/doctor/rendezvous.py", "rtcsend.rendezvous.pinning"),
     ("rtcsend/doctor/run.py", "rtcsend.rendezvous.embedded"),
     ("rtcsend/doctor/run.py", "rtcsend.rendezvous.lan"),
     ("rtcsend/doctor/run.py", "rtcsend.rendezvous.local"),

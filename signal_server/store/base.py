@@ -43,6 +43,10 @@ class Listener(Protocol):
         """
         ...
 
+    def let_go(self, room: Room) -> None:
+        """Take note that this process has no socket in a room any more, and follows it no more."""
+        ...
+
     def lost(self, room: Room) -> None:
         """Take note that the store has lost a room: its sockets have to ask again."""
         ...

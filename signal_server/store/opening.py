@@ -4,6 +4,7 @@ Shell.
 """
 
 import asyncio
+import importlib.util
 
 from rtcsend.errors import UsageError
 from signal_server.store.base import Store
@@ -23,16 +24,31 @@ def check_store(address: str) -> None:
         return
     if not address.startswith(SCHEMES):
         raise UsageError(
-            "This is no store.",
-            hint="Give memory, redis://HOST:PORT/0, rediss://… or unix:///path.",
+            "This is no store for mailboxes.",
+            hint="Give memory, redis://HOST:PORT/0, rediss://HOST:PORT/0 or unix:///PATH.",
+        )
+    if importlib.util.find_spec("redis") is None:
+        raise UsageError(
+            "A store in Redis needs the package redis.",
+            hint="Install rtcsend with it: pip install 'rtcsend[redis]'.",
         )
 
 
 def open_store(address: str = MEMORY) -> Store:
-    """Return the store; called where the event loop runs.
+    """Return the store; called where the event loop runs, and entered before it is used.
 
     Raises:
-        UsageError: As :func:`check_store`.
+        UsageError: As :func:`check_store`, or the address cannot be understood.
     """
     check_store(address)
-    return MemoryStore(asyncio.get_running_loop().time)
+    if address == MEMORY:
+        return MemoryStore(asyncio.get_running_loop().time)
+    from signal_server.store.redis_store import RedisStore  # noqa: PLC0415 - an optional package
+
+    try:
+        return RedisStore(address)
+    except ValueError as exc:
+        raise UsageError(
+            "The address of the store cannot be understood.",
+            hint="Give redis://USER:PASSWORD@HOST:PORT/DATABASE, percent-encoded.",
+        ) from exc

@@ -45,6 +45,17 @@ class RendezvousMachine:
     def reception(self) -> Reception:
         return self._reception
 
+    def close(self) -> None:
+        """Do nothing."""
+
+    def movable(self) -> list[int]:
+        return self._reception.movable()
+
+    def assert_empty(self) -> None:
+        directory = self.directory
+        assert (len(directory), directory.live, directory.sides) == (0, 0, 0)
+        assert (directory.stored_bytes, directory._drawn) == (0, {})
+
     @property
     def directory(self) -> Directory:
         return self.store.directory

@@ -1,14 +1,15 @@
-"""The server's machine, driven by hand: every frame and every second is the test's own."""
+"""The server's machine, driven by hand: every frame and every second is the test's own.
 
-import itertools
-from collections import defaultdict
-from typing import Any
+Everything is tried twice: with the store in memory, and as two processes that share a Redis.
+"""
+
+from collections.abc import Iterator
+from functools import partial
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from signal_server.limits import Limits
 from signal_server.messages import (
     MAX_FRAME,
     Allocate,
@@ -16,7 +17,6 @@ from signal_server.messages import (
     Claim,
     Claimed,
     ClientMessage,
-    ErrorMessage,
     Meet,
     Message,
     Peer,
@@ -24,92 +24,39 @@ from signal_server.messages import (
     Report,
     Resume,
     Resumed,
-    ServerMessage,
-    Welcome,
     serialize,
 )
-from signal_server.outputs import Close, Output
+from tests.fakes.redis_server import needs_redis, redis_server
 from tests.fakes.rendezvous import RendezvousMachine
-
-SIDE_A, SIDE_B, SIDE_C = "A" * 22, "B" * 22, "C" * 22
-MAILBOX = "m" * 22
-UNKNOWN_TOKEN = "u" * 22
-WELCOME = Welcome(server="test")
-
-
-class World:
-    """A machine with sockets that remember what they were sent."""
-
-    def __init__(self, **limits: Any) -> None:
-        counter = itertools.count()
-        self.limits = Limits(**limits)
-        self.machine = RendezvousMachine(
-            welcome=WELCOME,
-            limits=self.limits,
-            entropy=lambda size: next(counter).to_bytes(size, "big"),
-        )
-        self.now = 0.0
-        self.sent: dict[int, list[ServerMessage]] = defaultdict(list)
-        self.closed: dict[int, int] = {}
-        self._numbers = itertools.count(1)
-
-    def socket(self, source: str = "192.0.2.1") -> int:
-        number = next(self._numbers)
-        self.do(self.machine.connect(number, source, now=self.now))
-        return number
-
-    def send(self, number: int, frame: ClientMessage | str | bytes) -> list[ServerMessage]:
-        """Feed one frame, and return what this socket got for it."""
-        before = len(self.sent[number])
-        text = frame if isinstance(frame, str | bytes) else serialize(frame)
-        self.do(self.machine.receive(number, text, now=self.now))
-        return self.sent[number][before:]
-
-    def drop(self, number: int) -> None:
-        self.do(self.machine.disconnect(number, now=self.now))
-
-    def pass_time(self, seconds: float) -> None:
-        """Let time pass, with the timer going off exactly when it should."""
-        end = self.now + seconds
-        while (when := self.machine.get_timer()) is not None and when <= end:
-            self.now = max(when, self.now)
-            self.do(self.machine.handle_timer(now=self.now))
-        self.now = end
-
-    def do(self, outputs: list[Output]) -> None:
-        for output in outputs:
-            assert output.connection not in self.closed, "nothing follows a close"
-            if isinstance(output, Close):
-                self.closed[output.connection] = output.code
-            else:
-                self.sent[output.connection].append(output.message)
-
-    def news(self, number: int) -> list[ServerMessage]:
-        """Return and forget what a socket was sent."""
-        return self.sent.pop(number, [])
-
-    def allocate(self, side: str | None = SIDE_A) -> tuple[int, Allocated]:
-        number = self.socket()
-        [answer] = self.send(number, Allocate(side=side))
-        assert isinstance(answer, Allocated)
-        self.news(number)
-        return number, answer
-
-    def pair(self) -> tuple[int, Allocated, int, Claimed]:
-        a, allocated = self.allocate()
-        b = self.socket()
-        answer = self.send(b, Claim(nameplate=allocated.nameplate, side=SIDE_B))[0]
-        assert isinstance(answer, Claimed)
-        self.news(a)
-        self.news(b)
-        return a, allocated, b, answer
+from tests.fakes.shared_rendezvous import SharedRendezvousMachine
+from tests.signal_server.world import (
+    MAILBOX,
+    SIDE_A,
+    SIDE_B,
+    SIDE_C,
+    UNKNOWN_TOKEN,
+    WELCOME,
+    World,
+    code,
+)
 
 
-def code(messages: list[ServerMessage]) -> str:
-    [message] = messages
-    assert isinstance(message, ErrorMessage)
-    assert message.message
-    return message.code
+@pytest.fixture(
+    scope="module",
+    autouse=True,
+    params=["memory", pytest.param("redis", marks=[needs_redis, pytest.mark.net])],
+)
+def store(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[None]:
+    if request.param == "memory":
+        World.make = RendezvousMachine
+        yield
+        return
+    with redis_server(tmp_path_factory.mktemp("redis")) as redis:
+        World.make = partial(SharedRendezvousMachine, redis)
+        yield
+        World.close_all()
 
 
 def test_welcome_first() -> None:
@@ -404,7 +351,6 @@ def test_a_nameplate_nobody_claims_expires_after_a_day() -> None:
     assert code(world.news(a)) == "expired"
     assert world.closed == {a: 1008}
     assert code(world.send(world.socket(), Claim(nameplate=allocated.nameplate))) == "not-found"
-    assert world.machine.directory.live == 0
 
 
 def test_a_nameplate_whose_owner_is_away_expires_in_two_minutes() -> None:
@@ -450,7 +396,6 @@ def test_both_away_leaves_nothing() -> None:
     world.drop(b)
     world.pass_time(120)
     assert_nothing_is_left(world)
-    assert world.machine.get_timer() is None
 
 
 def test_a_socket_that_asks_for_nothing_is_closed() -> None:
@@ -484,49 +429,6 @@ def test_a_full_mailbox(limits: dict[str, int], bodies: list[bytes]) -> None:
     c = world.socket()
     resume = Resume(nameplate=allocated.nameplate, token=allocated.token)
     assert world.send(c, resume)[0] == Resumed(received=2)
-
-
-def test_total_bytes_come_back_with_the_mailbox() -> None:
-    world = World(max_total_bytes=10)
-    a, _, b, _ = world.pair()
-    world.send(a, Message(b"1234567890"))
-    assert world.machine.directory.stored_bytes == 10
-    world.send(a, Release())
-    world.send(b, Release())
-    assert world.machine.directory.stored_bytes == 0
-
-
-def test_the_number_of_mailboxes_is_bounded() -> None:
-    world = World(max_mailboxes=2)
-    a, _ = world.allocate(SIDE_A)
-    world.allocate(SIDE_B)
-    c = world.socket()
-    assert code(world.send(c, Allocate(side=SIDE_C))) == "full"
-    assert code(world.send(c, Meet(mailbox=MAILBOX))) == "full"
-    world.send(a, Release())
-    assert isinstance(world.send(c, Allocate(side=SIDE_C))[0], Allocated)
-
-
-def test_ended_mailboxes_cannot_be_piled_up() -> None:
-    world = World(max_mailboxes=2)
-    for _ in range(4):
-        a, allocated = world.allocate(side=None)
-        world.send(world.socket(), Claim(nameplate=allocated.nameplate))
-        world.send(a, Release())
-        assert world.machine.directory.live == 0
-    assert code(world.send(world.socket(), Allocate())) == "full"
-    world.pass_time(120)
-    assert isinstance(world.send(world.socket(), Allocate())[0], Allocated)
-
-
-def test_the_number_of_sockets_is_bounded() -> None:
-    world = World(max_sockets=1)
-    first = world.socket()
-    second = world.socket()
-    assert code(world.news(second)) == "full"
-    assert world.closed == {second: 1013}
-    world.drop(first)
-    assert world.news(world.socket()) == [WELCOME]
 
 
 def test_failed_claims_are_limited_by_source() -> None:
@@ -619,23 +521,9 @@ def test_counters() -> None:
     assert counters.endings == {"released": 1, "away": 0, "unclaimed": 0, "replaced": 0}
 
 
-def test_the_census_and_who_can_go_elsewhere() -> None:
-    world = World()
-    a, _, b, _ = world.pair()
-    c, _ = world.allocate(side=SIDE_C)
-    d = world.socket()
-    assert world.machine.reception.census() == {"waiting": 1, "paired": 1, "ended": 0}
-    assert world.machine.reception.movable() == [c, d]
-    world.send(a, Release())
-    assert world.machine.reception.census() == {"waiting": 1, "paired": 0, "ended": 1}
-    assert world.machine.reception.movable() == [b, c, d]
-
-
 def assert_nothing_is_left(world: World) -> None:
-    directory = world.machine.directory
-    assert (len(directory), directory.live, directory.sides, directory.stored_bytes) == (0, 0, 0, 0)
-    assert directory._drawn == {}
-    assert world.machine.reception.movable() == []
+    world.machine.assert_empty()
+    assert world.machine.movable() == []
     assert world.machine.get_timer() is None
 
 

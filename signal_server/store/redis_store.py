@@ -1,0 +1,428 @@
+"""Rooms in Redis, for any number of server processes behind any load balancer.
+
+The log of each room is a stream. A command is appended by a script if the stream still ends
+where this process believes it does; otherwise the script answers what has come meanwhile, and
+the command is decided on anew. So a command that was sent twice, since its answer was lost, is
+logged once. What is appended is published as well, and a process that has a socket in a room
+follows it; numbers show what it missed, and then it reads the stream.
+
+A stream lives for as long as a process with a socket in it says so, and some minutes more.
+
+Shell. Source: Redis streams; docs/architecture.md, "The server's rooms".
+"""
+
+import asyncio
+import itertools
+import logging
+import secrets
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+
+from signal_server.commands import Command, Gone
+from signal_server.decisions import is_final
+from signal_server.directory import Directory
+from signal_server.mailbox import Room
+from signal_server.outputs import CLOSE_POLICY, RequestRefused
+from signal_server.storage import Name
+from signal_server.store import redis_scripts as scripts
+from signal_server.store.base import Decide, Listener, StoreUnavailable
+from signal_server.store.entries import BadEntry, Entry, encode_entry, parse_entry_untrusted
+from signal_server.store.processes import (
+    FORGET_SECONDS,
+    HEARTBEAT_SECONDS,
+    Processes,
+    parse_heartbeat,
+)
+from signal_server.store.redis_feed import RedisFeed
+from signal_server.store.replica import (
+    MAX_ENTRIES,
+    NO_ENTRY,
+    EntryId,
+    Gap,
+    Replica,
+    parse_id_untrusted,
+    parse_published_untrusted,
+)
+
+PATIENCE = 5.0  # seconds for a commit; then its socket is closed, and the client comes again
+CALL_TIMEOUT = 2.0  # seconds for one answer of Redis
+CONNECT_TIMEOUT = 2.0  # seconds
+PAUSE = 0.1  # seconds between two tries
+MAX_CONNECTIONS = 16  # of this process; a call takes well under a millisecond
+KEEP_SECONDS = 900  # that a stream lives after nobody has said that it should
+TOUCH_BATCH = 200  # streams kept alive with one round trip
+CATCH_UP_AT_ONCE = 8  # rooms that are read anew side by side
+
+_log = logging.getLogger("rtcsend.rendezvous.server.store")
+_T = TypeVar("_T")
+
+
+class _Local:
+    """A room that this process follows, or is about to."""
+
+    def __init__(self, replica: Replica, key: str) -> None:
+        self.replica = replica
+        self.key = key
+        self.lock = asyncio.Lock()
+        self.users = 0
+        """Commits that run or wait."""
+        self.subscribed = False
+        self.current = False
+        """Whether the whole log, as far as it was then, has been read."""
+
+
+class RedisStore:
+    """A :class:`signal_server.store.base.Store` that processes share.
+
+    Args:
+        address: ``redis://[[USER]:PASSWORD@]HOST[:PORT][/DATABASE]``, ``rediss://…`` for TLS, or
+            ``unix:///PATH``.
+        clock: Seconds on which entries are dated; the Redis server's own by default.
+        keep_seconds: How long a log outlives the last process that had a socket in it.
+    """
+
+    def __init__(
+        self,
+        address: str,
+        *,
+        clock: Callable[[], float] | None = None,
+        keep_seconds: float = KEEP_SECONDS,
+    ) -> None:
+        self.process = secrets.token_hex(6)
+        self.directory = Directory()
+        self.available = False
+        self._clock = clock
+        self._keep_ms = round(keep_seconds * 1000)
+        self._keep_seconds = keep_seconds
+        self._offset = 0.0  # of the Redis server's clock to the loop's
+        self._processes = Processes(self.process)
+        self._origins = itertools.count(1)
+        self._locals: dict[str, _Local] = {}
+        self._listener: Listener | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        pool = BlockingConnectionPool.from_url(
+            address,
+            max_connections=MAX_CONNECTIONS,
+            timeout=CALL_TIMEOUT,
+            socket_timeout=CALL_TIMEOUT,
+            socket_connect_timeout=CONNECT_TIMEOUT,
+            retry=Retry(NoBackoff(), 0),
+        )
+        self._client = Redis.from_pool(pool)
+        self._append = self._client.register_script(scripts.APPEND)
+        self._read = self._client.register_script(scripts.READ)
+        self._heartbeat = self._client.register_script(scripts.HEARTBEAT)
+        self._feed = RedisFeed(
+            self._client,
+            own_channel=f"{scripts.PREFIX}:process:{self.process}",
+            on_published=self._on_published,
+            on_back=self._catch_up_all,
+        )
+
+    async def __aenter__(self) -> Self:
+        """Connect.
+
+        Raises:
+            StoreUnavailable: Redis cannot be reached, or refuses.
+        """
+        try:
+            await self._beat()
+        except (RedisError, OSError, TimeoutError) as exc:
+            await self._client.aclose()
+            raise StoreUnavailable(str(exc) or type(exc).__name__) from exc
+        for work in (self._feed.run(), self._keep_beating(), self._keep_logs()):
+            self._start(work)
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """End all tasks and connections, and say that this process is gone."""
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        with suppress(RedisError, OSError, TimeoutError):
+            await self._call(self._client.zrem(scripts.PROCESSES[0], self.process))
+        await self._client.aclose()
+
+    def listen(self, listener: Listener) -> None:
+        """Tell ``listener`` from now on."""
+        self._listener = listener
+
+    def now(self) -> float:
+        """Return the time of the Redis server, as far as it is known."""
+        if self._clock is not None:
+            return self._clock()
+        return asyncio.get_running_loop().time() + self._offset
+
+    def is_alive(self, process: str) -> bool:
+        """Return whether a process lives, as far as is known."""
+        return self._processes.is_alive(process, now=asyncio.get_running_loop().time())
+
+    def live(self) -> int:
+        """Return about how many mailboxes all processes have."""
+        return max(self._processes.live, self.directory.live)
+
+    async def reserve(self, side: str, name: Name, *, again: bool) -> Name:
+        """Remember the nameplate of a request, or return what was remembered before."""
+        key = scripts.reserve_key(side)
+
+        async def attempt() -> Name:
+            kept = await self._call(
+                self._client.set(key, name.text, nx=not again, get=True, ex=scripts.RESERVE_SECONDS)
+            )
+            known = None if again or kept is None else kept.decode()
+            return name if known is None else Name("nameplate", known)
+
+        return await self._patiently(attempt)
+
+    async def commit(self, name: Name, decide: Decide) -> None:
+        """Decide, append, and carry it out."""
+        key = scripts.log_key(name)
+        local = self._locals.get(key)
+        if local is None:
+            assert self._listener is not None, "somebody listens before the first commit"
+            replica = Replica(name, self.directory, self._listener)
+            local = self._locals[key] = _Local(replica, key)
+        local.users += 1
+        try:
+            async with local.lock:
+                await self._commit(local, decide)
+        finally:
+            local.users -= 1
+            await self._let_go(local)
+
+    async def _commit(self, local: _Local, decide: Decide) -> None:
+        origin = f"{self.process}.{next(self._origins)}"
+
+        async def attempt() -> None:
+            if not local.current:
+                await self._catch_up(local)
+            done = False
+            while not done:
+                command = decide(local.replica.room, self.now())
+                done = command is None or await self._log(local, Entry(origin, command))
+
+        await self._patiently(attempt)
+        if not local.subscribed and self._is_inside(local):
+            local.subscribed = True
+            self._start(self._follow(local))
+
+    async def _log(self, local: _Local, entry: Entry) -> bool:
+        """Append an entry; False: something came before it."""
+        replica = local.replica
+        if replica.entries >= MAX_ENTRIES:
+            raise RequestRefused("full", close=CLOSE_POLICY)
+        head, body = encode_entry(entry)
+        final = is_final(replica.room, entry.command)
+        expected = replica.last
+        number = "*" if self._clock is None else f"{self._date(expected)}-*"
+        answer = await self._call(
+            self._append(
+                [local.key],
+                [str(expected), self._keep_ms, number, head, body, "1" if final else "0"],
+            )
+        )
+        if answer[0] == scripts.REFUSED:
+            return self._take_missed(local, answer, origin=entry.origin)
+        if answer[0] == scripts.DELETED:
+            last = EntryId(max(round(self.now() * 1000), expected.milliseconds + 1), 0)
+            replica.follow(last, entry, own=True)
+            replica.forget()
+        else:
+            replica.follow(parse_id_untrusted(answer[1]), entry, own=True)
+        return True
+
+    async def _follow(self, local: _Local) -> None:
+        """Follow a log, from when this process has its first socket in the room."""
+        with suppress(TimeoutError):  # then the feed has it read when it is back
+            await self._feed.subscribe(local.key)
+            await self._catch_up_later(local)
+
+    async def _catch_up(self, local: _Local) -> None:
+        """Read what there is of a log behind what is known."""
+        answer = await self._call(self._read([local.key], [str(local.replica.last)]))
+        self._take_missed(local, answer, origin="")
+        local.current = True
+
+    def _take_missed(self, local: _Local, answer: list[Any], *, origin: str) -> bool:
+        """Carry out what a script says has come; return whether ``origin`` is among it."""
+        replica = local.replica
+        found = False
+        try:
+            first = parse_id_untrusted(answer[1])
+            if replica.first not in (NO_ENTRY, first):
+                _log.warning("x a room is lost")
+                replica.lose()
+                return False
+            for number, fields in answer[2]:
+                values = dict(zip(fields[::2], fields[1::2], strict=True))
+                entry = parse_entry_untrusted(values.get(b"h", b""), values.get(b"b", b""))
+                found = found or entry.origin == origin
+                replica.follow(parse_id_untrusted(number), entry, own=entry.origin == origin)
+        except BadEntry as exc:
+            _log.warning("x a log cannot be followed: %s", exc)
+            replica.lose()
+            raise StoreUnavailable("a log cannot be followed") from exc
+        return found
+
+    def _on_published(self, channel: str, data: bytes) -> None:
+        local = self._locals.get(channel)
+        if local is None or not local.current:
+            return
+        try:
+            previous, number, entry = parse_published_untrusted(data)
+            own = entry.origin.startswith(f"{self.process}.")
+            local.replica.follow(number, entry, previous=previous, own=own)
+        except (Gap, BadEntry):
+            self._start(self._catch_up_later(local))
+            return
+        if not self._is_inside(local):
+            self._start(self._let_go(local))
+
+    async def _catch_up_later(self, local: _Local) -> None:
+        """Read what was missed, however long that takes."""
+        local.current = False
+        while not local.current and self._locals.get(local.key) is local:
+            local.users += 1
+            try:
+                async with local.lock:
+                    await self._patiently(lambda: self._catch_up(local))
+            except StoreUnavailable:
+                continue
+            finally:
+                local.users -= 1
+                await self._let_go(local)
+
+    async def _catch_up_all(self) -> None:
+        """Read all logs anew: the feed was away."""
+        limit = asyncio.Semaphore(CATCH_UP_AT_ONCE)
+
+        async def one(local: _Local) -> None:
+            async with limit:
+                await self._catch_up_later(local)
+
+        await asyncio.gather(*(one(local) for local in list(self._locals.values())))
+
+    async def _let_go(self, local: _Local) -> None:
+        """Forget a room in which this process has no socket any more."""
+        if local.users or self._is_inside(local) or self._locals.get(local.key) is not local:
+            return
+        del self._locals[local.key]
+        local.replica.let_go()
+        if local.subscribed:
+            await self._feed.unsubscribe(local.key)
+
+    def _is_inside(self, local: _Local) -> bool:
+        return self.process in local.replica.room.processes()
+
+    # Time
+
+    async def _keep_beating(self) -> None:
+        while True:
+            await asyncio.sleep(HEARTBEAT_SECONDS)
+            try:
+                await self._beat()
+            except (RedisError, OSError, TimeoutError) as exc:
+                self._on_failure(exc)
+                continue
+            for local in list(self._locals.values()):
+                dead = [
+                    process
+                    for process in local.replica.room.processes()
+                    if not self.is_alive(process)
+                ]
+                if dead:
+                    with suppress(StoreUnavailable):
+                        await self.commit(local.replica.room.name, _burying(dead[0]))
+
+    async def _beat(self) -> None:
+        loop = asyncio.get_running_loop()
+        asked = loop.time()
+        answer = await self._call(
+            self._heartbeat(
+                list(scripts.PROCESSES), [self.process, self.directory.live, FORGET_SECONDS]
+            )
+        )
+        seconds, seen = parse_heartbeat(answer)
+        self._offset = seconds - (asked + loop.time()) / 2
+        self._processes.heard(seen, now=loop.time())
+
+    async def _keep_logs(self) -> None:
+        """Say that the logs which this process has sockets in are needed."""
+        while True:
+            await asyncio.sleep(self._keep_seconds / 3)
+            keys = [key for key, local in self._locals.items() if self._is_inside(local)]
+            for start in range(0, len(keys), TOUCH_BATCH):
+                with suppress(RedisError, OSError, TimeoutError):
+                    await self._call(self._touch(keys[start : start + TOUCH_BATCH]))
+
+    async def _touch(self, keys: list[str]) -> None:
+        async with self._client.pipeline(transaction=False) as pipeline:
+            for key in keys:
+                pipeline.pexpire(key, self._keep_ms)
+            await pipeline.execute()
+
+    def _date(self, expected: EntryId) -> int:
+        return max(round(self.now() * 1000), expected.milliseconds, 1)
+
+    # Redis
+
+    async def _patiently(self, attempt: Callable[[], Awaitable[_T]]) -> _T:
+        """Try until it works, or patience is at its end.
+
+        Raises:
+            StoreUnavailable: It did not work.
+        """
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + PATIENCE
+        while True:
+            try:
+                async with asyncio.timeout_at(deadline):
+                    return await attempt()
+            except (RedisError, OSError, TimeoutError) as exc:
+                self._on_failure(exc)
+                if loop.time() + PAUSE >= deadline:
+                    raise StoreUnavailable(type(exc).__name__) from exc
+            await asyncio.sleep(PAUSE)
+
+    async def _call(self, call: Any) -> Any:
+        answer = await call
+        if not self.available:
+            self.available = True
+            _log.warning("= the store answers")
+        return answer
+
+    def _on_failure(self, exc: Exception) -> None:
+        self._processes.lost_touch()
+        if self.available:
+            self.available = False
+            _log.warning("x the store does not answer: %s", type(exc).__name__)
+
+    def _start(self, work: Any) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: "asyncio.Task[None]") -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (failure := task.exception()) is not None:
+            _log.error("! store", exc_info=failure)
+
+
+def _burying(process: str) -> Decide:
+    def decide(room: Room, _now: float) -> Command | None:
+        return Gone(process) if process in room.processes() else None
+
+    return decide

@@ -1,0 +1,85 @@
+"""What one process holds at most, and says of it; with a store in memory that is everything."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from signal_server.directory import Directory
+from signal_server.messages import Allocate, Allocated, Claim, Meet, Message, Release
+from tests.fakes.rendezvous import RendezvousMachine
+from tests.signal_server.world import MAILBOX, SIDE_A, SIDE_B, SIDE_C, WELCOME, World, code
+
+
+def machine_of(world: World) -> RendezvousMachine:
+    assert isinstance(world.machine, RendezvousMachine)
+    return world.machine
+
+
+def directory_of(world: World) -> Directory:
+    return machine_of(world).directory
+
+
+def census_of(world: World) -> dict[str, int]:
+    return machine_of(world).reception.census()
+
+
+@pytest.fixture(autouse=True)
+def store() -> Iterator[None]:
+    World.make = RendezvousMachine
+    yield
+    World.close_all()
+
+
+def test_total_bytes_come_back_with_the_mailbox() -> None:
+    world = World(max_total_bytes=10)
+    a, _, b, _ = world.pair()
+    world.send(a, Message(b"1234567890"))
+    assert directory_of(world).stored_bytes == 10
+    world.send(a, Release())
+    world.send(b, Release())
+    assert directory_of(world).stored_bytes == 0
+
+
+def test_the_number_of_mailboxes_is_bounded() -> None:
+    world = World(max_mailboxes=2)
+    a, _ = world.allocate(SIDE_A)
+    world.allocate(SIDE_B)
+    c = world.socket()
+    assert code(world.send(c, Allocate(side=SIDE_C))) == "full"
+    assert code(world.send(c, Meet(mailbox=MAILBOX))) == "full"
+    world.send(a, Release())
+    assert isinstance(world.send(c, Allocate(side=SIDE_C))[0], Allocated)
+
+
+def test_ended_mailboxes_cannot_be_piled_up() -> None:
+    world = World(max_mailboxes=2)
+    for _ in range(4):
+        a, allocated = world.allocate(side=None)
+        world.send(world.socket(), Claim(nameplate=allocated.nameplate))
+        world.send(a, Release())
+        assert directory_of(world).live == 0
+    assert code(world.send(world.socket(), Allocate())) == "full"
+    world.pass_time(120)
+    assert isinstance(world.send(world.socket(), Allocate())[0], Allocated)
+
+
+def test_the_number_of_sockets_is_bounded() -> None:
+    world = World(max_sockets=1)
+    first = world.socket()
+    second = world.socket()
+    assert code(world.news(second)) == "full"
+    assert world.closed == {second: 1013}
+    world.drop(first)
+    assert world.news(world.socket()) == [WELCOME]
+
+
+def test_the_census_and_who_can_go_elsewhere() -> None:
+    world = World()
+    a, _, b, _ = world.pair()
+    c, _ = world.allocate(side=SIDE_C)
+    d = world.socket()
+    assert census_of(world) == {"waiting": 1, "paired": 1, "ended": 0}
+    assert world.machine.movable() == [c, d]
+    world.send(a, Release())
+    assert census_of(world) == {"waiting": 1, "paired": 0, "ended": 1}
+    assert world.machine.movable() == [b, c, d]
