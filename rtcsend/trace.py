@@ -15,6 +15,7 @@ go, and what the time is, is its owner's matter (:mod:`rtcsend.cli.trace_file`).
 """
 
 import enum
+import ipaddress
 import json
 import re
 from collections.abc import Callable, Iterator
@@ -39,10 +40,8 @@ TRACE_VERSION: Final = 1
 MAX_LINES: Final = 20_000  # some 2 MB; a day of fruitless reconnections
 MAX_TEXT: Final = 200  # characters of one fact
 
-_ADDRESS: Final = re.compile(
-    r"(?<![\w.])(?:[0-9]{1,3}(?:\.[0-9]{1,3}){3}|\[?(?:[0-9A-Fa-f]{0,4}:){2,7}[0-9A-Fa-f]{0,4}\]?)"
-    r"(?![\w.])"
-)
+_IPV4: Final = re.compile(r"[0-9]{1,3}(?:\.[0-9]{1,3}){3}")
+_IPV6: Final = re.compile(r"[0-9A-Fa-f]*:[0-9A-Fa-f:]*:[0-9A-Fa-f]*")  # or a time of day
 
 
 class Where(NamedTuple):
@@ -157,7 +156,9 @@ class Recorder:
             return fact
         text = fact[:MAX_TEXT]
         # No fact that is not a Where should have an address in it; an error's text may.
-        return text if self._shows_addresses else _ADDRESS.sub(self._numbered, text)
+        if self._shows_addresses:
+            return text
+        return _IPV6.sub(self._numbered, _IPV4.sub(self._numbered, text))
 
     def _shown_address(self, where: Where) -> str:
         if not self._shows_addresses:
@@ -166,7 +167,14 @@ class Recorder:
         return f"{host}:{where.port}"
 
     def _numbered(self, match: re.Match[str]) -> str:
-        return self._number(match[0].strip("[]"))
+        text = match[0]
+        for host in (text, text.removesuffix(":")):  # a colon may be the sentence's
+            try:
+                ipaddress.ip_address(host)
+            except ValueError:
+                continue
+            return self._number(host) + text[len(host) :]
+        return text
 
     def _number(self, host: str) -> str:
         return f"#{self._numbers.setdefault(host, len(self._numbers) + 1)}"

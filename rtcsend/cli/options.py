@@ -63,6 +63,17 @@ Verbose = Annotated[
         help="Log what happens to standard error; twice: in detail, with addresses.",
     ),
 ]
+Trace = Annotated[
+    Path | None,
+    typer.Option(
+        "--trace",
+        metavar="FILE",
+        help="Write the steps with their times to FILE, for bug reports: no secrets, no addresses.",
+    ),
+]
+TraceAddresses = Annotated[
+    bool, typer.Option("--trace-addresses", help="Show addresses in the trace.")
+]
 Timeout = Annotated[
     float,
     typer.Option(

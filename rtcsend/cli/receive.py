@@ -17,6 +17,7 @@ from rtcsend.cli.figures import parse_size
 from rtcsend.cli.questions import ScriptQuestions, TerminalQuestions
 from rtcsend.cli.signals import Stopper
 from rtcsend.cli.terminal import can_ask, restore
+from rtcsend.cli.trace_file import traced
 from rtcsend.cli.transfer import OutputOptions, make_output, run_transfer
 from rtcsend.errors import UsageError
 from rtcsend.options import DEFAULT_TIMEOUT, STDOUT, ReceiveOptions
@@ -76,6 +77,8 @@ def receive(
     quiet: opt.Quiet = False,
     no_progress: opt.NoProgress = False,
     verbose: opt.Verbose = 0,
+    trace: opt.Trace = None,
+    trace_addresses: opt.TraceAddresses = False,
 ) -> None:
     """Receive a file: takes the code that the sender shows, asks, and saves."""
     opt.set_up_logging(verbose)
@@ -120,9 +123,11 @@ def receive(
         if can_ask()
         else ScriptQuestions(tell=shown.tell)
     )
-    files = engine.load_engine()
-    run_transfer(
-        lambda emit: files.receive(options, questions=questions, emit=emit),
-        output=shown,
-        stopper=stopper,
-    )
+    with traced(trace, addresses=trace_addresses, command="receive", options=options) as recorder:
+        files = engine.load_engine()
+        run_transfer(
+            lambda emit: files.receive(options, questions=questions, emit=emit),
+            output=shown,
+            stopper=stopper,
+            recorder=recorder,
+        )

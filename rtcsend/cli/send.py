@@ -16,6 +16,7 @@ from rtcsend.cli.code_input import code_for_send
 from rtcsend.cli.questions import ScriptQuestions, TerminalQuestions
 from rtcsend.cli.signals import Stopper
 from rtcsend.cli.terminal import can_ask, escape, restore
+from rtcsend.cli.trace_file import traced
 from rtcsend.cli.transfer import OutputOptions, make_output, run_transfer
 from rtcsend.errors import CannotRead, UsageError
 from rtcsend.options import DEFAULT_TIMEOUT, DEFAULT_WORDS, SendOptions
@@ -46,6 +47,8 @@ def send(
     quiet: opt.Quiet = False,
     no_progress: opt.NoProgress = False,
     verbose: opt.Verbose = 0,
+    trace: opt.Trace = None,
+    trace_addresses: opt.TraceAddresses = False,
 ) -> None:
     """Send a file: prints a code, and waits for the other side to type it."""
     opt.set_up_logging(verbose)
@@ -83,12 +86,14 @@ def send(
         if can_ask()
         else ScriptQuestions(tell=output.tell)
     )
-    files = engine.load_engine()
-    run_transfer(
-        lambda emit: files.send(options, questions=questions, emit=emit),
-        output=output,
-        stopper=stopper,
-    )
+    with traced(trace, addresses=trace_addresses, command="send", options=options) as recorder:
+        files = engine.load_engine()
+        run_transfer(
+            lambda emit: files.send(options, questions=questions, emit=emit),
+            output=output,
+            stopper=stopper,
+            recorder=recorder,
+        )
 
 
 def _only_file(paths: list[str]) -> Path:

@@ -21,6 +21,7 @@ from rtcsend.cli.terminal import can_redraw, is_terminal
 from rtcsend.errors import Terminated
 from rtcsend.events import Done, Event
 from rtcsend.options import Emit
+from rtcsend.trace import Recorder
 
 if TYPE_CHECKING:
     from rtcsend.cli.live import LiveView
@@ -83,7 +84,11 @@ def make_output(
 
 
 def run_transfer(
-    start: Callable[[Emit], Coroutine[Any, Any, Done]], *, output: Output, stopper: Stopper
+    start: Callable[[Emit], Coroutine[Any, Any, Done]],
+    *,
+    output: Output,
+    stopper: Stopper,
+    recorder: Recorder | None = None,
 ) -> None:
     """Run the engine to its end.
 
@@ -91,6 +96,7 @@ def run_transfer(
         start: Makes the engine's coroutine, given where events go.
         output: Closed when this returns, or raises.
         stopper: Ends it on a signal.
+        recorder: Of the trace, if there is one.
 
     Raises:
         RtcsendError: Every end but success.
@@ -101,6 +107,8 @@ def run_transfer(
     def emit(event: Event) -> None:
         if isinstance(event, Done):
             shown.append(event)
+        if recorder is not None:
+            recorder.observe(event)
         output.emit(event)
 
     try:

@@ -12,8 +12,12 @@ from rtcsend.abort import abort_message
 from rtcsend.errors import PeerAborted, PeerProtocolError, RtcsendError
 from rtcsend.pairing.envelope import Opener, Sealer
 from rtcsend.pairing.keys import Role
+from rtcsend.peer.candidate import Candidate
 from rtcsend.peer.signals import (
     AbortSignal,
+    CandidateSignal,
+    DescriptionSignal,
+    EndOfCandidates,
     Hello,
     SentSignal,
     Signal,
@@ -21,6 +25,7 @@ from rtcsend.peer.signals import (
     serialize_message,
     serialize_signal,
 )
+from rtcsend.trace import Step, Where, note
 
 
 class Mailbox(Protocol):
@@ -54,6 +59,7 @@ class SealedSignalling:
 
     async def send(self, signal: SentSignal) -> None:
         """Seal and queue a signal."""
+        _note("sent", signal)
         await self._mailbox.send(self._sealer.seal(serialize_signal(signal)))
 
     async def send_abort(self, error: RtcsendError) -> None:
@@ -70,7 +76,9 @@ class SealedSignalling:
         body = await self._mailbox.receive_body()
         if body is None:
             raise PeerAborted("The other side has gone away.")
-        return parse_signal_untrusted(self._opener.open_untrusted(body))
+        signal = parse_signal_untrusted(self._opener.open_untrusted(body))
+        _note("received", signal)
+        return signal
 
     async def receive_hello(self) -> Hello:
         """Return the other side's greeting, its first signal.
@@ -86,3 +94,25 @@ class SealedSignalling:
                 raise error
             case _:
                 raise PeerProtocolError("The other side did not greet first.")
+
+
+def _note(direction: str, signal: Signal | SentSignal) -> None:
+    """Tell the trace what goes by, as far as it is a step."""
+    match signal:
+        case Hello():
+            note(
+                Step.HELLO,
+                direction=direction,
+                version=signal.agent,
+                route=signal.route.value,
+                datapath=signal.datapath,
+            )
+        case DescriptionSignal(description=description):
+            note(Step.DESCRIPTION, direction=direction, kind=description.type)
+        case EndOfCandidates():
+            note(Step.DESCRIPTION, direction=direction, kind="end-of-candidates")
+        case CandidateSignal(candidate=Candidate() as candidate):
+            where = Where(candidate.address, candidate.port)
+            note(Step.CANDIDATE, direction=direction, type=candidate.type, address=where)
+        case _:
+            return
