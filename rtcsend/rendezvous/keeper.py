@@ -24,6 +24,7 @@ from rtcsend.rendezvous.websocket import (
     SocketLost,
     SocketRefused,
 )
+from rtcsend.trace import Step, note
 
 FIRST_BACKOFF = 0.1  # seconds; a server that restarts, or a phone between two networks
 LONGEST_BACKOFF = 5.0  # seconds; a crowd of clients must not drown a server that comes back
@@ -238,6 +239,7 @@ class SocketKeeper:
                         hint="Install matching versions of rtcsend and its server.",
                     )
                 self._welcomed_ever = True
+                note(Step.WELCOME, ice_servers=len(welcome.ice_servers))
             case TurnedAway(error=error):
                 if not self._welcomed_ever:
                     raise error_of(error)

@@ -30,6 +30,7 @@ from rtcsend.proxy.connect import no_proxy, refusal
 from rtcsend.proxy.settings import Proxy, ProxyFailed
 from rtcsend.proxy.tunnel import maybe_proxy
 from rtcsend.rendezvous.wire import MAX_FRAME
+from rtcsend.trace import Step, Where, note
 
 PING_INTERVAL = 20.0  # seconds; below the 30 s after which the strictest NATs drop a mapping
 PING_TIMEOUT = 20.0  # seconds; then the socket is taken for dead
@@ -191,8 +192,18 @@ async def _connect(url: str, *, proxy: Proxy | None, **options: Any) -> ClientCo
     Raises:
         Exception: As the library does; ProxyFailed where it is the proxy's fault.
     """
-    async with _through(proxy):
-        return await connect(url, proxy=None if proxy is None else proxy.url, **options)
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    note(Step.RENDEZVOUS_DIAL, server=Where(*_address(url)), proxy=proxy is not None)
+    try:
+        async with _through(proxy):
+            connection = await connect(url, proxy=None if proxy is None else proxy.url, **options)
+    except Exception as exc:
+        ms = round((loop.time() - began) * 1000, 1)
+        note(Step.RENDEZVOUS_FAILED, reason=type(exc).__name__, ms=ms)
+        raise
+    note(Step.RENDEZVOUS_OPEN, ms=round((loop.time() - began) * 1000, 1))
+    return connection
 
 
 def _failed_to_open(exc: OSError) -> SocketLost | SocketRefused:
@@ -224,10 +235,14 @@ def proxy_for(url: str) -> Proxy | None:
     Raises:
         ProxyFailed: What is set cannot be used.
     """
+    host, port = _address(url)
+    return maybe_proxy(host, port, secure=url.startswith("wss:"), purpose="rendezvous")
+
+
+def _address(url: str) -> tuple[str, int]:
+    """Return host and port of a server; RFC 6455 section 3."""
     parts = urllib.parse.urlsplit(url)
-    secure = parts.scheme == "wss"
-    port = parts.port or (443 if secure else 80)  # RFC 6455 section 3
-    return maybe_proxy(parts.hostname or "", port, secure=secure, purpose="rendezvous")
+    return parts.hostname or "", parts.port or (443 if parts.scheme == "wss" else 80)
 
 
 @asynccontextmanager
