@@ -96,7 +96,7 @@ class Meeting:
     @property
     def ice_servers(self) -> tuple[IceServer, ...]:
         """What the rendezvous offers."""
-        return self._client.welcome.ice_servers
+        return self._client.ice_servers
 
     async def __aenter__(self) -> Self:
         """Come to the mailbox.

@@ -14,10 +14,17 @@ from collections.abc import Sequence
 
 from signal_server.buckets import GrowingDelays, TokenBuckets
 from signal_server.limits import Limits
+from signal_server.metrics import Counters
 from signal_server.outputs import CLOSE_TRY_LATER, RequestRefused
 
 CUT_FACTOR = 2  # over so many times a source's limit of sockets nobody is answered any more
 SPARE_CONNECTIONS = 256  # besides max_sockets: plain HTTP, and handshakes that will be refused
+PER_MINUTE = (
+    "new_sockets_per_minute",
+    "nameplates_per_minute",
+    "claims_per_minute",
+    "meetings_per_minute",
+)
 DRAIN_RETRY = 5.0  # seconds; by then a load balancer, or the next process, has taken over
 SOCKET_RETRY = 30.0  # seconds; when a source's other sockets close cannot be known
 
@@ -28,25 +35,32 @@ class Admission:
     Args:
         limits: What a source may take.
         auth_tokens: Who allocates has to name one of them; empty: everybody may.
+        counters: Told of each limit that somebody ran into.
 
     Attributes:
         draining: No new nameplates or meetings any more: the server is about to end.
     """
 
-    def __init__(self, limits: Limits, *, auth_tokens: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        limits: Limits,
+        *,
+        auth_tokens: Sequence[str] = (),
+        counters: Counters | None = None,
+    ) -> None:
         self._limits = limits
+        self._counters = counters or Counters()
         self.draining = False
         self._auth_digests: tuple[bytes, ...] = ()
         self.set_auth_tokens(auth_tokens)
         # Connections, from accept on, and WebSockets: bounded by what the server accepts.
         self._connections: dict[str, int] = {}
-        self._connection_count = 0
         self._sockets: dict[str, int] = {}
         # Requests.
-        self._new_sockets = self._buckets(limits.new_sockets_per_minute)
-        self._nameplates = self._buckets(limits.nameplates_per_minute)
-        self._claims = self._buckets(limits.claims_per_minute)
-        self._meetings = self._buckets(limits.meetings_per_minute)
+        self._buckets = {
+            name: TokenBuckets(per_minute=getattr(limits, name), max_sources=limits.max_sources)
+            for name in PER_MINUTE
+        }
         self._failures = GrowingDelays(
             free=limits.failed_claims,
             first_seconds=limits.failed_claim_seconds,
@@ -72,17 +86,17 @@ class Admission:
             exempt: It is a trusted proxy: only the total counts.
         """
         own = self._connections.get(source, 0)
-        if self._connection_count >= self._limits.max_sockets + SPARE_CONNECTIONS:
-            return False
-        if not exempt and own >= CUT_FACTOR * max(self._limits.sockets_per_source, 1):
+        too_many = not exempt and own >= CUT_FACTOR * max(self._limits.sockets_per_source, 1)
+        if too_many or self._counters.connections >= self._limits.max_sockets + SPARE_CONNECTIONS:
+            self._counters.limited("connections")
             return False
         self._connections[source] = own + 1
-        self._connection_count += 1
+        self._counters.connections += 1
         return True
 
     def closed(self, source: str) -> None:
         """Take note that a connection that was accepted is gone."""
-        self._connection_count -= 1
+        self._counters.connections -= 1
         _count_down(self._connections, source)
 
     def open_socket(self, source: str, *, now: float) -> None:
@@ -93,8 +107,8 @@ class Admission:
         """
         own = self._sockets.get(source, 0)
         if own >= self._limits.sockets_per_source:
-            raise _too_many(SOCKET_RETRY, close=CLOSE_TRY_LATER)
-        self._take(self._new_sockets, source, close=CLOSE_TRY_LATER, now=now)
+            raise self._too_many("sockets_per_source", SOCKET_RETRY, close=CLOSE_TRY_LATER)
+        self._take("new_sockets_per_minute", source, close=CLOSE_TRY_LATER, now=now)
         self._sockets[source] = own + 1
 
     def close_socket(self, source: str) -> None:
@@ -110,7 +124,9 @@ class Admission:
             RequestRefused: Too many, the server drains, or a token is missing or wrong.
         """
         self._check_draining()
-        self._take(self._nameplates, source, now=now)  # first: it bounds guesses of a token too
+        self._take(
+            "nameplates_per_minute", source, now=now
+        )  # first: it bounds guesses of a token too
         if not self._is_authorised(auth):
             raise RequestRefused("unauthorized")
 
@@ -122,8 +138,8 @@ class Admission:
         """
         wait = self._failures.wait(source, now=now)
         if wait:
-            raise _too_many(wait)
-        self._take(self._claims, source, now=now)
+            raise self._too_many("failed_claims", wait)
+        self._take("claims_per_minute", source, now=now)
 
     def claim_failed(self, source: str, *, now: float) -> None:
         """Take note that a claim that was admitted hit nothing, or a full mailbox."""
@@ -135,17 +151,16 @@ class Admission:
         Raises:
             RequestRefused: Too many of them.
         """
-        self._take(self._meetings, source, now=now)
+        self._take("meetings_per_minute", source, now=now)
 
-    def _buckets(self, per_minute: int) -> TokenBuckets:
-        return TokenBuckets(per_minute=per_minute, max_sources=self._limits.max_sources)
-
-    def _take(
-        self, buckets: TokenBuckets, source: str, *, now: float, close: int | None = None
-    ) -> None:
-        wait = buckets.take(source, now=now)
+    def _take(self, limit: str, source: str, *, now: float, close: int | None = None) -> None:
+        wait = self._buckets[limit].take(source, now=now)
         if wait:
-            raise _too_many(wait, close=close)
+            raise self._too_many(limit, wait, close=close)
+
+    def _too_many(self, limit: str, wait: float, *, close: int | None = None) -> RequestRefused:
+        self._counters.limited(limit)
+        return RequestRefused("rate-limited", close=close, retry_after=wait)
 
     def _check_draining(self) -> None:
         if self.draining:
@@ -172,7 +187,3 @@ def _count_down(counts: dict[str, int], source: str) -> None:
         counts[source] = left
     else:
         counts.pop(source, None)
-
-
-def _too_many(wait: float, *, close: int | None = None) -> RequestRefused:
-    return RequestRefused("rate-limited", close=close, retry_after=wait)

@@ -33,6 +33,9 @@ class Limits:
     max_bytes: int = 2**20
     """Bytes of bodies kept for one direction of a mailbox."""
     max_mailboxes: int = 10_000
+    nameplate_sparsity: float = 0.01
+    """The largest part of all nameplates of one length that may be in use, before longer ones
+    are drawn."""
     max_sockets: int = 20_000
     max_total_bytes: int = 256 * 2**20
     """Bytes of bodies kept in all: bounds the memory, whatever the other limits are."""
@@ -61,7 +64,6 @@ class Limits:
     """Of one source: who has lost the other side comes to a meeting every few seconds."""
     failed_claims: int = 10
     """Failed claims that a source has free: people mistype. Then each one costs a delay."""
-    failed_claims_per_s: float = 0.1
     failed_claim_seconds: float = 5.0
     """The first delay; each further failure doubles it."""
     failed_claim_max_seconds: float = 900.0
@@ -84,36 +86,3 @@ class Limits:
                 f"The limit max_frame cannot be {self.max_frame}.",
                 hint=f"Give {MIN_FRAME} to {MAX_FRAME} bytes.",
             )
-
-
-class TokenBuckets:
-    """A token bucket for each source address.
-
-    Args:
-        capacity: Tokens that a source has at first, and at most.
-        refill_per_s: Tokens that come back a second.
-        max_sources: Sources remembered; unknown ones have a full bucket.
-    """
-
-    def __init__(self, *, capacity: int, refill_per_s: float, max_sources: int) -> None:
-        self._capacity = float(capacity)
-        self._refill_per_s = refill_per_s
-        self._max_sources = max_sources
-        # source -> (tokens, when that was true), least recently changed first
-        self._buckets: dict[str, tuple[float, float]] = {}
-
-    def has_token(self, source: str, *, now: float) -> bool:
-        """Return whether ``source`` may try again."""
-        return self._level(source, now=now) >= 1.0
-
-    def take(self, source: str, *, now: float) -> None:
-        """Take a token from ``source``: it tried and failed."""
-        level = max(self._level(source, now=now) - 1.0, 0.0)
-        self._buckets.pop(source, None)
-        self._buckets[source] = (level, now)
-        if len(self._buckets) > self._max_sources:
-            del self._buckets[next(iter(self._buckets))]
-
-    def _level(self, source: str, *, now: float) -> float:
-        tokens, since = self._buckets.get(source, (self._capacity, now))
-        return min(tokens + (now - since) * self._refill_per_s, self._capacity)

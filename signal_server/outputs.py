@@ -18,6 +18,7 @@ from signal_server.messages import (
 )
 
 CLOSE_DONE = 1000  # released, or the mailbox is over; RFC 6455 section 7.4.1
+CLOSE_GOING_AWAY = 1001  # the server ends, whoever comes after it
 CLOSE_POLICY = 1008  # bad-message, full, expired, or nothing asked for
 CLOSE_TOO_LARGE = 1009  # too-large
 CLOSE_RESTART = 1012  # the server goes; another, or the same one, takes over at once
@@ -105,6 +106,6 @@ def error_message(code: ErrorCode, *, retry_after: float | None = None) -> Error
         code: The error.
         retry_after: Seconds; on the wire they are whole ones, rounded up.
     """
-    seconds = None if retry_after is None else math.ceil(retry_after)
+    seconds = None if retry_after is None else math.ceil(round(retry_after, 3))
     sentence = _SENTENCES[code] if seconds is None else f"{_SENTENCES[code]} Wait {seconds} s."
     return ErrorMessage(code=code, message=sentence, retry_after=seconds)

@@ -10,7 +10,6 @@ Source: docs/rendezvous-protocol.md, "Transport"; RFC 6455 §4.
 
 import asyncio
 import logging
-import ssl
 import urllib.parse
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -33,6 +32,7 @@ from rtcsend.rendezvous.messages import (
     Welcome,
     parse_server_message_untrusted,
 )
+from rtcsend.rendezvous.pinning import client_context, split_pin
 from rtcsend.rendezvous.wire import MAX_FRAME, BadMessage
 
 STEP_TIMEOUT: Final = 4.0  # seconds for each step; a server that takes longer is not usable
@@ -67,7 +67,8 @@ class RendezvousCheck:
         self._host = parts.hostname or ""
         self._port = parts.port or _PORTS[parts.scheme]
         self._proxy: Proxy | None = None
-        self._protocol = ClientProtocol(parse_uri(url), max_size=MAX_FRAME, logger=_library_log)
+        base, self._pin = split_pin(url)
+        self._protocol = ClientProtocol(parse_uri(base), max_size=MAX_FRAME, logger=_library_log)
         self._events: list[object] = []
         self._writer: asyncio.StreamWriter | None = None
         self._loop = asyncio.get_running_loop()
@@ -125,14 +126,15 @@ class RendezvousCheck:
         return reader, writer
 
     async def _secure_it(self, writer: asyncio.StreamWriter) -> None:
-        context = ssl.create_default_context()
+        context = client_context(self._pin)
         try:
             async with self._step("tls"):
                 await writer.start_tls(context, server_hostname=self._host)
         except OSError as exc:
             raise self._failed("tls", reason_of(exc), slug_of(exc)) from exc
         version = writer.get_extra_info("ssl_object").version()
-        self._tell("tls", "ok", f"{version}, certificate valid", version=version)
+        certificate = "the pinned certificate" if self._pin else "certificate valid"
+        self._tell("tls", "ok", f"{version}, {certificate}", version=version)
 
     async def _upgrade(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._protocol.send_request(self._protocol.connect())

@@ -42,7 +42,9 @@ from rtcsend.rendezvous.messages import (
     SIDE_BYTES,
     Allocate,
     Claim,
+    IceServer,
     Meet,
+    ReportedRoute,
     Welcome,
     is_mailbox,
     is_nameplate,
@@ -103,10 +105,15 @@ class RendezvousClient:
 
     @property
     def welcome(self) -> Welcome:
-        """What the server said first: its ICE servers, and a line for people."""
+        """What the server said first: its STUN servers, and a line for people."""
         if self._welcome is None:
             raise InternalError("The rendezvous client was used before it was entered.")
         return self._welcome
+
+    @property
+    def ice_servers(self) -> tuple[IceServer, ...]:
+        """The server's ICE servers; TURN servers are among them once the other side has come."""
+        return (*self.welcome.ice_servers, *self._machine.relays)
 
     @property
     def state(self) -> Literal["attached", "reconnecting", "closed"]:
@@ -148,8 +155,12 @@ class RendezvousClient:
         finally:
             await self._stop()
 
-    async def allocate(self, nameplate: str | None = None) -> str:
+    async def allocate(self, nameplate: str | None = None, *, auth: str | None = None) -> str:
         """Take a nameplate, a free one or this one, and return it.
+
+        Args:
+            nameplate: None: any.
+            auth: The token that some servers ask for.
 
         Raises:
             UsageError: ``nameplate`` is none.
@@ -158,7 +169,7 @@ class RendezvousClient:
         """
         if nameplate is not None:
             _check_nameplate(nameplate)
-        granted = await self._request(Allocate(nameplate=nameplate))
+        granted = await self._request(Allocate(nameplate=nameplate, auth=auth))
         assert granted.nameplate is not None, "the machine checks the answer"
         return granted.nameplate
 
@@ -207,6 +218,12 @@ class RendezvousClient:
             raise Refused("Too many messages went through one rendezvous mailbox.")
         self._machine.send(body)
         self._keeper.wake()
+
+    def report(self, route: ReportedRoute) -> None:
+        """Tell the server how the two sides were connected, if it wants to know; no more."""
+        if self._welcome is not None and self._welcome.reports and not self._is_over():
+            self._machine.report(route)
+            self._keeper.wake()
 
     async def receive(self) -> MessageReceived | PeerPresence:
         """Return the next message or change of presence; safe to cancel.

@@ -50,6 +50,19 @@ def parse_ice_url(url: str) -> IceServer:
     return IceServer((f"{scheme}:{address}{query}",), username, credential)
 
 
+def parse_turn_url(url: str) -> str:
+    """Return the URL of a TURN server whose credentials are not in it.
+
+    Raises:
+        UsageError: Another form.
+    """
+    match = _URL.fullmatch(url) if len(url) <= MAX_ICE_TEXT else None
+    if match is None or match["scheme"] == "stun" or match["userinfo"] is not None:
+        raise _bad(url, "it is no turn:HOST:PORT without a password")
+    _check_address(url, match)
+    return url
+
+
 def maybe_usable_untrusted(server: IceServer) -> IceServer | None:
     """Return a server that a rendezvous named, with those of its URLs that can be used.
 

@@ -14,9 +14,11 @@ import random
 from collections.abc import Callable
 from typing import NoReturn
 
+from rtcsend import __version__
 from rtcsend.errors import NoSuchCode, Refused, RendezvousError, RendezvousUnreachable
 from rtcsend.rendezvous.machine import ClientMachine, MachineEvent, TurnedAway, Welcomed
 from rtcsend.rendezvous.messages import PROTOCOL, BadMessage, ErrorMessage
+from rtcsend.rendezvous.versions import is_older
 from rtcsend.rendezvous.websocket import (
     CLOSED_BROKEN,
     Dial,
@@ -237,6 +239,12 @@ class SocketKeeper:
                         f"The rendezvous server speaks protocol version {welcome.protocol}, "
                         f"this program version {PROTOCOL}.",
                         hint="Install matching versions of rtcsend and its server.",
+                    )
+                if welcome.min_client and is_older(__version__, than=welcome.min_client):
+                    raise Refused(
+                        f"The rendezvous server wants rtcsend {welcome.min_client} or later, "
+                        f"this is {__version__}.",
+                        hint="Install a newer rtcsend.",
                     )
                 self._welcomed_ever = True
                 note(Step.WELCOME, ice_servers=len(welcome.ice_servers))

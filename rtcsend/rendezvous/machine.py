@@ -10,7 +10,9 @@ it says what to send, and what happened::
 
 In ASKING a new socket repeats the request with the same side, in RESUMING it shows the
 token; either way both ends say how many messages they have, and the missing ones follow.
-So each body arrives exactly once and in order, wherever the socket broke.
+So each body arrives exactly once and in order, wherever the socket broke. A server that has
+forgotten a nameplate to which nobody had come yet is asked for the same one again: whoever has
+the code need not know that the server was restarted.
 
 What it does not: open sockets, wait, or decide how often to try; that is
 :mod:`rtcsend.rendezvous.client`. Pure. Source: docs/rendezvous-protocol.md.
@@ -32,11 +34,14 @@ from rtcsend.rendezvous.messages import (
     Claimed,
     ClientMessage,
     ErrorMessage,
+    IceServer,
     Meet,
     Message,
     Peer,
     PeerState,
     Release,
+    Report,
+    ReportedRoute,
     Resume,
     Resumed,
     ServerMessage,
@@ -102,7 +107,7 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class TurnedAway:
-    """The server has no place for this socket: nothing has changed, try again later."""
+    """The server has no place for it now: nothing has changed, try again on another socket."""
 
     error: ErrorMessage
 
@@ -129,6 +134,7 @@ class ClientMachine:
         self._request: Allocate | Claim | Meet | None = None
         self._token: str | None = None
         self._peer: PeerState | None = None
+        self._relays: tuple[IceServer, ...] = ()
         # Counting: what came in, and what went out from number _acknowledged on.
         self._received = 0
         self._acknowledged = 0
@@ -149,6 +155,11 @@ class ClientMachine:
     def peer_left(self) -> bool:
         """True when the other side has ended the rendezvous: nothing more will come."""
         return self._peer == "left"
+
+    @property
+    def relays(self) -> tuple[IceServer, ...]:
+        """The ICE servers that came with the other side, beside those of the welcome."""
+        return self._relays
 
     @property
     def settled(self) -> bool:
@@ -193,6 +204,11 @@ class ClientMachine:
         self._unacknowledged_bytes += len(body)
         if self._state is State.ATTACHED:
             self._outgoing.append(Message(body))
+
+    def report(self, route: ReportedRoute) -> None:
+        """Tell the server how the two were connected, if it can hear that now; else never."""
+        if self._state is State.ATTACHED and self._connected:
+            self._outgoing.append(Report(route))
 
     def release(self) -> bool:
         """End the mailbox for both sides; what was sent before still goes out first.
@@ -277,8 +293,8 @@ class ClientMachine:
     def _ask(self) -> None:
         """Ask, for the first time or again; the side makes the second one harmless."""
         match self._request:
-            case Allocate(nameplate=nameplate):
-                self._outgoing.append(Allocate(nameplate=nameplate, side=self._side))
+            case Allocate(nameplate=nameplate, auth=auth):
+                self._outgoing.append(Allocate(nameplate=nameplate, side=self._side, auth=auth))
             case Claim(nameplate=claimed):
                 self._outgoing.append(Claim(nameplate=claimed, side=self._side))
             case Meet(mailbox=mailbox):
@@ -304,7 +320,7 @@ class ClientMachine:
             assert isinstance(self._request, Allocate), "checked above"
             if self._request.nameplate not in (None, answer.nameplate):
                 raise BadMessage("another nameplate than the one asked for")
-            self._request = Allocate(nameplate=answer.nameplate)
+            self._request = Allocate(nameplate=answer.nameplate, auth=self._request.auth)
         self._token = answer.token
         self._attach(answer.received)
 
@@ -335,6 +351,7 @@ class ClientMachine:
         """Turn snapshots (each new socket gets one) into changes."""
         if self._state is not State.ATTACHED:
             raise BadMessage("presence outside a mailbox")
+        self._relays = peer.ice_servers or self._relays
         before, now = self._peer, peer.state
         here = {"joined", "back"}
         if before in ("left", now) or (before in here and now in here):
@@ -352,10 +369,23 @@ class ClientMachine:
         if not self._welcomed:
             self._events.append(TurnedAway(error))
             return
-        attached = self._state in (State.ATTACHED, State.RESUMING)
+        if error.code == "expired" and self._can_begin_again():
+            self._state = State.ASKING
+            self._ask()
+            return
+        if self._token is not None and error.retry_after is not None:
+            # It was granted before: what stands in the way now will pass.
+            self._events.append(TurnedAway(error))
+            return
+        attached = self._token is not None
         self._state = State.ENDED if attached else State.IDLE
         if not attached:
             self._request = None
             self._unacknowledged.clear()
             self._unacknowledged_bytes = 0
         self._events.append(Failed(error, attached=attached))
+
+    def _can_begin_again(self) -> bool:
+        """Return whether a new mailbox with the same nameplate would be as good as the old one."""
+        unused = self._peer is None and self._received == self._acknowledged == 0
+        return unused and self._state is State.RESUMING and isinstance(self._request, Allocate)

@@ -12,10 +12,14 @@ from rtcsend.errors import UsageError
 DEFAULT_PORT = 8765  # of an address without a scheme: what rtcsend-server listens on
 PATH = "/v1"  # the protocol's version is in the path
 MAX_URL = 2_048  # characters; what the common HTTP servers take is more
+PIN_FRAGMENT = "sha256="  # what a fragment starts with; the certificate's digest follows
 MAX_LABEL = 63  # characters between two dots of a name; RFC 1035 section 2.3.4
 
 _SCHEMES = {"ws": "ws", "wss": "wss", "http": "ws", "https": "wss"}
 _HOST = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9._-]{0,251}[A-Za-z0-9_.])?", re.ASCII)
+_PIN = re.compile(
+    rf"{PIN_FRAGMENT}([0-9A-Fa-f]{{2}}:?){{31}}[0-9A-Fa-f]{{2}}", re.ASCII | re.IGNORECASE
+)
 _UNSAFE = re.compile(r"[^!-~]", re.ASCII)  # blanks, control characters, anything but ASCII
 _HINT = "Write it like wss://rendezvous.example.org or 192.168.1.7:8765."
 
@@ -25,10 +29,11 @@ def normalise_server_url(text: str) -> str:
 
     ``http`` and ``https`` stand for ``ws`` and ``wss``. Without a scheme it is ``ws``, at
     port 8765 unless one is given. A path is kept (a reverse proxy may have put the server
-    under one) and gets ``/v1`` unless it ends with it.
+    under one) and gets ``/v1`` unless it ends with it. The fragment ``#sha256=`` with the digest
+    of a certificate is kept, in lower case and without colons: it pins that certificate.
 
     Raises:
-        UsageError: Not such an address, or one with a user name, a query or a fragment.
+        UsageError: Not such an address, or one with a user name, a query or another fragment.
     """
     stripped = text.strip()
     if not stripped or len(stripped) > MAX_URL or _UNSAFE.search(stripped):
@@ -52,8 +57,8 @@ def _from_url(url: str, *, default_port: int | None = None) -> str:
     scheme = _SCHEMES.get(parts.scheme.lower())
     if scheme is None:
         raise _bad("it starts with none of ws://, wss://, http:// and https://")
-    if "@" in parts.netloc or parts.query or parts.fragment:
-        raise _bad("it has a user name, a query or a fragment")
+    if "@" in parts.netloc or parts.query:
+        raise _bad("it has a user name or a query")
     if port == 0:
         raise _bad("its host or port is not valid")
     port = port or default_port
@@ -61,7 +66,18 @@ def _from_url(url: str, *, default_port: int | None = None) -> str:
     path = parts.path.rstrip("/")
     if not path.endswith(PATH):
         path += PATH
-    return f"{scheme}://{host}{'' if port is None else f':{port}'}{path}"
+    pin = _pin(parts.fragment, scheme=scheme)
+    return f"{scheme}://{host}{'' if port is None else f':{port}'}{path}{pin}"
+
+
+def _pin(fragment: str, *, scheme: str) -> str:
+    if not fragment:
+        return ""
+    if not _PIN.fullmatch(fragment):
+        raise _bad("what follows the # is not sha256= and 64 hexadecimal digits")
+    if scheme != "wss":
+        raise _bad("a certificate can be pinned with wss:// only")
+    return f"#{fragment.lower().replace(':', '')}"
 
 
 def _host(name: str) -> str:

@@ -29,8 +29,8 @@ from websockets.exceptions import (
 from rtcsend.proxy.connect import no_proxy, refusal
 from rtcsend.proxy.settings import Proxy, ProxyFailed
 from rtcsend.proxy.tunnel import maybe_proxy
+from rtcsend.rendezvous.pinning import PinMismatch, client_context, split_pin
 from rtcsend.rendezvous.wire import MAX_FRAME
-from rtcsend.trace import Step, Where, note
 
 PING_INTERVAL = 20.0  # seconds; below the 30 s after which the strictest NATs drop a mapping
 PING_TIMEOUT = 20.0  # seconds; then the socket is taken for dead
@@ -145,7 +145,7 @@ async def dial_websocket(
     """Open a WebSocket.
 
     Args:
-        url: Of the server.
+        url: Of the server, with its pin if it has one.
         ping_interval: Seconds between two pings.
         ping_timeout: Seconds without a pong after which the socket is taken for dead.
         proxied: Go through the proxy that is set, if one is; False: what was found nearby.
@@ -155,9 +155,11 @@ async def dial_websocket(
         SocketRefused: The name is unknown, nobody listens, TLS does not hold, or something
             answers that is no rendezvous server.
     """
+    base, pin = split_pin(url)
     try:
         connection = await _connect(
-            url,
+            base,
+            ssl=client_context(pin) if base.startswith("wss:") else None,
             compression=None,
             proxy=proxy_for(url) if proxied else None,
             open_timeout=None,  # the caller has its own deadline
@@ -173,6 +175,8 @@ async def dial_websocket(
         if status >= 500:  # noqa: PLR2004 - RFC 9110 section 15.6, the server's own failure
             raise SocketLost(f"it answers HTTP {status}") from exc
         raise SocketRefused(f"it answers HTTP {status}, and is no rendezvous server") from exc
+    except PinMismatch as exc:
+        raise SocketRefused("its certificate is not the one that the address names") from exc
     except ssl.SSLCertVerificationError as exc:
         raise SocketRefused("its TLS certificate is not valid") from exc
     except OSError as exc:
@@ -192,18 +196,8 @@ async def _connect(url: str, *, proxy: Proxy | None, **options: Any) -> ClientCo
     Raises:
         Exception: As the library does; ProxyFailed where it is the proxy's fault.
     """
-    loop = asyncio.get_running_loop()
-    began = loop.time()
-    note(Step.RENDEZVOUS_DIAL, server=Where(*_address(url)), proxy=proxy is not None)
-    try:
-        async with _through(proxy):
-            connection = await connect(url, proxy=None if proxy is None else proxy.url, **options)
-    except Exception as exc:
-        ms = round((loop.time() - began) * 1000, 1)
-        note(Step.RENDEZVOUS_FAILED, reason=type(exc).__name__, ms=ms)
-        raise
-    note(Step.RENDEZVOUS_OPEN, ms=round((loop.time() - began) * 1000, 1))
-    return connection
+    async with _through(proxy):
+        return await connect(url, proxy=None if proxy is None else proxy.url, **options)
 
 
 def _failed_to_open(exc: OSError) -> SocketLost | SocketRefused:
@@ -235,14 +229,10 @@ def proxy_for(url: str) -> Proxy | None:
     Raises:
         ProxyFailed: What is set cannot be used.
     """
-    host, port = _address(url)
-    return maybe_proxy(host, port, secure=url.startswith("wss:"), purpose="rendezvous")
-
-
-def _address(url: str) -> tuple[str, int]:
-    """Return host and port of a server; RFC 6455 section 3."""
     parts = urllib.parse.urlsplit(url)
-    return parts.hostname or "", parts.port or (443 if parts.scheme == "wss" else 80)
+    secure = parts.scheme == "wss"
+    port = parts.port or (443 if secure else 80)  # RFC 6455 section 3
+    return maybe_proxy(parts.hostname or "", port, secure=secure, purpose="rendezvous")
 
 
 @asynccontextmanager

@@ -349,12 +349,63 @@ async def test_a_request_without_an_answer_ends(server: FakeServer) -> None:
 
 @on_virtual_time
 async def test_a_server_that_forgot_everything(server: FakeServer) -> None:
-    async with client(server) as a:
-        await a.allocate()
+    async with client(server) as a, client(server) as b:
+        await paired(a, b)
         server.machine = FakeServer().machine
         server.drop_all()
         with pytest.raises(NoSuchCode):
             await a.receive()
+
+
+@on_virtual_time
+async def test_a_code_outlives_a_server_that_forgot_it(server: FakeServer) -> None:
+    async with client(server) as a:
+        nameplate = await a.allocate()
+        server.machine = FakeServer().machine
+        server.drop_all(1012)
+        await asyncio.sleep(3.0)
+        assert state_of(a) == "attached"
+        async with client(server) as b:
+            await b.claim(nameplate)
+            assert await a.receive() == PeerPresence("joined")
+
+
+@on_virtual_time
+async def test_a_refusal_says_when_to_try_again(server: FakeServer) -> None:
+    refused = serialize(ErrorMessage(code="rate-limited", message="x", retry_after=42))
+    server.script = [refused]
+    with pytest.raises(Refused) as caught:
+        async with client(server):
+            raise AssertionError("unreachable")
+    assert "Try again in 42 s" in caught.value.hint
+    server.script = [WELCOME, serialize(ErrorMessage(code="unauthorized", message="x"))]
+    async with client(server) as a:
+        with pytest.raises(Refused, match="token") as caught:
+            await a.allocate()
+    assert "RTCSEND_TOKEN" in caught.value.hint
+
+
+@on_virtual_time
+async def test_a_server_that_wants_a_newer_program(server: FakeServer) -> None:
+    server.script = [serialize(Welcome(server="s", min_client="999.1"))]
+    with pytest.raises(Refused, match=r"wants rtcsend 999\.1 or later") as caught:
+        async with client(server):
+            raise AssertionError("unreachable")
+    assert caught.value.hint == "Install a newer rtcsend."
+
+
+@on_virtual_time
+async def test_reports_go_only_to_servers_that_want_them(server: FakeServer) -> None:
+    for wanted in (False, True):
+        sent: list[str] = []
+        server.script = [serialize(Welcome(server="s", reports=wanted)), CLAIMED]
+        server.take = lambda socket, frame, sent=sent: sent.append(frame)  # type: ignore[method-assign,misc]
+        async with client(server) as a:
+            await a.claim("7")
+            a.report("direct")
+            await asyncio.sleep(1.0)
+        reports = [frame for frame in sent if "report" in frame]
+        assert reports == (['{"type":"report","route":"direct"}'] if wanted else [])
 
 
 @on_virtual_time

@@ -64,11 +64,17 @@ async def test_the_whole_way(server: RendezvousServer) -> None:
 
 
 async def test_ice_servers_and_motd_arrive() -> None:
-    ice = IceServer(("turn:h?transport=udp",), "u", "c")
-    config = ServerConfig(host="127.0.0.1", port=0, ice_servers=(ice,), motd="hello")
-    async with RendezvousServer(config) as server, RendezvousClient(url_of(server)) as client:
-        assert client.welcome.ice_servers == (ice,)
-        assert client.welcome.motd == "hello"
+    stun, turn = IceServer(("stun:h",)), IceServer(("turn:h?transport=udp",), "u", "c")
+    config = ServerConfig(host="127.0.0.1", port=0, ice_servers=(turn, stun), motd="hello")
+    async with RendezvousServer(config) as server:
+        async with RendezvousClient(url_of(server)) as a, RendezvousClient(url_of(server)) as b:
+            assert a.welcome.motd == "hello"
+            nameplate = await a.allocate()
+            assert a.ice_servers == (stun,)
+            await b.claim(nameplate)
+            for client in (a, b):
+                assert await client.receive() == PeerPresence("joined")
+                assert client.ice_servers == (stun, turn)
 
 
 # Sizes of what the server sends: the HTTP answer has about 130 bytes, the welcome about 100,

@@ -24,11 +24,13 @@ from rtcsend.rendezvous.messages import (
     Claimed,
     ClientMessage,
     ErrorMessage,
+    IceServer,
     Meet,
     Message,
     Peer,
     PeerState,
     Release,
+    Report,
     Resume,
     Resumed,
     ServerMessage,
@@ -227,6 +229,89 @@ def test_an_error_instead_of_a_welcome_changes_nothing() -> None:
     error = ErrorMessage(code="full", message="")
     assert feed(machine, error) == [TurnedAway(error)]
     assert reconnect(machine) == [Resume(nameplate="7", token=TOKEN)]
+
+
+def machine_waiting() -> ClientMachine:
+    """Return one that has a nameplate, and to which nobody has come."""
+    machine = machine_welcomed()
+    machine.request(Allocate(auth="sesame"))
+    sent(machine)
+    feed(machine, Allocated(nameplate="7", token=TOKEN))
+    machine.send(b"first")
+    sent(machine)
+    return machine
+
+
+EXPIRED = ErrorMessage(code="expired", message="")
+
+
+def test_a_server_that_forgot_a_nameplate_is_asked_for_it_again() -> None:
+    machine = machine_waiting()
+    assert reconnect(machine) == [Resume(nameplate="7", token=TOKEN)]
+    assert feed(machine, EXPIRED) == []
+    assert sent(machine) == [Allocate(nameplate="7", side=SIDE, auth="sesame")]
+    assert not machine.settled
+    # Also when that socket drops, and when the new server is busy for the moment.
+    again = [Allocate(nameplate="7", side=SIDE, auth="sesame")]
+    assert reconnect(machine) == again
+    busy = ErrorMessage(code="rate-limited", message="", retry_after=5)
+    assert feed(machine, busy) == [TurnedAway(busy)]
+    assert reconnect(machine) == again
+    assert feed(machine, Allocated(nameplate="7", token="n" * 22)) == [Attached("7")]
+    assert sent(machine) == [Message(b"first")]
+    assert reconnect(machine) == [Resume(nameplate="7", token="n" * 22)]
+
+
+def test_a_nameplate_that_somebody_else_has_by_then_is_lost() -> None:
+    machine = machine_waiting()
+    reconnect(machine)
+    feed(machine, EXPIRED)
+    crowded = ErrorMessage(code="crowded", message="")
+    assert feed(machine, crowded) == [Failed(crowded, attached=True)]
+    assert machine.state is State.ENDED
+
+
+@pytest.mark.parametrize("seen", ["peer", "message", "acknowledged"])
+def test_what_has_begun_cannot_begin_again(seen: str) -> None:
+    machine = machine_waiting()
+    if seen == "peer":
+        feed(machine, Peer("joined"))
+    elif seen == "message":
+        feed(machine, Message(b"hi"))
+    reconnect(machine)
+    if seen == "acknowledged":
+        feed(machine, Resumed(received=1))
+        reconnect(machine)
+    assert feed(machine, EXPIRED) == [Failed(EXPIRED, attached=True)]
+
+
+def test_a_nameplate_that_nobody_claimed_for_too_long_is_over() -> None:
+    machine = machine_waiting()
+    assert feed(machine, EXPIRED) == [Failed(EXPIRED, attached=True)]
+    assert machine.state is State.ENDED
+
+
+def test_relays_come_with_the_other_side_and_stay() -> None:
+    machine = machine_attached()
+    assert machine.relays == ()
+    first, second = (IceServer(("turn:h",), "u", text) for text in ("c", "d"))
+    feed(machine, Peer("joined", (first,)))
+    assert machine.relays == (first,)
+    feed(machine, Peer("away"))
+    assert machine.relays == (first,)
+    feed(machine, Peer("back", (second,)))
+    assert machine.relays == (second,)
+
+
+def test_a_report_is_sent_at_once_or_never() -> None:
+    machine = machine_attached()
+    machine.report("relayed")
+    assert sent(machine) == [Report("relayed")]
+    machine.disconnected()
+    machine.report("direct")
+    assert reconnect(machine) == [Resume(nameplate="7", token=TOKEN)]
+    feed(machine, Resumed())
+    assert sent(machine) == []
 
 
 def test_release_goes_behind_what_was_sent() -> None:

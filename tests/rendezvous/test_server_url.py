@@ -22,6 +22,8 @@ from rtcsend.rendezvous.server_url import normalise_server_url
         ("[::1]", "ws://[::1]:8765/v1"),
         ("h:", "ws://h:8765/v1"),  # an empty port is the default one; RFC 3986 section 3.2.3
         ("host/path", "ws://host:8765/path/v1"),
+        (f"wss://h:1#sha256={'0a' * 32}", f"wss://h:1/v1#sha256={'0a' * 32}"),
+        (f"https://h#SHA256={':'.join(['0A'] * 32)}", f"wss://h/v1#sha256={'0a' * 32}"),
     ],
 )
 def test_normalise(text: str, expected: str) -> None:
@@ -44,6 +46,9 @@ def test_normalise(text: str, expected: str) -> None:
         "ws://u:hunter2@h",
         "ws://h?x=1",
         "ws://h#x",
+        f"ws://h#sha256={'0a' * 32}",
+        f"wss://h#sha256={'0a' * 31}",
+        f"wss://h#sha1={'0a' * 32}",
         "ws://h h",
         "ws://h\r\nx",
         "ws://hé",

@@ -78,7 +78,7 @@ def test_counts_come_back_to_nothing(steps: list[tuple[bool, str]]) -> None:
     for source in open_ones:
         admission.closed(source)
     assert admission._connections == {}
-    assert admission._connection_count == 0
+    assert admission._counters.connections == 0
 
 
 def test_nameplates_claims_and_meetings_a_minute() -> None:

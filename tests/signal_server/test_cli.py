@@ -56,7 +56,10 @@ def test_serves_until_a_signal(number: signal.Signals) -> None:
         process.send_signal(number)
         out, err = process.communicate(timeout=10)
         assert process.returncode == 0
-        assert (out, err) == ("", "")
+        assert out == ""
+        events = [line.split()[2] for line in err.splitlines()]
+        assert events == ["listening", "draining", "drained", "closed"]
+        assert "127.0.0.1" not in err
 
 
 def test_all_interfaces_by_default() -> None:
@@ -71,10 +74,8 @@ def test_ice_servers_and_motd_reach_the_clients() -> None:
     with running("--port", "0", "--host", "127.0.0.1", *options, "--motd", "hello") as (_, line):
         client = asyncio.run(welcome(f"127.0.0.1:{port_of(line)}"))
         assert client.welcome.motd == "hello"
-        assert client.welcome.ice_servers == (
-            IceServer(("stun:s.example",)),
-            IceServer(("turn:t.example?transport=tcp",), "ada", "p@ss"),
-        )
+        # What costs somebody money comes only when there is somebody to talk to.
+        assert client.ice_servers == (IceServer(("stun:s.example",)),)
 
 
 def run(*options: str) -> "subprocess.CompletedProcess[str]":
