@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from functools import partial
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from signal_server.messages import (
@@ -554,6 +554,7 @@ STEPS = st.one_of(
 )
 
 
+@settings(max_examples=40, deadline=None)
 @given(st.lists(STEPS, max_size=40))
 def test_whatever_happens_the_server_stands_and_forgets(steps: list[tuple[str, int, str]]) -> None:
     world = World(max_mailboxes=3, max_messages=3)
