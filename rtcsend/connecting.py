@@ -71,7 +71,10 @@ async def connected(
         peer.on_closed = channels.fail
         negotiation = Negotiation(role, peer, signalling)
         outcome = _with_relay(await negotiation.connect(timeout=timeout), peer)
-        yield Connection(channels, outcome, negotiation.max_message_size, _ends(peer))
+        try:
+            yield Connection(channels, outcome, negotiation.max_message_size, _ends(peer))
+        finally:
+            await negotiation.close()
     finally:
         await peer.close()
 

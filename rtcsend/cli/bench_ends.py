@@ -162,7 +162,7 @@ async def _connect_own(
     )
     try:
         channels = Channels(peer.path)
-        candidates = await peer.gather()
+        candidates = [candidate async for candidate in peer.gather()]
         kind = "offer" if role is Role.SENDER else "answer"
         link.send((peer.local_description(kind), candidates))  # type: ignore[arg-type]  # a Literal
         async with asyncio.timeout(SET_UP_TIMEOUT):

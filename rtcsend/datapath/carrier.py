@@ -20,12 +20,10 @@ from aioice.turn import TurnTransport
 from rtcsend.datapath.relay import RelayTap, inner_protocol, is_stream
 from rtcsend.datapath.turn_frames import HEADER, channel_data
 from rtcsend.datapath.udp import BatchedDatagramTransport, Tap
-from rtcsend.peer.ice import IceConnection
+from rtcsend.peer.ice import IceConnection, Way
 
 LANE_BURST: Final = 16 << 10  # bytes that go to one lane before the next has its turn: a server's
 # sockets hold 64 KiB, and a burst of the data path is as large
-Way = tuple[asyncio.DatagramTransport, tuple[str, int]]
-"""What to send with, and where to."""
 
 
 class Carrier:
@@ -33,16 +31,18 @@ class Carrier:
 
     Args:
         ice: Before it is connected.
-        lanes: More than one TCP connection to a relay may be used: the peer is our own.
+        lanes: The peer is our own: the pair may change, and more than one TCP connection to
+            a relay be used.
     """
 
     def __init__(self, ice: IceConnection, *, lanes: bool) -> None:
         self._ice = ice
-        ice.with_lanes = lanes
+        ice.own_peer = lanes
         self._taps: dict[object, RelayTap] = {}
         self._take: Tap = _nothing
         self._on_batch_end: Callable[[], None] = _nothing
         self._on_writable: Callable[[], None] = _nothing
+        self._fragments = False
         self._turn = 0  # who of the ways with room is the next
 
     def open(
@@ -58,11 +58,12 @@ class Carrier:
         self._take, self._on_batch_end, self._on_writable = take, on_batch_end, on_writable
         for transport in self._ice.transports():
             self._tap(transport)
-        self._ice.on_lane = self._tap
+        self._ice.on_transport = self._tap
+        self._ice.widen()
 
     def close(self) -> None:
         """Receive no more."""
-        self._ice.on_lane = None
+        self._ice.on_transport = None
         for tap in self._taps.values():
             tap.remove()
         self._taps.clear()
@@ -83,9 +84,12 @@ class Carrier:
             transport.set_tap(self._take)
             transport.on_batch_end = self._on_batch_end
             transport.on_writable = self._on_writable
+        if self._fragments:
+            self.allow_fragmentation(allowed=True)
 
     def allow_fragmentation(self, *, allowed: bool) -> None:
         """Let IP cut what is larger than the path takes, or forbid it."""
+        self._fragments = allowed
         for transport in self._ice.transports():
             inner = _inner_transport(transport)
             if isinstance(inner, BatchedDatagramTransport):

@@ -58,6 +58,9 @@ class StockPath:
     def taken(self, size: int) -> None:
         """Do nothing: aiortc announces room as soon as a message is handed out."""
 
+    def path_changed(self) -> None:
+        """Do nothing: aiortc finds out by itself what the new path carries."""
+
     async def close(self) -> None:
         """End the association, and tell the other side."""
         await self._sctp.stop()

@@ -13,9 +13,9 @@ RFC 8842 §5.3 (``setup:active``), RFC 8831 (DataChannels).
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 from contextlib import suppress
-from typing import Final
+from typing import Any, Final
 
 import aioice
 from aiortc import (
@@ -23,13 +23,10 @@ from aiortc import (
     RTCDtlsFingerprint,
     RTCDtlsParameters,
     RTCDtlsTransport,
-    RTCIceCandidate,
     RTCIceGatherer,
     RTCIceParameters,
-    RTCIceServer,
     RTCIceTransport,
 )
-from aiortc.rtcicetransport import connection_kwargs
 
 from rtcsend.errors import NoRoute
 from rtcsend.events import Connected
@@ -38,11 +35,13 @@ from rtcsend.pairing.keys import Role
 from rtcsend.peer.candidate import Candidate
 from rtcsend.peer.description import Description, DescriptionType
 from rtcsend.peer.ice import IceConnection
+from rtcsend.peer.ice_servers import servers_of
 from rtcsend.peer.ports import DataPath
-from rtcsend.rendezvous.ice_urls import maybe_usable_untrusted
 from rtcsend.rendezvous.messages import IceServer
+from rtcsend.tasks import cancel_all
 
 _RTT_TIMEOUT: Final = 1.0  # seconds to wait for the one check that measures the round trip
+_INSISTENCE: Final = 0.05  # seconds until a handshake is told again that it is over
 _CANDIDATES_TIMEOUT: Final = 1.0  # seconds for candidates that the first check has overtaken
 _FINGERPRINT: Final = "sha-256"  # the one algorithm that every implementation has; RFC 8122 §5
 
@@ -54,13 +53,13 @@ MakeDataPath = Callable[[RTCDtlsTransport, IceConnection], DataPath]
 class PeerConnection:
     """One attempt to connect to the other side; used once.
 
-    Order of calls: :meth:`gather`, :meth:`local_description` (before or after gathering),
+    Order of calls: :meth:`local_description`; :meth:`gather` beside everything else;
     :meth:`connect` with the other side's description, :meth:`add_remote_candidate` at any
     time after that description is known, :meth:`close` always.
 
     Args:
         role: The sender offers.
-        ice_servers: aioice uses the first STUN and the first TURN server among them.
+        ice_servers: STUN and TURN servers; all of them are asked.
         route: With ``RELAY_ONLY`` no address of this machine is gathered; with
             ``DIRECT_ONLY`` no relay is.
         make_path: Makes what goes over the DTLS connection.
@@ -68,6 +67,7 @@ class PeerConnection:
     Attributes:
         path: What ``make_path`` made.
         on_closed: Called once when the connection ends by itself, not by :meth:`close`.
+        on_route: Called, once connected, when the bytes go another way from now on.
     """
 
     def __init__(
@@ -81,6 +81,7 @@ class PeerConnection:
         self._role = role
         self._route = route
         self.on_closed: Callable[[], None] = _nothing
+        self.on_route: Callable[[], None] = _nothing
         self._ice_connection = _ice_connection(role, ice_servers, route)
         gatherer = RTCIceGatherer(iceServers=[])
         gatherer._connection = self._ice_connection  # the seam for a subclass
@@ -89,23 +90,32 @@ class PeerConnection:
         self._dtls = RTCDtlsTransport(self._ice, [RTCCertificate.generateCertificate()])
         self._dtls._set_role("server" if role is Role.SENDER else "client")
         self.path = make_path(self._dtls, self._ice_connection)
+        self._ice_connection.on_selection = self._on_selection
         self._no_more_candidates = asyncio.Event()
         self._closing = False
         self._dtls.on("statechange", self._on_dtls_state)
 
-    async def gather(self) -> list[Candidate]:
-        """Return the local candidates, in at most about 4 s.
+    async def gather(self) -> AsyncGenerator[Candidate]:
+        """Yield each local candidate when it is found; end after at most about 5 s.
 
         Raises:
             NoRoute: There is none: no network, or no relay and only relays are allowed.
         """
-        await self._gatherer.gather()
-        if self._no_more_candidates.is_set():
-            await self._ice.addRemoteCandidate(None)
-        found = [_to_candidate(candidate) for candidate in self._gatherer.getLocalCandidates()]
-        logger.debug("= gathered %s", [(c.type, c.address, c.port) for c in found])
-        if found:
-            return found
+        found: asyncio.Queue[aioice.Candidate | None] = asyncio.Queue()
+        self._ice_connection.on_candidate = found.put_nowait
+        gathering = asyncio.create_task(self._ice_connection.gather_candidates())
+        gathering.add_done_callback(lambda _task: found.put_nowait(None))
+        count = 0
+        try:
+            while (candidate := await found.get()) is not None:
+                count += 1
+                logger.debug("= candidate %s", candidate)
+                yield _to_candidate(candidate)
+            await gathering
+        finally:
+            await cancel_all([gathering])
+        if count:
+            return
         if self._route is RoutePolicy.RELAY_ONLY:
             raise NoRoute(
                 "Only relays are allowed, and no TURN server gave one.",
@@ -133,16 +143,12 @@ class PeerConnection:
     async def add_remote_candidate(self, candidate: Candidate | None) -> None:
         """Add a candidate of the other side; None when no more will come."""
         if candidate is None:
-            # aioice gives a component up when the other side ends without a candidate for it,
-            # and would then gather none: that is not this machine's lack of a network.
             self._no_more_candidates.set()
-            if self._gatherer.state == "completed":
-                await self._ice.addRemoteCandidate(None)
+        elif candidate.type == "relay" and self._route is RoutePolicy.DIRECT_ONLY:
             return
-        if candidate.type == "relay" and self._route is RoutePolicy.DIRECT_ONLY:
-            return
+        remote = None if candidate is None else _from_candidate(candidate)
         try:
-            await self._ice.addRemoteCandidate(_from_candidate(candidate))
+            await self._ice_connection.add_remote_candidate(remote)
         except (OSError, ValueError) as exc:
             # A hidden (.local) address whose look-up found UDP port 5353 taken, or a
             # candidate after end-of-candidates: the others remain.
@@ -151,8 +157,7 @@ class PeerConnection:
     async def connect(self, remote: Description) -> Connected:
         """Connect to the side that ``remote`` describes; return how.
 
-        The caller has gathered before, and sets a deadline: without one a failure takes
-        more than a minute.
+        Candidates of both sides may come meanwhile, and afterwards. The caller sets a deadline.
 
         Raises:
             NoRoute: No candidate pair works, or the other end is not who it should be.
@@ -174,7 +179,7 @@ class PeerConnection:
         finally:
             rtt.cancel()
         await self._wait_for_overtaken_candidates()
-        return self._connected(rtt_s)
+        return self.route(rtt_s)
 
     async def _secure(self, remote: Description) -> None:
         """DTLS with the fingerprint that came sealed, then the SCTP association."""
@@ -182,7 +187,7 @@ class PeerConnection:
             RTCDtlsFingerprint(algorithm=algorithm, value=value)
             for algorithm, value in remote.fingerprints
         ]
-        await self._dtls.start(RTCDtlsParameters(fingerprints=fingerprints))
+        await _insist(self._dtls.start(RTCDtlsParameters(fingerprints=fingerprints)))
         if self._dtls.state != "connected":
             raise NoRoute("The machine at the other end could not prove who it is.")
         await self.path.open(remote)
@@ -191,22 +196,30 @@ class PeerConnection:
         """Wait for what may still be on its way through the rendezvous, but not for long.
 
         A check that arrives before its candidate makes that peer-reflexive until it is
-        signalled (RFC 8445 §7.3.1.3): a relay would be reported as a direct way.
+        signalled (RFC 8445 §7.3.1.3): a relay would be reported as a direct way. Our own peers
+        say in the check what it comes from.
         """
         pair = self._ice_connection.selected_pair()
-        if pair is not None and pair.remote_type == "prflx":
+        if pair is not None and pair.remote_type == "prflx" and not self._ice_connection.own_peer:
             with suppress(TimeoutError):
                 async with asyncio.timeout(_CANDIDATES_TIMEOUT):
                     await self._no_more_candidates.wait()
 
-    def _connected(self, rtt_s: float | None) -> Connected:
+    def route(self, rtt_s: float | None) -> Connected:
+        """Return how the bytes go.
+
+        Args:
+            rtt_s: Seconds that a check took, None: not known.
+
+        Raises:
+            NoRoute: They do not.
+        """
         pair = self._ice_connection.selected_pair()
         if pair is None:
             raise NoRoute("The connection broke while it was set up.")
         logger.debug("= selected %s -> %s", pair.local_address, pair.remote_address)
-        relayed = "relay" in (pair.local_type, pair.remote_type)
         return Connected(
-            route="relay" if relayed else "direct",
+            route="relay" if pair.is_relayed else "direct",
             local=pair.local_type,
             remote=pair.remote_type,
             protocol="udp",
@@ -224,6 +237,11 @@ class PeerConnection:
         await self._dtls.stop()
         await self._ice.stop()
 
+    def _on_selection(self) -> None:
+        self.path.path_changed()
+        if not self._closing:
+            self.on_route()
+
     def _on_dtls_state(self) -> None:
         if self._dtls.state in ("closed", "failed") and not self._closing:
             self._closing = True
@@ -234,45 +252,56 @@ def _nothing() -> None:
     """Stand in until somebody wants to know."""
 
 
+async def _insist(handshake: Coroutine[Any, Any, None]) -> None:
+    """Await aiortc's handshake, and end it when this is cancelled.
+
+    It waits by ``asyncio.wait_for``, which before Python 3.12 forgets that it was cancelled when
+    what it waits for comes in the same moment.
+    """
+    task = asyncio.create_task(handshake)
+    try:
+        await asyncio.shield(task)
+    finally:
+        while not task.done():
+            task.cancel()
+            await asyncio.wait([task], timeout=_INSISTENCE)
+
+
 def _ice_connection(role: Role, servers: Sequence[IceServer], route: RoutePolicy) -> IceConnection:
     """Return an ICE agent that uses what ``route`` allows of ``servers``."""
-    usable = [
-        RTCIceServer(urls=list(server.urls), username=server.username, credential=server.credential)
-        for server in map(maybe_usable_untrusted, servers)
-        if server is not None
-    ]
-    kwargs = connection_kwargs(usable)
-    if route is RoutePolicy.DIRECT_ONLY:
-        kwargs = {name: value for name, value in kwargs.items() if not name.startswith("turn_")}
     policy = (
         aioice.TransportPolicy.RELAY
         if route is RoutePolicy.RELAY_ONLY
         else aioice.TransportPolicy.ALL
     )
-    return IceConnection(ice_controlling=role is Role.SENDER, transport_policy=policy, **kwargs)
-
-
-def _to_candidate(candidate: RTCIceCandidate) -> Candidate:
-    return Candidate(
-        foundation=candidate.foundation,
-        priority=candidate.priority,
-        address=candidate.ip,
-        port=candidate.port,
-        type=candidate.type,  # type: ignore[arg-type]  # aiortc has a plain str here
-        related_address=candidate.relatedAddress,
-        related_port=candidate.relatedPort,
+    return IceConnection(
+        ice_controlling=role is Role.SENDER,
+        servers=servers_of(servers, route=route),
+        transport_policy=policy,
     )
 
 
-def _from_candidate(candidate: Candidate) -> RTCIceCandidate:
-    return RTCIceCandidate(
+def _to_candidate(candidate: aioice.Candidate) -> Candidate:
+    return Candidate(
+        foundation=candidate.foundation,
+        priority=candidate.priority,
+        address=candidate.host,
+        port=candidate.port,
+        type=candidate.type,  # type: ignore[arg-type]  # aioice has a plain str here
+        related_address=candidate.related_address,
+        related_port=candidate.related_port,
+    )
+
+
+def _from_candidate(candidate: Candidate) -> aioice.Candidate:
+    return aioice.Candidate(
         component=1,
         foundation=candidate.foundation,
-        ip=candidate.address,
+        host=candidate.address,
         port=candidate.port,
         priority=candidate.priority,
-        protocol="udp",
+        transport="udp",
         type=candidate.type,
-        relatedAddress=candidate.related_address,
-        relatedPort=candidate.related_port,
+        related_address=candidate.related_address,
+        related_port=candidate.related_port,
     )

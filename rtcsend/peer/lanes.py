@@ -24,7 +24,10 @@ from collections.abc import Callable
 from typing import Final, Protocol
 
 import aioice
-from aioice.ice import CandidatePair, StunProtocol, relayed_candidate
+from aioice.ice import CandidatePair, StunProtocol
+
+from rtcsend.peer.allocation import allocate
+from rtcsend.peer.ice_servers import TurnServer
 
 MAX_LANES: Final = 4  # 130 Mbit/s to a coturn 20 ms away; more would weigh on users' quotas
 OPEN_TIMEOUT: Final = 5.0  # seconds for an allocation; nobody waits for it
@@ -38,12 +41,6 @@ logger = logging.getLogger("rtcsend.peer")
 class Checker(Protocol):
     """What is needed of the ICE connection."""
 
-    turn_server: Address | None
-    turn_username: str | None
-    turn_password: str | None
-    turn_ssl: bool
-    turn_transport: str
-
     async def check(self, pair: CandidatePair) -> bool:
         """Return whether a connectivity check of a pair is answered."""
         ...
@@ -55,6 +52,7 @@ class Lanes:
     Args:
         ice: Its ICE agent, with a selected pair.
         selected: That pair, the first lane.
+        server: The relay that this side uses in it, if it does.
         make_protocol: Makes aioice's protocol for a new allocation.
         on_open: Gets the protocol of each new allocation, before anything goes through it.
     """
@@ -64,11 +62,13 @@ class Lanes:
         ice: Checker,
         selected: CandidatePair,
         *,
+        server: TurnServer | None,
         make_protocol: Callable[[], StunProtocol],
         on_open: Callable[[StunProtocol], None],
     ) -> None:
         self._ice = ice
         self._selected = selected
+        self._server = server if server is not None and server.protocol != "udp" else None
         self._make_protocol = make_protocol
         self._on_open = on_open
         self._protocols = [selected.protocol]
@@ -101,9 +101,9 @@ class Lanes:
 
     async def _run(self) -> None:
         async with asyncio.TaskGroup() as tasks:
-            if self._selected.local_candidate.type == "relay" and self._ice.turn_transport == "tcp":
+            if self._server is not None:
                 for _ in range(MAX_LANES - 1):
-                    tasks.create_task(self._open())
+                    tasks.create_task(self._open(self._server))
             while True:
                 self._changed.clear()
                 for index, pair in self._wanted():
@@ -115,22 +115,11 @@ class Lanes:
                 except TimeoutError:
                     continue
 
-    async def _open(self) -> None:
+    async def _open(self, server: TurnServer) -> None:
         """Get one more allocation from the same server; do without where that fails."""
-        server = self._ice.turn_server
-        assert server is not None, "an allocation is there already"
         try:
             async with asyncio.timeout(OPEN_TIMEOUT):
-                _, protocol = await relayed_candidate(
-                    component=self._selected.component,
-                    hide_related_address=True,
-                    protocol_factory=self._make_protocol,
-                    turn_server=server,
-                    turn_username=self._ice.turn_username,
-                    turn_password=self._ice.turn_password,
-                    turn_ssl=self._ice.turn_ssl,
-                    turn_transport=self._ice.turn_transport,
-                )
+                protocol = await allocate(server, self._make_protocol, place=0, hide_address=True)
         except (OSError, TimeoutError, aioice.stun.TransactionError) as exc:
             logger.info("= no further lane: %s", type(exc).__name__)
             return

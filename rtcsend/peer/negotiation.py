@@ -7,6 +7,7 @@ boxes only, so it can neither read an address nor change a fingerprint.
 
 import asyncio
 import logging
+from contextlib import aclosing
 from typing import Final
 
 from rtcsend.errors import ConnectionLost, NoRoute, PeerProtocolError
@@ -24,9 +25,10 @@ from rtcsend.peer.signals import (
     DescriptionSignal,
     EndOfCandidates,
     Hello,
+    Signal,
     UnknownSignal,
 )
-from rtcsend.tasks import first_of
+from rtcsend.tasks import cancel_all, first_of
 
 CONNECT_TIMEOUT: Final = 13.0  # seconds from pairing to open channels, so that all ends within 15
 
@@ -50,6 +52,7 @@ class Negotiation:
         self._signalling = signalling
         self._remote: asyncio.Future[Description] = asyncio.get_running_loop().create_future()
         self._seen: set[tuple[str, int]] = set()
+        self._trickling: list[asyncio.Task[None]] = []
 
     @property
     def max_message_size(self) -> int:
@@ -62,8 +65,8 @@ class Negotiation:
         Args:
             timeout: Seconds for it; None: CONNECT_TIMEOUT.
 
-        Signals are read from the mailbox until then; a cancelled or failed call leaves no
-        task behind.
+        Signals are read from the mailbox until then. Candidates that this side finds later are
+        sent until :meth:`close`.
 
         Raises:
             ConnectionLost: The other side had it, and lost it again.
@@ -75,7 +78,15 @@ class Negotiation:
             async with asyncio.timeout(CONNECT_TIMEOUT if timeout is None else timeout):
                 return await first_of(self._connect(), self._read_signals())
         except TimeoutError as exc:
+            await self.close()
             raise NoRoute("The two machines cannot reach each other.") from exc
+        except BaseException:
+            await self.close()
+            raise
+
+    async def close(self) -> None:
+        """Look for candidates no more."""
+        await cancel_all(self._trickling)
 
     async def _connect(self) -> Connected:
         offering = self._role is Role.SENDER
@@ -83,29 +94,53 @@ class Negotiation:
             await self._remote
         description = self._connection.local_description("offer" if offering else "answer")
         await self._signalling.send(DescriptionSignal(description))
-        for candidate in (await self._connection.gather())[:MAX_CANDIDATES]:
-            await self._signalling.send(CandidateSignal(candidate))
-        await self._signalling.send(EndOfCandidates())
+        return await first_of(self._check(), self._gather())
+
+    async def _check(self) -> Connected:
         return await self._connection.connect(await self._remote)
+
+    async def _gather(self) -> None:
+        """Trickle until connected, and leave that to a task that :meth:`close` ends."""
+        trickling = asyncio.create_task(self._trickle())
+        self._trickling.append(trickling)
+        await asyncio.shield(trickling)
+
+    async def _trickle(self) -> None:
+        """Send each candidate when it is found. Source: RFC 8838 §12, §13."""
+        count = 0
+        async with aclosing(self._connection.gather()) as candidates:
+            async for candidate in candidates:
+                count += 1
+                if count <= MAX_CANDIDATES:
+                    await self._signalling.send(CandidateSignal(candidate))
+        await self._signalling.send(EndOfCandidates())
 
     async def _read_signals(self) -> None:
         while True:
-            match await self._signalling.receive():
-                case DescriptionSignal(description=description):
-                    self._on_description(description)
-                case CandidateSignal(candidate=candidate):
-                    await self._on_candidate(candidate)
-                case EndOfCandidates():
-                    await self._connection.add_remote_candidate(None)
-                case AbortSignal(error=error):
-                    raise error
-                case AgainSignal():
-                    # It had the channels already, for a moment.
-                    raise ConnectionLost("The other side has lost the connection.")
-                case Hello():
-                    raise PeerProtocolError("The other side greeted twice.")
-                case UnknownSignal():
-                    logger.info("! unknown signal passed over")
+            await self.hear(await self._signalling.receive())
+
+    async def hear(self, signal: Signal) -> None:
+        """Take a signal of the other side; candidates still come when both are connected.
+
+        Raises:
+            RtcsendError: It ends, or breaks the rules.
+        """
+        match signal:
+            case DescriptionSignal(description=description):
+                self._on_description(description)
+            case CandidateSignal(candidate=candidate):
+                await self._on_candidate(candidate)
+            case EndOfCandidates():
+                await self._connection.add_remote_candidate(None)
+            case AbortSignal(error=error):
+                raise error
+            case AgainSignal():
+                # It had the channels already, for a moment.
+                raise ConnectionLost("The other side has lost the connection.")
+            case Hello():
+                raise PeerProtocolError("The other side greeted twice.")
+            case UnknownSignal():
+                logger.info("! unknown signal passed over")
 
     def _on_description(self, description: Description) -> None:
         expected = "answer" if self._role is Role.SENDER else "offer"

@@ -74,6 +74,10 @@ class DataPath(Protocol):
         """The application has taken so many bytes of binary messages: there is room for more."""
         ...
 
+    def path_changed(self) -> None:
+        """Packets go another way from now on, of which nothing is known."""
+        ...
+
     async def close(self) -> None:
         """End the association, and tell the other side. Safe at any time, twice too."""
         ...

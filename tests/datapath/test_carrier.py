@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, cast
 import pytest
 from aioice.turn import TurnClientTcpProtocol, TurnTransport
 
-from rtcsend.datapath.carrier import LANE_BURST, Carrier, Way
+from rtcsend.datapath.carrier import LANE_BURST, Carrier
 from rtcsend.datapath.turn_frames import FrameReader, maybe_channel_data_untrusted
+from rtcsend.peer.ice import Way
 
 if TYPE_CHECKING:
     from rtcsend.peer.ice import IceConnection
@@ -88,14 +89,18 @@ class FakeIce:
 
     def __init__(self, *transports: object) -> None:
         self._ways = [cast("Way", (transport, PEER)) for transport in transports]
-        self.with_lanes = False
-        self.on_lane: object = None
+        self.own_peer = False
+        self.on_transport: object = None
+        self.widened = 0
 
     def transports(self) -> list[asyncio.DatagramTransport]:
         return [transport for transport, _ in self._ways]
 
     def selected_transport(self) -> Way | None:
         return self._ways[0] if self._ways else None
+
+    def widen(self) -> None:
+        self.widened += 1
 
     def lanes(self) -> list[Way]:
         return self._ways[1:]
@@ -185,11 +190,11 @@ def test_a_connection_that_is_lost_gets_nothing() -> None:
 def test_a_lane_that_comes_later_is_tapped_and_given_back() -> None:
     first, later = Relay(), Relay()
     ends = Ends(first)
-    assert ends.ice.with_lanes
-    assert callable(ends.ice.on_lane)
+    assert ends.ice.own_peer
+    assert callable(ends.ice.on_transport)
     client = later.stream.protocol
-    ends.ice.on_lane(later)
+    ends.ice.on_transport(later)
     assert later.stream.protocol is not client
     ends.carrier.close()
     assert later.stream.protocol is client
-    assert ends.ice.on_lane is None
+    assert ends.ice.on_transport is None

@@ -72,6 +72,9 @@ class Fixture:
     def taken(self, size: int) -> None:
         self.taken_sizes.append(size)
 
+    def path_changed(self) -> None:
+        raise AssertionError("channels do not decide where packets go")
+
     async def close(self) -> None:
         raise AssertionError("whoever made the connection closes it")
 

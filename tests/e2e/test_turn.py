@@ -137,7 +137,7 @@ async def test_a_direct_way_is_preferred(
 async def test_a_wrong_credential(
     machine: Machine, coturn: Coturn, note: Path, out: Path, transport: Literal["udp", "tcp"]
 ) -> None:
-    wrong = ("--relay-only", "--ice", coturn.ice_url(transport, password="guess"))
+    wrong = ("--relay-only", "--ice", coturn.ice_url(transport, password="not-the-right-one"))
     right = ("--relay-only", "--ice", coturn.ice_url(transport))
     async with machine.send(note, *wrong) as sender:
         async with machine.receive(await sender.code(), "-o", out, *right) as receiver:
@@ -148,7 +148,7 @@ async def test_a_wrong_credential(
             )
             assert "the TURN server's address and credential" in error["hint"]
             assert (await receiver.fails("no-route"))["exit"] == 30
-    assert "guess" not in sender.stderr + "".join(sender.stdout)
+    assert "not-the-right-one" not in sender.stderr + "".join(sender.stdout)
     assert listing(out) == []
 
 

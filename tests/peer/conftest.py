@@ -5,6 +5,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from rtcsend.peer.gathering import loopback_addresses
+
 _TURNS = 200  # of the loop, in which what was cancelled must have ended
 
 
@@ -12,6 +14,8 @@ _TURNS = 200  # of the loop, in which what was cancelled must have ended
 def loopback(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let ICE gather 127.0.0.1 and nothing else, whatever this machine is connected to."""
     monkeypatch.setattr("aioice.ice.get_host_addresses", lambda **_families: ["127.0.0.1"])
+    addresses = loopback_addresses(["127.0.0.1"])
+    monkeypatch.setattr("rtcsend.peer.ice.host_addresses", lambda: addresses)
 
 
 @pytest.fixture

@@ -8,8 +8,10 @@ import pytest
 from aioice import stun
 from aioice.ice import CandidatePair, StunProtocol
 
-from rtcsend.peer import ice
+from rtcsend.peer.gathering import loopback_addresses
 from rtcsend.peer.ice import CONSENT_EXPIRY, CONSENT_INTERVAL, IceConnection, SelectedPair
+from rtcsend.peer.ice_servers import Servers, StunServer
+from rtcsend.peer.transaction import CONSENT_WAITS
 from tests.fakes.clock import run_virtual
 
 LOCAL, REMOTE = ("127.0.0.1", 1000), ("127.0.0.1", 2000)
@@ -141,7 +143,7 @@ def test_the_round_trip_without_an_answer() -> None:
         connection, wire = connected(lambda: None)
         return await connection.measure_rtt(), wire.requests
 
-    assert run_virtual(main) == (None, 1 + ice.RTT_RETRANSMISSIONS)
+    assert run_virtual(main) == (None, len(CONSENT_WAITS))
 
 
 def test_the_selected_pair() -> None:
@@ -149,7 +151,11 @@ def test_the_selected_pair() -> None:
         return connected(lambda: None)[0].selected_pair()
 
     assert run_virtual(main) == SelectedPair(
-        local_type="host", remote_type="srflx", local_address=LOCAL, remote_address=REMOTE
+        local_type="host",
+        remote_type="srflx",
+        local_address=LOCAL,
+        remote_address=REMOTE,
+        is_relayed=False,
     )
 
 
@@ -160,7 +166,7 @@ async def test_before_there_is_a_pair() -> None:
 
 
 def without_network(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("aioice.ice.get_host_addresses", lambda **_families: [])
+    monkeypatch.setattr("rtcsend.peer.ice.host_addresses", list)
 
 
 @pytest.mark.net
@@ -184,29 +190,14 @@ async def test_without_a_network_relays_only_are_none(monkeypatch: pytest.Monkey
     await connection.close()
 
 
-@pytest.mark.parametrize(("asked", "used"), [(60, ice.GATHERING_TIMEOUT), (1, 1)])
-async def test_gathering_has_our_own_deadline(
-    monkeypatch: pytest.MonkeyPatch, asked: int, used: int
-) -> None:
-    seen = []
-
-    async def remember(
-        _self: aioice.Connection, _component: int, addresses: list[str], **kwargs: int
-    ) -> list[aioice.Candidate]:
-        seen.append((addresses, kwargs["timeout"]))
-        return []
-
-    monkeypatch.setattr(aioice.Connection, "get_component_candidates", remember)
-    connection = IceConnection(ice_controlling=True)
-    await connection.get_component_candidates(1, ["192.0.2.1"], timeout=asked)
-    assert seen == [(["192.0.2.1"], used)]
-
-
 @pytest.mark.parametrize("steps", range(8))
-async def test_a_cancelled_gathering_leaves_no_socket(steps: int) -> None:
+async def test_a_cancelled_gathering_leaves_no_socket(
+    steps: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     connection = IceConnection(ice_controlling=True)
-    addresses = ["127.0.0.1"] * 4
-    gathering = asyncio.create_task(connection.get_component_candidates(1, addresses))
+    addresses = loopback_addresses(["127.0.0.1"] * 4)
+    monkeypatch.setattr("rtcsend.peer.ice.host_addresses", lambda: addresses)
+    gathering = asyncio.create_task(connection.gather_candidates())
     for _ in range(steps):
         await asyncio.sleep(0)
     gathering.cancel()
@@ -255,7 +246,7 @@ async def test_a_gathering_that_is_cancelled_leaves_nothing_behind() -> None:
     loop = asyncio.get_running_loop()
     transport, server = await loop.create_datagram_endpoint(DeafServer, local_addr=("127.0.0.1", 0))
     address = transport.get_extra_info("sockname")[:2]
-    connection = IceConnection(ice_controlling=True, stun_server=address)
+    connection = IceConnection(ice_controlling=True, servers=Servers(stun=(StunServer(*address),)))
     gathering = asyncio.create_task(connection.gather_candidates())
     await server.asked.wait()
     gathering.cancel()
@@ -263,33 +254,3 @@ async def test_a_gathering_that_is_cancelled_leaves_nothing_behind() -> None:
         await gathering
     await connection.close()
     transport.close()
-
-
-async def test_a_relay_waits_for_the_direct_ways(monkeypatch: pytest.MonkeyPatch) -> None:
-    started: list[str] = []
-
-    async def check_start(self: aioice.Connection, pair: CandidatePair) -> None:
-        started.append(pair.remote_candidate.type)
-
-    monkeypatch.setattr(aioice.Connection, "check_start", check_start)
-    monkeypatch.setattr(ice, "RELAY_PATIENCE", 0.0)
-    connection, _ = connected(lambda: None)
-    direct, relayed = (
-        CandidatePair(connection._protocols[0], candidate(REMOTE, kind))
-        for kind in ("host", "relay")
-    )
-    connection._check_list = [direct, relayed]
-    connection._nominated.clear()
-    waiting = asyncio.create_task(connection.check_start(relayed))
-    await connection.check_start(direct)
-    await waiting
-    assert started == ["host", "relay"], "nothing direct has worked"
-
-    connection._nominated[1] = direct
-    await connection.check_start(relayed)
-    assert started == ["host", "relay"], "a direct way has been found meanwhile"
-    assert relayed.state is CandidatePair.State.FAILED
-
-    connection._check_list = [relayed]
-    await connection.check_start(relayed)
-    assert started == ["host", "relay", "relay"], "there is no other way to wait for"

@@ -1,6 +1,7 @@
 """Lanes on virtual time: allocations that a fake server gives, checks that a fake ICE answers."""
 
 import asyncio
+import dataclasses
 from typing import TYPE_CHECKING
 
 import aioice
@@ -10,6 +11,7 @@ from aioice.ice import CandidatePair, StunProtocol
 
 from rtcsend.peer import lanes
 from rtcsend.peer.ice import IceConnection
+from rtcsend.peer.ice_servers import TurnServer
 from rtcsend.peer.lanes import CHECK_INTERVAL, MAX_LANES, Lanes
 from tests.fakes.clock import run_virtual
 
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 
 RELAY, OTHERS = "192.0.2.1", "192.0.2.9"
 SERVER = ("203.0.113.1", 3478)
+TURN = TurnServer(host=SERVER[0], port=SERVER[1], protocol="tcp", username="u", credential="p")
 
 
 class Wire(asyncio.DatagramTransport):
@@ -61,21 +64,19 @@ class World:
         self.answers: Callable[[CandidatePair], bool] = lambda _pair: True
         self.checked: list[tuple[int, int]] = []
         self.opened: list[StunProtocol] = []
-        self.connection = IceConnection(
-            ice_controlling=True, turn_server=SERVER, turn_transport="tcp"
-        )
-        monkeypatch.setattr(lanes, "relayed_candidate", self.relayed_candidate)
+        self.server: TurnServer | None = TURN
+        self.connection = IceConnection(ice_controlling=True)
+        monkeypatch.setattr(lanes, "allocate", self.allocate)
         monkeypatch.setattr(self.connection, "check", self.check)
 
-    async def relayed_candidate(self, **options: object) -> tuple[aioice.Candidate, StunProtocol]:
-        assert options["turn_server"] == SERVER
-        assert options["hide_related_address"] is True
+    async def allocate(self, server: TurnServer, _make: object, **options: object) -> StunProtocol:
+        assert server.host == SERVER[0]
+        assert options["hide_address"] is True
         await asyncio.sleep(0.1)
         if self.given == self.at_most:
             raise ConnectionError("quota")
         self.given += 1
-        made = protocol(self.connection, 1000 + self.given)
-        return made.local_candidate, made
+        return protocol(self.connection, 1000 + self.given)
 
     async def check(self, pair: CandidatePair) -> bool:
         await asyncio.sleep(0.1)
@@ -92,6 +93,7 @@ class World:
         return Lanes(
             self.connection,
             selected,
+            server=self.server,
             make_protocol=lambda: StunProtocol(self.connection),
             on_open=self.opened.append,
         )
@@ -135,12 +137,11 @@ def test_each_of_ours_goes_to_one_of_theirs(world: World) -> None:
     run_virtual(main)
 
 
-@pytest.mark.parametrize(("local", "transport"), [("host", "tcp"), ("relay", "udp")])
-def test_without_a_stream_of_our_own_theirs_are_used(
-    world: World, local: str, transport: str
-) -> None:
+@pytest.mark.parametrize("local", ["host", "relay"])
+def test_without_a_stream_of_our_own_theirs_are_used(world: World, local: str) -> None:
     async def main() -> None:
-        world.connection.turn_transport = transport
+        udp = dataclasses.replace(TURN, protocol="udp")
+        world.server = udp if local == "relay" else None
         found = world.lanes(local)
         found.learn((OTHERS, 2001))
         await asyncio.sleep(1.0)
@@ -163,11 +164,11 @@ def test_a_server_that_gives_no_more(world: World) -> None:
 
 
 def test_a_server_that_never_answers(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def never(**_options: object) -> tuple[aioice.Candidate, StunProtocol]:
+    async def never(*_arguments: object, **_options: object) -> StunProtocol:
         await asyncio.Event().wait()
         raise AssertionError("it waits for ever")
 
-    monkeypatch.setattr(lanes, "relayed_candidate", never)
+    monkeypatch.setattr(lanes, "allocate", never)
 
     async def main() -> None:
         found = world.lanes()
@@ -223,66 +224,52 @@ def test_closing_leaves_no_allocation(world: World, after: float) -> None:
 # In the ICE connection
 
 
-def selected(world: World, *, remote: str = "relay") -> StunProtocol:
+def selected(world: World) -> StunProtocol:
     ice = world.connection
     main = protocol(ice, 1000)
     ice._protocols.append(main)
-    ice._remote_candidates.append(candidate(OTHERS, 2000, remote))
+    ice._relays[main] = TURN
+    ice._remote_candidates.append(candidate(OTHERS, 2000))
     ice._nominated[1] = CandidatePair(main, ice._remote_candidates[0])
     return main
 
 
 def request() -> stun.Message:
-    return stun.Message(message_method=stun.Method.BINDING, message_class=stun.Class.REQUEST)
+    message = stun.Message(message_method=stun.Method.BINDING, message_class=stun.Class.REQUEST)
+    message.attributes["PRIORITY"] = 1
+    return message
 
 
-@pytest.fixture
-def passed_on(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
-    """Where the checks came from that went on to aioice."""
-    seen: list[tuple[str, int]] = []
-
-    def check_incoming(
-        _self: aioice.Connection, _message: stun.Message, addr: tuple[str, int], _protocol: object
-    ) -> None:
-        seen.append(addr)
-
-    async def connect(_self: aioice.Connection) -> None:
-        pass
-
-    monkeypatch.setattr(aioice.Connection, "check_incoming", check_incoming)
-    monkeypatch.setattr(aioice.Connection, "connect", connect)
-    return seen
+def pairs(ice: IceConnection) -> list[tuple[str, int]]:
+    """Return the other side's addresses in the check list."""
+    return [pair.remote_addr for pair in ice._check_list]
 
 
-def test_checks_from_their_lanes_are_told_from_others(
-    world: World, passed_on: list[tuple[str, int]]
-) -> None:
+def test_checks_from_their_lanes_are_told_from_others(world: World) -> None:
     async def main() -> None:
         ice, first = world.connection, selected(world)
-        ice.with_lanes = True
+        ice.own_peer = True
         ice.check_incoming(request(), (OTHERS, 2001), first)  # earlier than our own pair
-        await ice.connect()
+        ice.widen()
         for address in ((OTHERS, 2002), (OTHERS, 2000), ("192.0.2.77", 2003)):
             ice.check_incoming(request(), address, first)
         await asyncio.sleep(1.0)
-        assert passed_on == [(OTHERS, 2000), ("192.0.2.77", 2003)]
+        assert pairs(ice) == [(OTHERS, 2000), ("192.0.2.77", 2003)]
         assert sorted(address[1] for _, address in ice.lanes()) == [2000, 2001, 2002]
         ice.check_incoming(request(), (OTHERS, 2000), world.opened_by_ice()[0])
-        assert len(passed_on) == 2, "what comes by a lane is never nominated"
+        assert len(pairs(ice)) == 2, "what comes by a lane is never nominated"
         await ice.close()
         assert ice.lanes() == []
 
     run_virtual(main)
 
 
-def test_without_lanes_every_check_is_aioices(
-    world: World, passed_on: list[tuple[str, int]]
-) -> None:
+def test_without_lanes_every_check_is_of_a_pair(world: World) -> None:
     async def main() -> None:
         ice, first = world.connection, selected(world)
-        await ice.connect()
+        ice.widen()
         ice.check_incoming(request(), (OTHERS, 2001), first)
-        assert passed_on == [(OTHERS, 2001)]
+        assert pairs(ice) == [(OTHERS, 2001)]
         assert ice.lanes() == []
         assert world.given == 0
         await ice.close()
@@ -290,20 +277,19 @@ def test_without_lanes_every_check_is_aioices(
     run_virtual(main)
 
 
-def test_the_data_path_is_told_of_each_lane(world: World, passed_on: list[object]) -> None:
+def test_the_data_path_is_told_of_each_lane(world: World) -> None:
     async def main() -> None:
         ice = world.connection
         selected(world)
-        ice.with_lanes = True
+        ice.own_peer = True
         told: list[asyncio.DatagramTransport] = []
-        ice.on_lane = told.append
-        await ice.connect()
+        ice.on_transport = told.append
+        ice.widen()
         await asyncio.sleep(1.0)
         assert told == [item.transport for item in world.opened_by_ice()]
         assert len(told) == MAX_LANES - 1
         assert set(told) <= set(ice.transports())
         await ice.close()
         assert all(isinstance(transport, Wire) and transport.closed for transport in told)
-        assert passed_on == []
 
     run_virtual(main)

@@ -117,9 +117,10 @@ async def test_the_receiver_answers() -> None:
 
 
 async def test_not_more_candidates_are_sent_than_may_be(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def many(_peer: PeerConnection) -> list[Candidate]:
-        found = [candidate(number).candidate for number in range(1, 200)]
-        return [one for one in found if one is not None]
+    async def many(_peer: PeerConnection) -> AsyncIterator[Candidate]:
+        for number in range(1, 200):
+            if (found := candidate(number).candidate) is not None:
+                yield found
 
     monkeypatch.setattr(PeerConnection, "gather", many)
     async with scene(Role.SENDER) as s:

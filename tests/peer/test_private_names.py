@@ -17,11 +17,9 @@ from aiortc import (
     RTCCertificate,
     RTCDtlsTransport,
     RTCIceGatherer,
-    RTCIceServer,
     RTCIceTransport,
     RTCSctpTransport,
 )
-from aiortc.rtcicetransport import connection_kwargs
 
 from rtcsend.peer.ice import IceConnection
 
@@ -31,6 +29,12 @@ KNOWN_PRIVATE = {
     "_nominated",
     "_protocols",
     "_check_list",
+    "_early_checks",
+    "_find_pair",
+    "_find_remote_candidate",
+    "_local_candidates",
+    "_remote_candidates",
+    "_remote_candidates_expected",
     "_transport_policy",
     "_query_consent_task",
     "_connection",
@@ -64,7 +68,12 @@ def as_tuple(text: str) -> tuple[int, ...]:
     [
         ("_nominated", "know the selected pair"),
         ("_protocols", "let the data path at the sockets"),
-        ("_check_list", "let the direct ways go before the relays"),
+        ("_check_list", "take over the pairs that it makes"),
+        ("_early_checks", "check what was heard before the description"),
+        ("_early_checks_done", "hear of checks from then on"),
+        ("_local_candidates", "keep what is gathered"),
+        ("_remote_candidates", "add peer-reflexive ones"),
+        ("_closing", "end with it"),
         ("_transport_policy", "keep loopback addresses out when only relays are allowed"),
         ("_query_consent_task", "close itself from within the consent checks"),
     ],
@@ -94,15 +103,32 @@ def test_a_pair_has_what_is_reported_of_it() -> None:
         )
 
 
-def test_a_check_is_a_coroutine_that_is_replaced() -> None:
-    why = "let the direct ways go before the relays"
-    parameters = inspect.signature(aioice.Connection.check_start).parameters
-    assert list(parameters) == ["self", "pair"], moved("aioice.Connection.check_start", why)
-    assert inspect.iscoroutinefunction(aioice.Connection.check_start)
-    caller = inspect.getsource(aioice.Connection.check_start_task)
-    assert "self.check_start(pair)" in caller, moved("aioice.Connection.check_start_task", why)
-    states = aioice.ice.CandidatePair.State
-    assert {"IN_PROGRESS", "FAILED"} <= set(states.__members__), moved("A pair's states", why)
+def test_pairs_are_handed_over_by_the_method_that_is_replaced() -> None:
+    why = "take new pairs into its own check list"
+    assert list(inspect.signature(aioice.Connection.sort_check_list).parameters) == ["self"]
+    added = inspect.getsource(aioice.Connection._add_remote_candidate)
+    pairing = added.index("self._pair_remote_candidate(remote_candidate)")
+    assert pairing < added.index("self.sort_check_list()"), moved("The call of it", why)
+    for name in ("_find_pair", "_find_remote_candidate", "_remote_candidates_expected"):
+        assert callable(getattr(aioice.Connection, name)), moved(f"aioice.Connection.{name}", why)
+    closing = inspect.getsource(aioice.Connection.close)
+    assert "[p.task for p in self._check_list if p.task is not None]" in closing, moved(
+        "aioice.ice.CandidatePair.task", "have its checks ended with the connection"
+    )
+
+
+def test_responses_go_to_whoever_has_the_transaction() -> None:
+    why = "send its checks at its own pace"
+    source = inspect.getsource(aioice.ice.StunProtocol.datagram_received)
+    assert "transaction = self.transactions[message.transaction_id]" in source, moved(
+        "aioice.ice.StunProtocol.transactions", why
+    )
+    assert "transaction.response_received(message, addr)" in source, moved(
+        "aioice.stun.Transaction.response_received", why
+    )
+    assert "self.__timeout_delay = RETRY_RTO" in inspect.getsource(aioice.stun.Transaction), moved(
+        "aioice.stun.RETRY_RTO", "ask TURN servers at its own pace"
+    )
 
 
 def test_datagrams_come_by_the_method_that_is_replaced() -> None:
@@ -126,34 +152,12 @@ def test_the_transport_policy_is_the_argument() -> None:
     assert connection._transport_policy is policy
 
 
-def test_candidates_are_gathered_by_the_method_that_is_replaced() -> None:
-    why = "offer loopback addresses on a machine without network"
-    parameters = inspect.signature(aioice.Connection.get_component_candidates).parameters
-    assert list(parameters) == ["self", "component", "addresses", "timeout"], moved(
-        "The signature of aioice.Connection.get_component_candidates", why
-    )
-    caller = inspect.getsource(aioice.Connection.gather_candidates)
-    assert "self.get_component_candidates(component=component, addresses=addresses)" in caller, (
-        moved("The call of aioice.Connection.get_component_candidates", why)
-    )
-    assert inspect.iscoroutinefunction(aioice.Connection.get_component_candidates)
-    source = inspect.getsource(aioice.Connection.get_component_candidates)
-    assert "done, pending = await asyncio.wait(tasks, timeout=timeout)" in source, moved(
-        "The variable tasks of aioice.Connection.get_component_candidates",
-        "end what a cancelled gathering leaves behind",
-    )
-
-
 def test_consent_is_queried_by_the_method_that_is_replaced() -> None:
     why = "outlive round trips of more than half a second"
     assert list(inspect.signature(aioice.Connection.query_consent).parameters) == ["self"], moved(
         "The signature of aioice.Connection.query_consent", why
     )
     assert inspect.iscoroutinefunction(aioice.Connection.query_consent)
-    caller = inspect.getsource(aioice.Connection.connect)
-    assert "self._query_consent_task = asyncio.create_task(self.query_consent())" in caller, moved(
-        "The call of aioice.Connection.query_consent", why
-    )
     closing = inspect.getsource(aioice.Connection.close)
     assert "self._query_consent_task.cancel()" in closing, moved(
         "aioice.Connection._query_consent_task", "close itself from within the consent checks"
@@ -161,10 +165,6 @@ def test_consent_is_queried_by_the_method_that_is_replaced() -> None:
 
 
 def test_a_request_takes_what_a_consent_check_says() -> None:
-    parameters = inspect.signature(aioice.ice.StunProtocol.request).parameters
-    assert {"request", "addr", "integrity_key", "retransmissions"} <= set(parameters), moved(
-        "The signature of aioice.ice.StunProtocol.request", "check consent"
-    )
     parameters = inspect.signature(aioice.Connection.build_request).parameters
     assert {"pair", "nominate"} <= set(parameters), moved(
         "The signature of aioice.Connection.build_request", "check consent"
@@ -210,16 +210,15 @@ async def test_the_sctp_port_has_a_name() -> None:
     assert transport.port == 5000, moved("RTCSctpTransport.port", "write it into descriptions")
 
 
-def test_a_relayed_candidate_can_be_had_apart() -> None:
-    why = "get more than one allocation"
-    parameters = inspect.signature(aioice.ice.relayed_candidate).parameters
-    assert set(parameters) == {
-        *("component", "hide_related_address", "protocol_factory", "turn_server"),
-        *("turn_username", "turn_password", "turn_ssl", "turn_transport"),
-    }, moved("The signature of aioice.ice.relayed_candidate", why)
-    attributes = vars(aioice.Connection(ice_controlling=True))
-    needed = {"turn_server", "turn_username", "turn_password", "turn_ssl", "turn_transport"}
-    assert needed <= set(attributes), moved("aioice.Connection.turn_*", why)
+def test_an_allocation_can_be_made_by_hand() -> None:
+    why = "get allocations from several servers"
+    source = inspect.getsource(aioice.turn)
+    for name in (
+        *("def __init__(self, inner_protocol: TurnClientProtocol)", "self.__close_task"),
+        "async def _connect(self, protocol: asyncio.DatagramProtocol)",
+        *("self.integrity_key: bytes | None", "self.nonce", "self.realm", "self.username"),
+    ):
+        assert name in source, moved(f"aioice.turn: {name!r}", why)
 
 
 def test_checks_come_by_the_method_that_is_replaced() -> None:
@@ -248,23 +247,6 @@ def test_what_the_data_path_takes_over_of_a_relay() -> None:
         assert name in source, moved(f"aioice.turn: {name!r}", why)
     parameters = inspect.signature(aioice.turn.TurnClientMixin.datagram_received).parameters
     assert list(parameters) == ["self", "data", "addr"], moved("datagram_received", why)
-
-
-def test_connection_kwargs() -> None:
-    servers = [
-        RTCIceServer(urls=["stun:192.0.2.1:1", "turn:192.0.2.2:2?transport=tcp"]),
-        RTCIceServer(urls=["turns:192.0.2.3:3"], username="u", credential="p"),
-    ]
-    assert connection_kwargs(servers) == {
-        "stun_server": ("192.0.2.1", 1),
-        "turn_server": ("192.0.2.2", 2),
-        "turn_ssl": False,
-        "turn_transport": "tcp",
-        "turn_username": None,
-        "turn_password": None,
-    }, moved("aiortc.rtcicetransport.connection_kwargs", "hand the ICE servers on")
-    accepted = inspect.signature(aioice.Connection.__init__).parameters
-    assert set(connection_kwargs(servers)) <= set(accepted)
 
 
 def test_no_other_private_name_is_touched() -> None:
