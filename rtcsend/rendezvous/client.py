@@ -289,15 +289,31 @@ class RendezvousClient:
         self._machine.request(request)
         self._answer = None
         self._keeper.wake()
-        try:
-            async with asyncio.timeout(self._first_timeout):
-                await self._until(lambda: self._answer is not None or self._is_over())
-        except TimeoutError as exc:
-            raise RendezvousUnreachable("The rendezvous server does not answer.") from exc
+        await self._until_answered()
         answer = self._take_answer()
         if isinstance(answer, Failed):
             raise error_of(answer.error)
         return answer
+
+    async def _until_answered(self) -> None:
+        """Wait for the answer; longer if the server is there and has asked to come again.
+
+        Raises:
+            RendezvousUnreachable: There was none in time.
+        """
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self._first_timeout
+        while True:
+            try:
+                async with asyncio.timeout_at(deadline):
+                    await self._until(lambda: self._answer is not None or self._is_over())
+            except TimeoutError as exc:
+                asked = self._keeper.asked_until
+                if asked is None or asked <= loop.time():
+                    raise RendezvousUnreachable("The rendezvous server does not answer.") from exc
+                deadline = asked
+            else:
+                return
 
     def _take_answer(self) -> Attached | Failed:
         if self._answer is None:

@@ -89,6 +89,8 @@ class SocketKeeper:
         self._stopping = False
         self._welcomed_ever = False
         self._settled_at: float | None = None
+        self.asked_until: float | None = None
+        """Until when it is worth waiting for a server that is there and has asked to come again."""
         self._patience: asyncio.Timeout | None = None
         self._given_up = False
 
@@ -132,6 +134,8 @@ class SocketKeeper:
             if self._stopping:
                 return
             now = loop.time()
+            if self.asked_until is not None:
+                deadline = max(deadline, self.asked_until)
             if self._settled_at is not None:
                 deadline = now + self._retry_for
                 if now - self._settled_at >= LONGEST_BACKOFF:
@@ -164,6 +168,8 @@ class SocketKeeper:
             return str(exc)
         except SocketLost as exc:
             self._check_close(exc)
+            if exc.later and self.asked_until is None:
+                self.asked_until = loop.time() + self._retry_for
             return str(exc)
         finally:
             self._patience = None
@@ -226,6 +232,7 @@ class SocketKeeper:
             self._woken.set()
             if self._machine.settled and self._settled_at is None:
                 self._settled_at = loop.time()
+                self.asked_until = None
                 patience.reschedule(None)
             while self._unread() >= MAX_UNREAD:
                 self._woken.clear()

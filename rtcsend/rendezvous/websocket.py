@@ -31,6 +31,7 @@ from rtcsend.proxy.settings import Proxy, ProxyFailed
 from rtcsend.proxy.tunnel import maybe_proxy
 from rtcsend.rendezvous.pinning import PinMismatch, client_context, split_pin
 from rtcsend.rendezvous.wire import MAX_FRAME
+from rtcsend.trace import Step, Where, note
 
 PING_INTERVAL = 20.0  # seconds; below the 30 s after which the strictest NATs drop a mapping
 PING_TIMEOUT = 20.0  # seconds; then the socket is taken for dead
@@ -46,6 +47,9 @@ PROXY_HINT: Final = (
 CLOSED_BROKEN: Final = frozenset({1002, 1003, 1007, 1009})
 """One end broke the WebSocket protocol or sent a frame too large; RFC 6455 section 7.4.1."""
 
+CLOSED_FOR_NOW: Final = frozenset({1012, 1013})
+"""The server restarts, or asks to try again later; IANA, WebSocket close codes."""
+
 # The library logs whole frames at DEBUG, tokens and TURN credentials among them.
 _library_log = logging.getLogger("rtcsend.rendezvous.websockets")
 _library_log.setLevel(logging.CRITICAL)
@@ -56,11 +60,13 @@ class SocketLost(Exception):
 
     Attributes:
         code: The close code, when there was one.
+        later: The server is there and asks to come again: it restarts, or waits for its store.
     """
 
-    def __init__(self, reason: str, *, code: int | None = None) -> None:
+    def __init__(self, reason: str, *, code: int | None = None, later: bool = False) -> None:
         super().__init__(reason)
         self.code = code
+        self.later = later or code in CLOSED_FOR_NOW
 
 
 class SocketRefused(Exception):
@@ -173,7 +179,8 @@ async def dial_websocket(
     except InvalidStatus as exc:
         status = exc.response.status_code
         if status >= 500:  # noqa: PLR2004 - RFC 9110 section 15.6, the server's own failure
-            raise SocketLost(f"it answers HTTP {status}") from exc
+            later = "Retry-After" in exc.response.headers
+            raise SocketLost(f"it answers HTTP {status}", later=later) from exc
         raise SocketRefused(f"it answers HTTP {status}, and is no rendezvous server") from exc
     except PinMismatch as exc:
         raise SocketRefused("its certificate is not the one that the address names") from exc
@@ -196,8 +203,18 @@ async def _connect(url: str, *, proxy: Proxy | None, **options: Any) -> ClientCo
     Raises:
         Exception: As the library does; ProxyFailed where it is the proxy's fault.
     """
-    async with _through(proxy):
-        return await connect(url, proxy=None if proxy is None else proxy.url, **options)
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    note(Step.RENDEZVOUS_DIAL, server=Where(*_address(url)), proxy=proxy is not None)
+    try:
+        async with _through(proxy):
+            connection = await connect(url, proxy=None if proxy is None else proxy.url, **options)
+    except Exception as exc:
+        ms = round((loop.time() - began) * 1000, 1)
+        note(Step.RENDEZVOUS_FAILED, reason=type(exc).__name__, ms=ms)
+        raise
+    note(Step.RENDEZVOUS_OPEN, ms=round((loop.time() - began) * 1000, 1))
+    return connection
 
 
 def _failed_to_open(exc: OSError) -> SocketLost | SocketRefused:
@@ -229,10 +246,14 @@ def proxy_for(url: str) -> Proxy | None:
     Raises:
         ProxyFailed: What is set cannot be used.
     """
+    host, port = _address(url)
+    return maybe_proxy(host, port, secure=url.startswith("wss:"), purpose="rendezvous")
+
+
+def _address(url: str) -> tuple[str, int]:
+    """Return host and port of a server; RFC 6455 section 3."""
     parts = urllib.parse.urlsplit(url)
-    secure = parts.scheme == "wss"
-    port = parts.port or (443 if secure else 80)  # RFC 6455 section 3
-    return maybe_proxy(parts.hostname or "", port, secure=secure, purpose="rendezvous")
+    return parts.hostname or "", parts.port or (443 if parts.scheme == "wss" else 80)
 
 
 @asynccontextmanager

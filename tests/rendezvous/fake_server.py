@@ -13,15 +13,15 @@ from tests.fakes.rendezvous import RendezvousMachine
 
 LATENCY = 0.01  # seconds that a frame takes, and a dial
 
-Mood = Literal["well", "refusing", "failing", "hanging", "silent"]
+Mood = Literal["well", "refusing", "failing", "later", "hanging", "silent"]
 
 
 class FakeServer:
     """A server on virtual time.
 
     Attributes:
-        mood: well; refusing (nobody listens), failing (dials break), hanging (dials never
-            end), or silent (sockets open, and nothing comes).
+        mood: well; refusing (nobody listens), failing (dials break), later (it asks to come
+            again), hanging (dials never end), or silent (sockets open, and nothing comes).
         dials: When each dial began.
         script: Frames to send on new sockets instead of what the machine says.
     """
@@ -47,6 +47,8 @@ class FakeServer:
             raise SocketRefused("Connection refused")
         if self.mood == "failing":
             raise SocketLost("Connection reset by peer")
+        if self.mood == "later":
+            raise SocketLost("it answers HTTP 503", later=True)
         if self.mood == "hanging":
             await asyncio.sleep(1e9)
         socket = FakeSocket(self, next(self._numbers))

@@ -666,3 +666,34 @@ async def test_a_bug_reaches_the_caller(server: FakeServer) -> None:
 def test_a_bad_address_is_found_at_once() -> None:
     with pytest.raises(UsageError):
         RendezvousClient("ftp://h")
+
+
+# A server that is there and has no use for clients just now
+
+
+@on_virtual_time
+async def test_who_is_asked_to_come_again_does_not_give_up(server: FakeServer) -> None:
+    server.mood = "later"
+    asyncio.get_running_loop().call_later(30, setattr, server, "mood", "well")
+    async with client(server) as a:
+        assert await a.allocate()
+
+
+@on_virtual_time
+async def test_a_request_outlives_that_its_server_has_no_store(server: FakeServer) -> None:
+    async with client(server) as a:
+        server.mood = "later"
+        asyncio.get_running_loop().call_later(0.005, server.drop_all, 1013)
+        asyncio.get_running_loop().call_later(30, setattr, server, "mood", "well")
+        assert 30 < await seconds(a.allocate()) < 36
+
+
+@on_virtual_time
+async def test_for_as_long_as_for_a_server_that_was_lost(server: FakeServer) -> None:
+    server.mood = "later"
+
+    async def enter() -> None:
+        with pytest.raises(RendezvousUnreachable, match="503"):
+            await client(server).__aenter__()
+
+    assert 55 < await seconds(enter()) < 61
