@@ -92,6 +92,7 @@ SHELLS = {
     "rtcsend/doctor/host.py",
     "rtcsend/doctor/links.py",
     "rtcsend/doctor/reasons.py",  # no I/O, but the errors of sockets and TLS
+    "rtcsend/doctor/relays.py",
     "rtcsend/doctor/rendezvous.py",
     "rtcsend/doctor/resolving.py",
     "rtcsend/doctor/run.py",
@@ -146,6 +147,7 @@ BUILDS_ON = {
     ("rtcsend/datapath/choice.py", "rtcsend.peer.ice"),
     # The doctor looks where a receiver would look, and forbids fragments as the data path does.
     ("rtcsend/doctor/links.py", "rtcsend.datapath.udp_socket"),
+    ("rtcsend/doctor/relays.py", "rtcsend.rendezvous.client"),
     ("rtcsend/doctor/rendezvous.py", "rtcsend.rendezvous.pinning"),
     ("rtcsend/doctor/run.py", "rtcsend.rendezvous.embedded"),
     ("rtcsend/doctor/run.py", "rtcsend.rendezvous.lan"),

@@ -21,6 +21,7 @@ from typing import Any, Final
 from rtcsend.doctor.conclusion import Relay, Rendezvous, Summary, conclude
 from rtcsend.doctor.findings import Area, Check, Conclusion, Value
 from rtcsend.doctor.host import machine_checks
+from rtcsend.doctor.relays import relays_of_meeting
 from rtcsend.doctor.rendezvous import RendezvousCheck
 from rtcsend.doctor.servers import Server, servers_of
 from rtcsend.doctor.stun_checks import StunChecks
@@ -124,7 +125,8 @@ class _Examination:
         welcome = await RendezvousCheck(url, emit=self._emit).run()
         if welcome is not None:
             self._rendezvous = Rendezvous.WORKS
-            usable = map(maybe_usable_untrusted, welcome.ice_servers)
+            offered = (*welcome.ice_servers, *await relays_of_meeting(url))
+            usable = map(maybe_usable_untrusted, offered)
             named += [server for server in usable if server is not None]
 
     async def _discover(self) -> None:

@@ -61,11 +61,11 @@ async def test_a_real_server() -> None:
     async with RendezvousServer(config) as server:
         told, welcome = await look(f"ws://127.0.0.1:{server.port}/v1")
     assert welcome is not None
-    assert welcome.ice_servers == ice
+    assert welcome.ice_servers == ice[:1]
     steps = ["tcp", "websocket", "welcome", "round-trip"]
     assert told.kinds("rendezvous") == [(step, "ok") for step in steps]
     assert all(check.ms is not None and check.ms >= 0 for check in told.checks)
-    assert told.one("rendezvous", "welcome").values["ice_servers"] == 2
+    assert told.one("rendezvous", "welcome").values["ice_servers"] == 1
     assert "secret" not in str(told.checks)
 
 
