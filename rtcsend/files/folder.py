@@ -47,6 +47,13 @@ _NO_FOLDER_SYNC = frozenset({errno.EINVAL, errno.EBADF, errno.EOPNOTSUPP, errno.
 _NO_FOLDER = frozenset({errno.ENOTDIR, errno.ELOOP, getattr(errno, "EFTYPE", errno.ELOOP)})
 # IO_REPARSE_TAG_SYMLINK and IO_REPARSE_TAG_MOUNT_POINT: what leads elsewhere on Windows.
 _WINDOWS_LINKS = frozenset({0xA000000C, 0xA0000003})
+# With every file: not for children, no links, no waiting for a fifo, bytes as they are.
+_ALWAYS = (
+    getattr(os, "O_CLOEXEC", 0)
+    | getattr(os, "O_NOFOLLOW", 0)
+    | getattr(os, "O_NONBLOCK", 0)
+    | getattr(os, "O_BINARY", 0)
+)
 _MAX_TRIES = 8  # of making and opening a folder that somebody removes each time
 _NOT_BARE = frozenset({"", ".", ".."})
 _probes = itertools.count()
@@ -111,14 +118,12 @@ class Folder:
 
     def open(self, name: str, flags: int, mode: int = 0o600) -> int:
         """Open a file in the folder; a symbolic link is an error (ELOOP), a fifo never blocks."""
-        flags |= getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0)
-        flags |= getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-        return os.open(self._at(name), flags, mode, dir_fd=self._fd)
+        return os.open(self.at(name), flags | _ALWAYS, mode, dir_fd=self._fd)
 
     def stat(self, name: str) -> os.stat_result | None:
         """Return the facts of the name itself, links not followed; None when it is not there."""
         try:
-            return os.stat(self._at(name), dir_fd=self._fd, follow_symlinks=False)
+            return os.stat(self.at(name), dir_fd=self._fd, follow_symlinks=False)
         except FileNotFoundError:
             return None
 
@@ -130,7 +135,7 @@ class Folder:
     def remove_folder(self, name: str) -> bool:
         """Remove a folder; return False when there is something in it."""
         try:
-            os.rmdir(self._at(name), dir_fd=self._fd)
+            os.rmdir(self.at(name), dir_fd=self._fd)
         except OSError as exc:
             if exc.errno not in {errno.ENOTEMPTY, errno.EEXIST}:
                 raise
@@ -165,24 +170,26 @@ class Folder:
 
     def unlink(self, name: str) -> None:
         """Remove a name; a symbolic link itself, not what it points to."""
-        os.unlink(self._at(name), dir_fd=self._fd)
+        os.unlink(self.at(name), dir_fd=self._fd)
 
-    def rename_over(self, old: str, new: str) -> None:
-        """Rename atomically; what had the new name before is gone."""
-        os.replace(self._at(old), self._at(new), src_dir_fd=self._fd, dst_dir_fd=self._fd)
+    def rename_over(self, old: str, new: str, *, to: "Folder | None" = None) -> None:
+        """Rename atomically, into another folder if one is given; what was there is gone."""
+        to = self if to is None else to
+        os.replace(self.at(old), to.at(new), src_dir_fd=self._fd, dst_dir_fd=to.dir_fd)
 
-    def rename_new(self, old: str, new: str) -> bool:
-        """Rename, unless the new name exists: then return False. Never replaces anything."""
+    def rename_new(self, old: str, new: str, *, to: "Folder | None" = None) -> bool:
+        """Rename a file, unless the new name exists: then return False. Replaces nothing."""
+        to = self if to is None else to
         if sys.platform == "win32":
-            return self._rename_windows(old, new)
+            return self._rename_windows(old, new, to)
         try:
-            self._link(old, new)
+            self._link(old, new, to)
         except FileExistsError:
             return False
         except OSError as exc:
             if exc.errno not in _NO_LINKS:
                 raise
-            return self._rename_over_placeholder(old, new)
+            return self._rename_over_placeholder(old, new, to)
         self.unlink(old)
         return True
 
@@ -196,9 +203,14 @@ class Folder:
             if exc.errno not in _NO_FOLDER_SYNC:
                 raise
 
-    def _at(self, name: str) -> str:
-        """Return how the system is told a name here: with it goes ``dir_fd=self._fd``."""
-        if name in _NOT_BARE or "/" in name or "\0" in name or Path(name).name != name:
+    @property
+    def dir_fd(self) -> int | None:
+        """What goes with :meth:`at`; None where systems have no descriptors of folders."""
+        return self._fd
+
+    def at(self, name: str) -> str:
+        """Return how the system is told a name here: with it goes ``dir_fd=self.dir_fd``."""
+        if name in _NOT_BARE or "/" in name or "\0" in name or not _is_bare(name):
             raise InternalError("A name that is not safe came as far as the disk.")
         self._check_open()
         return name if self._fd is not None else str(self.path / name)
@@ -225,7 +237,7 @@ class Folder:
                 if not create:
                     raise
             with suppress(FileExistsError):  # somebody was faster: it is looked at like any other
-                os.mkdir(self._at(name), dir_fd=self._fd)
+                os.mkdir(self.at(name), dir_fd=self._fd)
                 if sync:
                     self.sync()
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
@@ -236,7 +248,7 @@ class Folder:
             return self._look_at_folder(name, path)
         flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
         try:
-            return self._made(path, os.open(self._at(name), flags, dir_fd=self._fd))
+            return self._made(path, os.open(self.at(name), flags, dir_fd=self._fd))
         except OSError as exc:
             if exc.errno in _NO_FOLDER:
                 # Refused in any case; this only says why.
@@ -244,7 +256,7 @@ class Folder:
             raise
 
     def _look_at_folder(self, name: str, path: Path) -> "Folder":
-        facts = os.stat(self._at(name), dir_fd=self._fd, follow_symlinks=False)
+        facts = os.stat(self.at(name), dir_fd=self._fd, follow_symlinks=False)
         tag = getattr(facts, "st_reparse_tag", 0)
         if stat.S_ISLNK(facts.st_mode) or tag in _WINDOWS_LINKS:
             raise UnsafePath(
@@ -256,38 +268,43 @@ class Folder:
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
         return self._made(path, None)
 
-    def _link(self, old: str, new: str) -> None:
+    def _link(self, old: str, new: str, to: "Folder") -> None:
         os.link(
-            self._at(old),
-            self._at(new),
+            self.at(old),
+            to.at(new),
             src_dir_fd=self._fd,
-            dst_dir_fd=self._fd,
+            dst_dir_fd=to.dir_fd,
             follow_symlinks=False,
         )
 
-    def _rename_over_placeholder(self, old: str, new: str) -> bool:
+    def _rename_over_placeholder(self, old: str, new: str, to: "Folder") -> bool:
         """Take the name with an empty file of our own, then rename over that.
 
         A crash between the two leaves the empty file; there is no better way without links
         that every system has.
         """
         try:
-            os.close(self.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL))
+            os.close(to.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL))
         except FileExistsError:
             return False
         try:
-            self.rename_over(old, new)
+            self.rename_over(old, new, to=to)
         except OSError:
-            self.unlink(new)
+            to.unlink(new)
             raise
         return True
 
-    def _rename_windows(self, old: str, new: str) -> bool:
+    def _rename_windows(self, old: str, new: str, to: "Folder") -> bool:
         try:
-            os.rename(self._at(old), self._at(new))  # noqa: PTH104  as all others here
+            os.rename(self.at(old), to.at(new))  # noqa: PTH104  as all others here
         except FileExistsError:  # rename on Windows never replaces
             return False
         return True
+
+
+def _is_bare(name: str) -> bool:
+    """Return whether Windows too takes a name for one: no drive, no other separator."""
+    return sys.platform != "win32" or Path(name).name == name
 
 
 def shown(path: Path) -> str:

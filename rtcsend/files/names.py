@@ -124,6 +124,18 @@ def safe_component_untrusted(name: str, *, windows: bool) -> SafeName:
     return _safe(name, windows=windows)
 
 
+def is_plain_name(name: str) -> bool:
+    """Return whether a name of the other side is surely safe as it is, on any system.
+
+    Quick, and right about most names of most trees; a name of which it is not sure may be safe.
+    """
+    return (
+        _PLAIN.fullmatch(name) is not None
+        and name.partition(".")[0].rstrip().upper() not in _DEVICES
+        and OWN_MARK not in name.lower()
+    )
+
+
 def is_own_name(name: str) -> bool:
     """Return whether a name is one of our hidden files, on any file system."""
     return _OWN.search(folded(name)) is not None

@@ -117,10 +117,10 @@ def test_rename_as_on_windows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(folder_module, "_HAS_DIR_FD", False)
     folder = Folder(tmp_path)
     (tmp_path / "old").write_text("old")
-    assert folder._rename_windows("old", "new")
+    assert folder._rename_windows("old", "new", folder)
     assert (tmp_path / "new").read_text() == "old"
     monkeypatch.setattr(os, "rename", _raise(errno.EEXIST))
-    assert not folder._rename_windows("old", "new")
+    assert not folder._rename_windows("old", "new", folder)
 
 
 def test_a_folder_that_cannot_be_synced_need_not_be(

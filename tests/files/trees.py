@@ -3,11 +3,17 @@
 import os
 import stat
 from pathlib import Path
+from typing import Any
 
 from blake3 import blake3
 
+from rtcsend.blocks import block_digest
+from rtcsend.files.proposed_tree import ProposedTree
 from rtcsend.files.scan import ScanRules, scan_paths
+from rtcsend.files.tree_sink import TreeSink, TreeTarget
 from rtcsend.manifest.manifest import Manifest
+from rtcsend.manifest.selection import Selection
+from rtcsend.options import Conflict
 
 Tree = dict[str, bytes | None]
 """Contents by path, components between slashes; None is a folder, ``b"-> x"`` a link to x."""
@@ -78,3 +84,49 @@ def digest(tree: Tree) -> str:
 def manifest_of(folder: Path, *names: str) -> Manifest:
     """Return the manifest of things in a folder."""
     return scan_paths([folder / name for name in names], ScanRules()).manifest
+
+
+def target(folder: Path, manifest: Manifest, **changes: Any) -> TreeTarget:
+    """Return a target for all of a manifest, checked."""
+    tree = ProposedTree(manifest, windows=False, folding=False, key=b"k" * 16)
+    for _ in tree.check_untrusted():
+        pass
+    skipped = changes.pop("skipped", ())
+    return TreeTarget(
+        folder=folder,
+        tree=tree,
+        selection=Selection(manifest, skipped),
+        **{"names": {}, "conflict": Conflict.ASK, **changes},
+    )
+
+
+async def deliver(sink: TreeSink, content: bytes, *, stop: int | None = None, cut: int = 0) -> int:
+    """Write a stream as a sender would that skips what is there; return what had to travel.
+
+    Args:
+        sink: Where it goes.
+        content: The stream.
+        stop: Where to end before the end.
+        cut: Bytes of a write, at most; 0 for blocks.
+    """
+    layout = sink.selection.layout
+    there: dict[int, bytes] = {}
+    if sink.blocks:
+        async for first, digests in sink.survey(layout.next_block(sink.written)):
+            for number in range(len(digests) // 32):
+                there[first + number] = digests[number * 32 : number * 32 + 32]
+    end = len(content) if stop is None else stop
+    position, moved = sink.written, 0
+    while position < end:
+        block = layout.block_at(position)
+        last = layout.block_end(block)
+        if layout.is_boundary(position) and there.get(block) == block_digest(
+            content[position:last]
+        ):
+            await sink.keep(last)
+        else:
+            last = min(last, end, position + cut if cut else last)
+            await sink.write(content[position:last])
+            moved += last - position
+        position = last
+    return moved
