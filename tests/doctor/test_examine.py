@@ -165,7 +165,7 @@ async def test_what_is_stopped_leaves_nothing_behind(coturn: Coturn) -> None:
     # It is in the middle of the burst when the time is over.
     task = asyncio.create_task(ask(coturn.ice_url(), throughput=True))
     async with asyncio.timeout(10):
-        await coturn._until(lambda: len(coturn.sessions()) == 2)
+        await coturn.until(lambda: len(coturn.sessions()) == 2)
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
     assert task.cancelled()

@@ -22,6 +22,8 @@ from typing import Literal, Self
 
 import pytest
 
+from tests.doctor.certificates import server_context
+
 START_TIMEOUT = 20.0  # seconds; it starts in half a second
 USAGE_TIMEOUT = 20.0  # seconds; it reports a session when it deletes it, a second after its end
 CREDENTIAL_LIFETIME = 600  # seconds
@@ -70,9 +72,10 @@ def ice_url(
     transport: Literal["udp", "tcp"] = "udp",
     scheme: Literal["turn", "turns"] = "turn",
     password: str | None = None,
+    lifetime: int = CREDENTIAL_LIFETIME,
 ) -> str:
     """Return a server as ``--ice`` takes it, with a credential; a wrong one by ``password``."""
-    username = f"{int(time.time()) + CREDENTIAL_LIFETIME}:alice"  # noqa: TID251 - wall clock
+    username = f"{int(time.time()) + lifetime}:alice"  # noqa: TID251 - wall clock
     digest = hmac.digest(secret.encode(), username.encode(), "sha1")
     password = base64.b64encode(digest).decode() if password is None else password
     user, credential = (urllib.parse.quote(text, safe="") for text in (username, password))
@@ -80,17 +83,21 @@ def ice_url(
 
 
 class Coturn:
-    """The server, running while it is entered.
+    """The server, running while it is entered; by UDP, TCP and TLS at one port.
 
     Args:
         folder: For its files.
+        options: More of them, for ``turnserver``.
 
     Attributes:
         log: What it has said so far.
+        environment: What a client needs to trust it.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, *options: str) -> None:
+        self._folder, self._options = folder, options
+        server_context(folder)  # for the files
+        self.environment = {"SSL_CERT_FILE": str(folder / "cert.pem")}
         self._secret = secrets.token_hex(16)
         self._port = _free_port()
         self._process: asyncio.subprocess.Process | None = None
@@ -106,14 +113,17 @@ class Coturn:
             f"--listening-port={self._port}",
             "--relay-ip=127.0.0.1",
             "--allow-loopback-peers",
-            "--no-tls",
+            f"--tls-listening-port={_free_port()}",
+            f"--cert={self._folder / 'cert.pem'}",
+            f"--pkey={self._folder / 'key.pem'}",
+            *self._options,
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
         )
         self._reader = asyncio.create_task(self._read())
         async with asyncio.timeout(START_TIMEOUT):
-            await self._until(lambda: _LISTENERS.issubset(_LISTENING.findall(self.log)))
+            await self.until(lambda: _LISTENERS.issubset(_LISTENING.findall(self.log)))
         return self
 
     async def __aexit__(
@@ -128,16 +138,35 @@ class Coturn:
             self._process.kill()
         await asyncio.gather(self._process.wait(), self._reader)
 
+    @property
+    def port(self) -> int:
+        """Where it listens."""
+        return self._port
+
     def ice_url(
-        self, transport: Literal["udp", "tcp"] = "udp", *, password: str | None = None
+        self,
+        transport: Literal["udp", "tcp", "tls"] = "udp",
+        *,
+        host: str = "127.0.0.1",
+        password: str | None = None,
+        lifetime: int = CREDENTIAL_LIFETIME,
     ) -> str:
-        """Return it as ``--ice`` takes it, with a credential; a wrong one by ``password``."""
+        """Return it as ``--ice`` takes it.
+
+        Args:
+            transport: How to reach it.
+            host: The name that it is to have.
+            password: A wrong one.
+            lifetime: Seconds that the credential is good for.
+        """
         return ice_url(
             self._secret,
-            host="127.0.0.1",
+            host=host,
             port=self._port,
-            transport=transport,
+            transport="udp" if transport == "udp" else "tcp",
+            scheme="turns" if transport == "tls" else "turn",
             password=password,
+            lifetime=lifetime,
         )
 
     def sessions(self) -> list[str]:
@@ -150,7 +179,7 @@ class Coturn:
         Waits until so many allocations have ended; coturn says it then at the latest.
         """
         async with asyncio.timeout(USAGE_TIMEOUT):
-            await self._until(lambda: len(_DELETED.findall(self.log)) >= sessions)
+            await self.until(lambda: len(_DELETED.findall(self.log)) >= sessions)
         totals: dict[str, tuple[int, int]] = {}
         for match in _USAGE.finditer(self.log):
             received, sent = totals.get(match["session"], (0, 0))
@@ -165,7 +194,8 @@ class Coturn:
             self._said.set()
         self._said.set()
 
-    async def _until(self, condition: Callable[[], bool]) -> None:
+    async def until(self, condition: Callable[[], bool]) -> None:
+        """Return when something holds; it is asked again when coturn says more."""
         while not condition():
             if self._reader is None or self._reader.done():
                 raise AssertionError(f"coturn has ended: {self.log}")
