@@ -61,6 +61,7 @@ class _Socket:
     source: str
     room: Name | None = None
     """Set while it is attached, or about to be."""
+    has_reported: bool = False
 
 
 class Reception:
@@ -181,7 +182,9 @@ class Reception:
             case Report(route=route):
                 if socket.room is None:
                     raise RequestRefused("bad-message", close=CLOSE_POLICY)
-                self.counters.report(route)
+                if not socket.has_reported:  # a socket is good for one
+                    socket.has_reported = True
+                    self.counters.report(route)
             case Allocate() | Claim() | Meet() | Resume():
                 if socket.room is not None:
                     raise RequestRefused("bad-message", close=CLOSE_POLICY)

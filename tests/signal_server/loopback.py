@@ -1,6 +1,7 @@
 """A server on loopback, and clients that speak to it frame by frame."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 from websockets.asyncio.client import ClientConnection, connect
@@ -41,6 +42,13 @@ async def http(server: RendezvousServer, request: bytes) -> tuple[bytes, bytes]:
     writer.close()
     head, _, body = answer.partition(b"\r\n\r\n")
     return head, body
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait for what the server notices by itself, and tells nobody."""
+    async with asyncio.timeout(10):
+        while not condition():  # noqa: ASYNC110 - there is no event
+            await asyncio.sleep(0.005)
 
 
 def get(path: str) -> bytes:

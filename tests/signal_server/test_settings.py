@@ -1,3 +1,4 @@
+import contextlib
 from pathlib import Path
 from typing import Any
 
@@ -190,10 +191,8 @@ def test_settings_that_cannot_work(values: dict[str, Any]) -> None:
 )
 def test_any_file_is_a_configuration_or_a_usage_error(values: dict[str, Any]) -> None:
     text = "".join(f"{name} = {_toml(value)}\n" for name, value in values.items())
-    try:
+    with contextlib.suppress(UsageError):
         build_config(from_toml_untrusted(text, source="f"))
-    except UsageError as exc:
-        assert exc.hint
 
 
 def _toml(value: object) -> str:
