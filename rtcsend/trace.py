@@ -120,9 +120,13 @@ class Recorder:
             step, facts = Step.CUT, {"lines": MAX_LINES}
         elif self._lines > MAX_LINES and step is not Step.END:
             return
-        line = {"t": round(self._clock() - self._began, 4), "step": step.label}
+        line = {"t": round(self.seconds(), 4), "step": step.label}
         shown = {name: self._shown(fact) for name, fact in facts.items()}
         self._write(json.dumps(line | shown) + "\n")
+
+    def seconds(self) -> float:
+        """Return the seconds since it was made."""
+        return self._clock() - self._began
 
     def observe(self, event: Event) -> None:
         """Write what an event tells."""
@@ -193,6 +197,31 @@ def note(step: Step, **facts: Fact) -> None:
     recorder = _recorder.get()
     if recorder is not None:
         recorder.note(step, facts)
+
+
+@contextmanager
+def attempt(step: Step, describe: Callable[[BaseException], str], **facts: Fact) -> Iterator[None]:
+    """Tell a step when this context ends, with how long it took and how it came out.
+
+    Args:
+        step: One that has ``result`` and ``ms``.
+        describe: Returns a word for what was raised; without an error it is ``ok``.
+        facts: What else is known of it.
+    """
+    recorder = _recorder.get()
+    if recorder is None:
+        yield
+        return
+    began = recorder.seconds()
+    result = "ok"
+    try:
+        yield
+    except BaseException as exc:
+        result = describe(exc)
+        raise
+    finally:
+        ms = round((recorder.seconds() - began) * 1000, 1)
+        recorder.note(step, {**facts, "result": result, "ms": ms})
 
 
 @contextmanager

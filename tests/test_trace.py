@@ -4,6 +4,7 @@ import ast
 import asyncio
 import json
 import re
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rtcsend.events import CodeReady, Connected, Paired, Progress
-from rtcsend.trace import MAX_LINES, MAX_TEXT, Recorder, Step, Where, note, recording
+from rtcsend.trace import MAX_LINES, MAX_TEXT, Recorder, Step, Where, attempt, note, recording
 
 ROOT = Path(__file__).parent.parent
 PAGE = (ROOT / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
@@ -60,7 +61,9 @@ def calls() -> list[ast.Call]:
         node
         for path in (ROOT / "rtcsend").rglob("*.py")
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "note"
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Name)
+        and node.func.id in ("note", "attempt")
     ]
 
 
@@ -68,9 +71,11 @@ def test_calls_tell_what_the_step_has() -> None:
     found = calls()
     assert len(found) > 10
     for call in found:
-        (step,) = call.args
+        step, *describe = call.args
         assert isinstance(step, ast.Attribute), ast.dump(call)
-        told = {keyword.arg for keyword in call.keywords}
+        told = {keyword.arg for keyword in call.keywords} | (
+            {"result", "ms"} if describe else set()
+        )
         assert told <= set(Step[step.attr].facts), f"{step.attr}: {told}"
 
 
@@ -132,6 +137,22 @@ def test_events() -> None:
     assert [line["step"] for line in lines.all()] == ["connected", "first-byte"]
     assert "velvet" not in lines.text
     assert "1234" not in lines.text
+
+
+@pytest.mark.parametrize(("raised", "result"), [(None, "ok"), (TimeoutError(), "TimeoutError")])
+def test_attempts(raised: Exception | None, result: str) -> None:
+    def try_it() -> None:
+        with attempt(Step.DTLS, lambda exc: type(exc).__name__):
+            lines.now += 0.0125
+            if raised is not None:
+                raise raised
+
+    lines = Lines()
+    with suppress(TimeoutError):
+        try_it()  # nobody listens
+    with suppress(TimeoutError), recording(lines.recorder):
+        try_it()
+    assert lines.all() == [{"t": 0.025, "step": "dtls", "result": result, "ms": 12.5}]
 
 
 # Addresses

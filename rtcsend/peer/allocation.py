@@ -5,7 +5,6 @@ waits half a second before it asks by UDP again. Sources: RFC 8656 §7; RFC 8305
 """
 
 import asyncio
-import ssl
 from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
 from typing import Any, Final, TypeVar
@@ -17,8 +16,11 @@ from aioice.turn import TurnTransport
 from rtcsend.peer.ice_servers import TurnServer
 from rtcsend.peer.priorities import priority, relay_preference
 from rtcsend.peer.resolving import Address, addresses_of
-from rtcsend.peer.turn_client import TurnTcpClient, TurnUdpClient
+from rtcsend.peer.turn_client import TurnTcpClient, TurnUdpClient, result_of
+from rtcsend.proxy.settings import Proxy
+from rtcsend.proxy.tunnel import create_connection, maybe_proxy
 from rtcsend.tasks import cancel_all
+from rtcsend.trace import Step, Where, attempt
 
 ADDRESS_STAGGER: Final = 0.1  # seconds before the address of the other family is tried as well
 stun.RETRY_RTO = 0.2  # seconds; aioice's clients read it each time. 500 ms is too long to lose
@@ -43,10 +45,9 @@ async def allocate(
         OSError: The server is not reached (``ssl.SSLError`` is one).
         aioice.stun.TransactionError: It gives none.
     """
-    addresses = await addresses_of(server.host, server.port)
-    protocol = await first_success(
-        [partial(_allocate, server, address, make_protocol) for address in addresses]
-    )
+    where = Where(server.host, server.port)
+    with attempt(Step.GATHER, result_of, kind="turn", protocol=server.protocol, server=where):
+        protocol = await _reach(server, make_protocol)
     relayed: Address = protocol.transport.get_extra_info("sockname")
     related: Address = protocol.transport.get_extra_info("related_address")
     if hide_address:  # RFC 9429 §3.5.3, in the form of RFC 8839 §5.1
@@ -65,10 +66,24 @@ async def allocate(
     return protocol
 
 
+async def _reach(server: TurnServer, make_protocol: MakeProtocol) -> StunProtocol:
+    """Return a protocol by the first of the server's addresses, or by the proxy to it."""
+    proxy = None
+    if server.protocol != "udp":
+        secure = server.protocol == "tls"
+        proxy = maybe_proxy(server.host, server.port, secure=secure, purpose="turn")
+    if proxy is not None:  # it looks the name up
+        return await _allocate(server, (server.host, server.port), make_protocol, proxy)
+    addresses = await addresses_of(server.host, server.port)
+    return await first_success(
+        [partial(_allocate, server, address, make_protocol) for address in addresses]
+    )
+
+
 async def _allocate(
-    server: TurnServer, address: Address, make_protocol: MakeProtocol
+    server: TurnServer, address: Address, make_protocol: MakeProtocol, proxy: Proxy | None = None
 ) -> StunProtocol:
-    client = await _connect(server, address)
+    client = await _connect(server, address, proxy)
     protocol = make_protocol()
     relay = TurnTransport(client)
     try:
@@ -98,20 +113,20 @@ def _forget(client: _Client) -> None:
     client.transport.close()
 
 
-async def _connect(server: TurnServer, address: Address) -> _Client:
-    loop = asyncio.get_running_loop()
+async def _connect(server: TurnServer, address: Address, proxy: Proxy | None) -> _Client:
     terms = {"username": server.username, "password": server.credential}
     if server.protocol == "udp":
+        loop = asyncio.get_running_loop()
         _, by_udp = await loop.create_datagram_endpoint(
             lambda: TurnUdpClient(address, **terms), remote_addr=address
         )
         return by_udp
-    secure = server.protocol == "tls"
-    _, by_stream = await loop.create_connection(
+    _, by_stream = await create_connection(
         lambda: TurnTcpClient(address, **terms),
         *address,
-        ssl=ssl.create_default_context() if secure else None,
-        server_hostname=server.host if secure else None,
+        ssl=server.protocol == "tls",
+        server_hostname=server.host,
+        proxy=proxy,
     )
     return by_stream
 

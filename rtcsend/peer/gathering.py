@@ -24,6 +24,7 @@ from rtcsend.peer.interfaces import HostAddress
 from rtcsend.peer.priorities import Network, host_preference, priority
 from rtcsend.peer.resolving import Address, addresses_of
 from rtcsend.peer.transaction import QUERY_WAITS, Transaction
+from rtcsend.peer.turn_client import result_of
 from rtcsend.tasks import cancel_all
 
 GATHERING_TIMEOUT: Final = 5.0  # seconds for every server; then end-of-candidates is said
@@ -182,8 +183,8 @@ class Gathering:
         done, _ = await asyncio.wait(tasks, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
         for task in sorted(done, key=lambda task: tasks[task]):
             number = tasks.pop(task)
-            if task.exception() is not None:
-                logger.info("= no relay: %s", type(task.exception()).__name__)
+            if (error := task.exception()) is not None:
+                logger.info("= no relay by %s: %s", ladder[number].protocol, result_of(error))
                 continue
             self._agent.add_local(task.result(), ladder[number])
             best = min(best, number)

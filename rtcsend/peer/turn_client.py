@@ -15,6 +15,7 @@ A shell. Place in the flow: made where an allocation is made. Sources: RFC 8656 
 
 import asyncio
 import logging
+import ssl
 from typing import TYPE_CHECKING, Any, Final
 
 from aioice import stun
@@ -24,6 +25,7 @@ from aioice.turn import (
     TurnClientUdpProtocol,
 )
 
+from rtcsend.proxy.settings import ProxyFailed
 from rtcsend.tasks import cancel_all
 from rtcsend.trace import Step, note
 
@@ -179,7 +181,15 @@ def result_of(exc: BaseException) -> str:
             return f"error-{code}"
         case stun.TransactionTimeout() | TimeoutError():
             return "timeout"
+        case ProxyFailed(slug=slug):
+            return slug
+        case ssl.SSLCertVerificationError():
+            return "certificate"
+        case ConnectionRefusedError():
+            return "refused"
         case ConnectionError():
             return "closed"
+        case asyncio.CancelledError():
+            return "abandoned"
         case _:
             return type(exc).__name__
