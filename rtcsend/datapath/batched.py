@@ -13,7 +13,6 @@ import asyncio
 import logging
 import os
 from collections.abc import Iterable, Iterator
-from itertools import groupby
 from typing import TYPE_CHECKING, Final
 
 from pyee import EventEmitter
@@ -21,7 +20,7 @@ from pyee import EventEmitter
 from rtcsend.datapath.carrier import Carrier
 from rtcsend.datapath.congestion.bbr import Bbr
 from rtcsend.datapath.gso import batch_size
-from rtcsend.datapath.records import Records
+from rtcsend.datapath.records import MAX_INPUT, Part, Records
 from rtcsend.datapath.sctp.association import (
     OUR_MAX_PACKET,
     Association,
@@ -31,6 +30,7 @@ from rtcsend.datapath.sctp.association import (
     StreamsReset,
 )
 from rtcsend.datapath.sctp.inbound import Message
+from rtcsend.datapath.sctp.wire import Packets
 from rtcsend.errors import InternalError, NoRoute, PeerProtocolError
 
 if TYPE_CHECKING:
@@ -144,7 +144,7 @@ class BatchedPath:
         self._carrier = Carrier(ice, lanes=own_peer)
         self._fragments = False
         self._around = 0  # bytes of a record that are not its packet's
-        self._received: list[bytes] = []
+        self._received = False
         self._timer: asyncio.TimerHandle | None = None
         self._soon: asyncio.Handle | None = None
         self._closed = False
@@ -215,17 +215,21 @@ class BatchedPath:
     def _on_datagrams(self, view: memoryview, size: int, _address: object) -> None:
         if self._records is None:
             return
-        self._received += self._records.open(view, size)
+        now, step = self._loop.time(), max(1, MAX_INPUT // size) * size
+        for start in range(0, len(view), step):
+            for packets, each in self._records.open(view[start : start + step], size):
+                self.association.receive_equal_untrusted(packets, each, now=now)
+                self._received = True
         # The other side may have missed the end of the handshake: OpenSSL repeats it, and it
         # must not stand between the records that are sealed next.
         if flight := self._records.pending():
             self._carrier.send(flight, len(flight))
 
     def _on_batch_end(self) -> None:
-        received, self._received = self._received, []
-        if received:
+        if self._received:
+            self._received = False
             self.heard_at = self._loop.time()
-            self.association.receive_packets_untrusted(received, now=self.heard_at)
+            self.association.end_batch(now=self.heard_at)
         self._pump()
 
     def _on_datagram(self, data: bytes) -> None:
@@ -260,17 +264,17 @@ class BatchedPath:
         for _ in range(MAX_ROUNDS):
             if not self._carrier.room():
                 return  # on_writable will wake us
-            packets = self.association.packets_to_send(now=self._loop.time())
+            packets = self.association.batches_to_send(now=self._loop.time())
             if not packets:
                 return
             if self._fragments is not self.association.needs_fragmentation:
                 self._fragments = not self._fragments
                 self._carrier.allow_fragmentation(allowed=self._fragments)
-            for batch in batches(packets, around=self._around):
-                if sealed := self._records.seal(batch):
-                    size = len(sealed) // len(batch)
-                    self._around = size - len(batch[0])
-                    self._carrier.send(sealed, size)
+            for parts, size in batches(packets, around=self._around):
+                if sealed := self._records.seal(parts, size):
+                    count = sum(stop - start for _, start, stop in parts) // size
+                    self._around = len(sealed) // count - size
+                    self._carrier.send(sealed, size + self._around)
         self.wake()
 
     def _arm(self) -> None:
@@ -321,15 +325,36 @@ class BatchedPath:
             channel.set_state("closed")
 
 
-def batches(packets: list[bytes], *, around: int) -> Iterator[list[bytes]]:
-    """Split packets, in order, into what one call of segmented UDP can carry when sealed.
+def batches(packets: list[Packets], *, around: int) -> Iterator[tuple[list[Part], int]]:
+    """Group packets, in order, into what one call of segmented UDP can carry when sealed.
 
     Args:
         packets: Neighbours of one size go together.
         around: Bytes that sealing adds to each.
+
+    Yields:
+        Parts, and the bytes of each packet in them.
     """
-    for size, group in groupby(packets, key=len):
-        equal = list(group)
-        most = max(1, batch_size(size + around) // (size + around))
-        for start in range(0, len(equal), most):
-            yield equal[start : start + most]
+    parts: list[Part] = []
+    size = room = 0
+    for data, each in packets:
+        if each != size:
+            if parts:
+                yield parts, size
+            parts, size, room = [], each, _most(each + around)
+        start = 0
+        while start < len(data):
+            stop = min(start + room * size, len(data))
+            parts.append((data, start, stop))
+            room -= (stop - start) // size
+            start = stop
+            if not room:
+                yield parts, size
+                parts, room = [], _most(size + around)
+    if parts:
+        yield parts, size
+
+
+def _most(size: int) -> int:
+    """Return how many datagrams of a size one call can carry."""
+    return max(1, batch_size(size) // size)

@@ -16,10 +16,16 @@ from OpenSSL import SSL
 
 MAX_RECORD: Final = 16_384  # bytes; RFC 9147 §4.1: a record's plaintext is 2**14 at most
 BIO_BATCH: Final = 16_000  # bytes written at once; OpenSSL reads a record buffer's worth at a time
+MAX_INPUT: Final = 65_536  # bytes opened at once; what UDP hands out at most
+INPUT_SIZE: Final = MAX_INPUT + MAX_RECORD  # bytes; the last record has room as well
 OUTPUT_SIZE: Final = 1 << 19  # bytes; more than a burst of the association is, sealed
 
 _lib: Final[Any] = SSL._lib  # type: ignore[attr-defined]  # private, see above
 _ffi: Final[Any] = SSL._ffi  # type: ignore[attr-defined]
+
+
+Part = tuple[bytes, int, int]
+"""Packets of one size, joined; where those meant begin, and where they end, in bytes."""
 
 
 class Records:
@@ -34,22 +40,25 @@ class Records:
         self._ssl: Any = connection._ssl
         self._into: Any = connection._into_ssl
         self._from: Any = connection._from_ssl
-        self._record: Any = _ffi.new("char[]", MAX_RECORD)
-        self._plaintext: Any = _ffi.buffer(self._record)  # one view for all: each slice is a packet
+        self._packets: Any = _ffi.new("char[]", INPUT_SIZE)
+        self._plaintext = memoryview(_ffi.buffer(self._packets))
         self._output: Any = _ffi.new("char[]", OUTPUT_SIZE)
         self.closed = False
         """Whether the other side has sent its close-notify alert."""
 
-    def seal(self, packets: list[bytes]) -> bytes:
-        """Return the records of some packets, joined; empty when the connection is closed.
+    def seal(self, parts: list[Part], size: int) -> bytes:
+        """Return the records of packets of one size, joined; empty when the connection is closed.
 
         Args:
-            packets: OUTPUT_SIZE bytes at most, sealed.
+            parts: OUTPUT_SIZE bytes at most, sealed.
+            size: Bytes of a packet.
         """
         write, ssl = _lib.SSL_write, self._ssl
-        for packet in packets:
-            if write(ssl, packet, len(packet)) <= 0:
-                return b""
+        for data, start, stop in parts:
+            pointer = _ffi.from_buffer(data)
+            for at in range(start, stop, size):
+                if write(ssl, pointer + at, size) <= 0:
+                    return b""
         return self.pending()
 
     def pending(self) -> bytes:
@@ -58,20 +67,35 @@ class Records:
         output = _ffi.buffer(self._output, size)[:] if size > 0 else b""
         return output if size < OUTPUT_SIZE else output + self.pending()
 
-    def open(self, datagrams: memoryview, size: int) -> list[bytes]:
+    def open(self, datagrams: memoryview, size: int) -> list[tuple[memoryview, int]]:
         """Return the packets in datagrams of ``size`` bytes each, the last perhaps shorter.
 
         Forged and broken records are dropped by OpenSSL without a word (RFC 9147 §4.5.2).
+
+        Args:
+            datagrams: MAX_INPUT bytes at most.
+            size: Bytes of a datagram.
+
+        Returns:
+            Packets of one size, joined, and their size, in order; valid until the next call.
         """
-        packets: list[bytes] = []
+        assert len(datagrams) <= MAX_INPUT, "plaintext is shorter, so there is room for it"
+        runs: list[tuple[memoryview, int]] = []
         step = max(1, BIO_BATCH // size) * size
-        read, ssl, record, plaintext = _lib.SSL_read, self._ssl, self._record, self._plaintext
+        read, ssl, packets, plaintext = _lib.SSL_read, self._ssl, self._packets, self._plaintext
+        begun = end = each = 0
         for start in range(0, len(datagrams), step):
             batch = datagrams[start : start + step]
             _lib.BIO_write(self._into, _ffi.from_buffer(batch), len(batch))
-            while (length := read(ssl, record, MAX_RECORD)) > 0:
-                packets.append(plaintext[:length])
+            while (length := read(ssl, packets + end, MAX_RECORD)) > 0:
+                if length != each:
+                    if end > begun:
+                        runs.append((plaintext[begun:end], each))
+                    begun, each = end, length
+                end += length
             if _lib.SSL_get_shutdown(ssl) & _lib.SSL_RECEIVED_SHUTDOWN:
                 self.closed = True
+        if end > begun:
+            runs.append((plaintext[begun:end], each))
         _lib.ERR_clear_error()
-        return packets
+        return runs

@@ -9,6 +9,7 @@ import heapq
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import groupby
 
 from rtcsend.datapath.congestion.base import CongestionController
 from rtcsend.datapath.congestion.cubic import Cubic
@@ -231,8 +232,15 @@ class Pair:
             if timer is not None and timer <= self.now:
                 end.association.handle_timer(now=self.now)
             if batches[number]:
-                end.association.receive_packets_untrusted(batches[number], now=self.now)
+                self._receive(end.association, batches[number])
             self._pump(number)
+
+    def _receive(self, association: Association, packets: list[bytes]) -> None:
+        """Hand over what came together: neighbours of one size at once, as the data path does."""
+        for size, group in groupby(packets, len):
+            if size:  # DTLS has no empty ones
+                association.receive_equal_untrusted(b"".join(group), size, now=self.now)
+        association.end_batch(now=self.now)
 
     def _pump(self, number: int) -> None:
         end = self.ends[number]

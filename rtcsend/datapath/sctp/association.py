@@ -39,6 +39,7 @@ from rtcsend.datapath.sctp.wire import (
     ChunkType,
     Data,
     Packer,
+    Packets,
     check_packet_untrusted,
     chunks_untrusted,
     is_reflected_abort,
@@ -180,21 +181,48 @@ class Association:
 
     def receive_packets_untrusted(self, packets: Sequence[bytes], *, now: float) -> None:
         """Take a batch of packets. Malformed ones are dropped, and end nothing else."""
-        is_foreign = not self._config.own_peer
         for packet in packets:
+            self._receive_untrusted(packet, now=now)
+        self.end_batch(now=now)
+
+    def receive_equal_untrusted(
+        self, packets: bytes | memoryview, size: int, *, now: float
+    ) -> None:
+        """Take packets of one size, joined, as a part of a batch: see :meth:`end_batch`.
+
+        Args:
+            packets: Read before this returns.
+            size: Bytes of each, at least 1.
+            now: Seconds.
+        """
+        taken = 0
+        if self._config.own_peer and self._inbound is not None and not self._is_over:
             try:
-                # Most packets are one chunk of data, from a peer that leaves the checksum out;
-                # and of those, most are the next piece of the middle of a message.
-                if packet[:_MIDDLE_SIZE] == self._plain_middle and self._maybe_middle(packet):
-                    self._heard = True
-                elif not packet.startswith(self._plain_header) or not self._receive_one_data(
-                    packet
-                ):
-                    self._receive_packet(packet, now=now)
-            except PeerProtocolError:
+                taken = self._inbound.receive_run(
+                    packets, size, header=self._plain_header, messages=self._events
+                )
+            except PeerProtocolError as exc:
+                self._give_up(exc)
                 self.malformed += 1
-            if is_foreign:
-                self._acknowledge_packet()
+            self._heard = self._heard or taken > 0
+        for start in range(taken * size, len(packets), size):
+            self._receive_untrusted(bytes(packets[start : start + size]), now=now)
+
+    def _receive_untrusted(self, packet: bytes, *, now: float) -> None:
+        try:
+            # Most packets are one chunk of data, from a peer that leaves the checksum out;
+            # and of those, most are the next piece of the middle of a message.
+            if packet[:_MIDDLE_SIZE] == self._plain_middle and self._maybe_middle(packet):
+                self._heard = True
+            elif not packet.startswith(self._plain_header) or not self._receive_one_data(packet):
+                self._receive_packet(packet, now=now)
+        except PeerProtocolError:
+            self.malformed += 1
+        if not self._config.own_peer:
+            self._acknowledge_packet()
+
+    def end_batch(self, *, now: float) -> None:
+        """Draw the conclusions of what came together: to be called after the last of it."""
         if self._heard:
             self._heard = False
             is_backed_off = self._outbound.timer.is_backed_off
@@ -238,11 +266,20 @@ class Association:
         return self._events.popleft() if self._events else None
 
     def packets_to_send(self, *, now: float) -> list[bytes]:
+        """Return the packets to send now, in order, one by one: see :meth:`batches_to_send`."""
+        return [
+            data[start : start + size]
+            for data, size in self.batches_to_send(now=now)
+            for start in range(0, len(data), size)
+        ]
+
+    def batches_to_send(self, *, now: float) -> list[Packets]:
         """Return the packets to send now, in order; MAX_BURST and some at most.
 
         Packets of full size stand together, so that they can leave as segments of one buffer.
         """
-        packets = [self._handshake_packet(tag, chunk) for tag, chunk in self._handshake_chunks()]
+        handshake = [self._handshake_packet(tag, chunk) for tag, chunk in self._handshake_chunks()]
+        packets = [(packet, len(packet)) for packet in handshake]
         if self._packer is None:
             return packets
         inbound = None if self._is_over else self._inbound
@@ -416,7 +453,7 @@ class Association:
         """Return when to ask for a reset: not before the end of a message that was begun."""
         return None if self._outbound.queue.is_half_sent else self._resets.get_timer()
 
-    def _reset_packets(self, *, now: float) -> list[bytes]:
+    def _reset_packets(self, *, now: float) -> list[Packets]:
         queue = self._outbound.queue
         if queue.is_half_sent:
             return []
@@ -458,9 +495,10 @@ class Association:
         packer = Packer(source_port=PORT, destination_port=PORT, tag=tag)
         return packer.pack(chunk, zero_checksum=False)
 
-    def _pack(self, chunk: bytes) -> bytes:
+    def _pack(self, chunk: bytes) -> Packets:
         assert self._packer is not None, "control chunks come after the handshake"
-        return self._packer.pack(chunk, zero_checksum=self._handshake.zero_checksum)
+        packet = self._packer.pack(chunk, zero_checksum=self._handshake.zero_checksum)
+        return packet, len(packet)
 
     def _receive_shutdown(self, chunk: Chunk) -> None:
         """Let the other side go, with the word that it waits for. Source: RFC 9260 §9.2.

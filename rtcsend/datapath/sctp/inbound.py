@@ -15,6 +15,7 @@ Sources: RFC 9260 §6.2 (acknowledgement), §6.3.3, §6.9 (reassembly), RFC 3758
 
 import struct
 from collections.abc import MutableSequence
+from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 from rtcsend.datapath.sctp.ranges import Ranges
@@ -28,6 +29,7 @@ from rtcsend.datapath.sctp.wire import (
     HEADER_SIZE,
     MAX_GAP_BLOCKS,
     WORTH_A_VIEW,
+    ChunkType,
     Data,
     pack_sack,
 )
@@ -40,6 +42,16 @@ MAX_REPORTED_DUPLICATES: Final = 16  # per SACK; one would do to show a spurious
 _LENGTH_AND_TSN: Final = struct.Struct("!HL")  # of a DATA chunk
 _LENGTH_OFFSET: Final = HEADER_SIZE + 2  # bytes, in a packet
 MAX_FRAGMENTS: Final = 1024  # objects of one message; beyond, they are joined on the way
+
+
+@lru_cache(maxsize=256)
+def _run_layout(size: int, count: int) -> struct.Struct:
+    """Return how to read packets of one DATA chunk each.
+
+    Of each: header, type and flags, length, TSN, user data; what is left out is the stream, its
+    sequence number and the PPID.
+    """
+    return struct.Struct("!" + f"{HEADER_SIZE}sHHL8x{size - DATA_OVERHEAD}s" * count)
 
 
 class Message(NamedTuple):
@@ -164,6 +176,83 @@ class Inbound:
         is_large = length >= WORTH_A_VIEW
         # A large piece is copied once, when its message is joined; a small one is cheaper copied.
         fragments.append((memoryview(packet) if is_large else packet)[DATA_OVERHEAD:])
+        return True
+
+    def receive_run(
+        self,
+        packets: bytes | memoryview,
+        size: int,
+        *,
+        header: bytes,
+        messages: MutableSequence[Any],
+    ) -> int:
+        """Take packets in order, as far as nothing is the matter with them; the fastest way.
+
+        Args:
+            packets: Of ``size`` bytes each, joined.
+            size: Bytes.
+            header: What each has to begin with.
+            messages: Gets the messages that are whole now.
+
+        Returns:
+            How many were taken; the others are to be taken one by one.
+
+        Raises:
+            PeerProtocolError: As :meth:`receive`.
+        """
+        count = len(packets) // size
+        first = (self.cumulative_tsn + 1) & MASK
+        if count < 2 or self._waiting or size <= DATA_OVERHEAD or first + count > MASK:  # noqa: PLR2004 - it says so
+            return 0
+        fields = _run_layout(size, count).unpack_from(packets)
+        if (
+            fields[::5] != (header,) * count
+            or fields[2::5] != (size - HEADER_SIZE,) * count
+            or fields[3::5] != tuple(range(first, first + count))
+        ):
+            return 0
+        kinds, pieces, start = fields[1::5], fields[4::5], 0
+        for at in [index for index, kind in enumerate(kinds) if kind]:
+            if (
+                kinds[at] >> 8 != ChunkType.DATA
+                or not self._take_middles(pieces[start:at])
+                or not self._take_end(packets, at * size, pieces[at], messages)
+            ):
+                return (self.cumulative_tsn - first + 1) & MASK
+            start = at + 1
+        self._take_middles(pieces[start:])
+        return (self.cumulative_tsn - first + 1) & MASK
+
+    def _take_middles(self, pieces: tuple[bytes, ...]) -> bool:
+        """Take the next pieces of a message that was begun; False and none if it is not so."""
+        fragments = self._fragments
+        size = self._fragments_size + sum(map(len, pieces))
+        if pieces and (
+            not 0 < len(fragments) < MAX_FRAGMENTS - len(pieces)
+            or size > self._max_message_size
+            or self.untaken + self._surcharge + size > RECEIVE_BUFFER
+        ):
+            return False
+        fragments += pieces
+        self._fragments_size = size
+        self.cumulative_tsn = (self.cumulative_tsn + len(pieces)) & MASK
+        self.packets_unacknowledged += len(pieces)
+        self.sack_due = True
+        return True
+
+    def _take_end(
+        self,
+        packets: bytes | memoryview,
+        start: int,
+        payload: bytes,
+        messages: MutableSequence[Any],
+    ) -> bool:
+        """Take a piece with a flag, in its turn; False when there was no room for it."""
+        _, flags, _, tsn, stream, _, ppid = DATA_HEADER.unpack_from(packets, start + HEADER_SIZE)
+        self.receive((tsn, flags, stream, ppid, payload), messages)
+        if self.cumulative_tsn != tsn:
+            return False
+        self.packets_unacknowledged += 1
         return True
 
     def _receive_early(self, data: Data) -> None:

@@ -23,8 +23,8 @@ from rtcsend.datapath.sctp.outstanding import Acked, Outstanding
 from rtcsend.datapath.sctp.pmtud import BASE_PLPMTU
 from rtcsend.datapath.sctp.rack import Lost, Rack
 from rtcsend.datapath.sctp.retransmission_timer import Due, RetransmissionTimer
-from rtcsend.datapath.sctp.send_queue import Chunk, SendQueue, payload_for
-from rtcsend.datapath.sctp.wire import HEADER_SIZE, Packer, Sack
+from rtcsend.datapath.sctp.send_queue import Chunk, Run, SendQueue, payload_for
+from rtcsend.datapath.sctp.wire import HEADER_SIZE, Packer, Packets, Sack
 
 MAX_BURST: Final = 256  # packets of one call: some batches of segmentation offload
 
@@ -230,9 +230,10 @@ class Outbound:
 
     # Sending
 
-    def burst(self, *, now: float) -> list[bytes]:
+    def burst(self, *, now: float) -> list[Packets]:
         """Return the packets that congestion control, flow control and pacing allow now."""
-        packets, self._probes = self._probes, []
+        packets = [(packet, len(packet)) for packet in self._probes]
+        self._probes.clear()
         self._pace_at = None
         if not (self.queue.size or self.rack.has_retransmissions):
             return packets
@@ -269,8 +270,8 @@ class Outbound:
             if self.queue.size or self.rack.has_retransmissions:
                 self._pace_at = self._pacer.next_send_time(now)
 
-    def _lost_packets(self, budget: int, flight: Flight) -> list[bytes]:
-        packets: list[bytes] = []
+    def _lost_packets(self, budget: int, flight: Flight) -> list[Packets]:
+        packets: list[Packets] = []
         outstanding, rack = self.outstanding, self.rack
         end = min(self.controller.cwnd, outstanding.flight_size + budget)
         if self.timer.timeouts and self.timer.probes_window:
@@ -279,10 +280,10 @@ class Outbound:
             packet = rack.retransmission(flight=flight)
             if packet is None:
                 break
-            packets.append(packet)
+            packets.append((packet, len(packet)))
         return packets
 
-    def _new_packets(self, budget: int, flight: Flight) -> list[bytes]:
+    def _new_packets(self, budget: int, flight: Flight) -> list[Packets]:
         """Source: RFC 9260 §6.1 A and B: the peer's window, and one packet to probe it."""
         outstanding, packer = self.outstanding, self._packer
         assert packer is not None, "established"
@@ -296,16 +297,21 @@ class Outbound:
             return []
         before = self.queue.size
         chunks = self.queue.cut(
-            allowed, payload=self.payload, header=packer.without_checksum, flight=flight
+            allowed,
+            payload=self.payload,
+            header=packer.without_checksum,
+            flight=flight,
+            runs=self._zero_checksum,
         )
         outstanding.add(chunks, size=before - self.queue.size)
         self._ask_for_sack(chunks)
         if not self._zero_checksum:
             for chunk in chunks:
+                assert isinstance(chunk, Chunk), "no runs were asked for"
                 chunk.packet = packer.pack(chunk.packet[HEADER_SIZE:], zero_checksum=False)
-        return [chunk.packet for chunk in chunks]
+        return [chunk.packets() for chunk in chunks]
 
-    def _ask_for_sack(self, chunks: list[Chunk]) -> None:
+    def _ask_for_sack(self, chunks: list[Chunk | Run]) -> None:
         """Ask for a SACK without delay where nothing follows that would bring one.
 
         That is the last chunk of all, and one that is alone in flight. Source: RFC 7053 §4.

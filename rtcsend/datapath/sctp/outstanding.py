@@ -3,6 +3,8 @@
 Pure. The work for a SACK is in proportion to what it changes, never to what is in flight: what
 is outstanding is a list in the order of its TSNs, so that a TSN is an index; and what gap
 blocks have acknowledged is kept as ranges, so that a block which says it again is not visited.
+A :class:`~.send_queue.Run` stands in the list once for each of its chunks, and is acknowledged
+at one stroke, until something is to be noted of one of them.
 
 Chunks are numbered from 0, in the order of their TSNs: their *order*, which never wraps.
 
@@ -14,7 +16,7 @@ from typing import Final
 
 from rtcsend.datapath.sctp.delivery import Flight
 from rtcsend.datapath.sctp.ranges import Ranges
-from rtcsend.datapath.sctp.send_queue import Chunk
+from rtcsend.datapath.sctp.send_queue import Chunk, Run
 from rtcsend.datapath.sctp.serial import add, distance
 from rtcsend.datapath.sctp.wire import Sack
 from rtcsend.errors import PeerProtocolError
@@ -30,7 +32,7 @@ class Acked:
     """The cumulative TSN moved."""
     size: int = 0
     """Bytes newly acknowledged."""
-    runs: list[tuple[int, Chunk]] = field(default_factory=list)
+    runs: list[tuple[int, Chunk | Run]] = field(default_factory=list)
     """Of each run of newly acknowledged chunks of one burst, the last, with its order."""
 
     @property
@@ -50,7 +52,7 @@ class Outstanding:
     def __init__(self, initial_tsn: int) -> None:
         self.flight_size = 0
         """Bytes that are believed to be under way: neither acknowledged nor lost."""
-        self.chunks: list[Chunk] = []
+        self.chunks: list[Chunk | Run] = []
         """In order; those before ``head`` are acknowledged, and have no packet any more."""
         self.head = 0
         self.first_order = 0
@@ -76,10 +78,26 @@ class Outstanding:
         """The order of the next new chunk."""
         return self.first_order + len(self.chunks)
 
-    def add(self, chunks: list[Chunk], *, size: int) -> None:
+    def add(self, chunks: list[Chunk | Run], *, size: int) -> None:
         """Note chunks that are sent for the first time, ``size`` bytes of user data."""
-        self.chunks += chunks
+        for chunk in chunks:
+            if isinstance(chunk, Run):
+                chunk.first_order = self.next_order
+                self.chunks += [chunk] * chunk.count
+            else:
+                self.chunks.append(chunk)
         self.flight_size += size
+
+    def own(self, order: int) -> Chunk:
+        """Return the chunk of an order that is outstanding, to note something of it."""
+        chunk = self.chunks[order - self.first_order]
+        if isinstance(chunk, Chunk):
+            return chunk
+        start = chunk.first_order - self.first_order
+        ahead = max(self.head - start, 0)  # acknowledged, and let go of
+        singles = chunk.chunks()
+        self.chunks[start + ahead : start + chunk.count] = singles[ahead:]
+        return singles[order - chunk.first_order]
 
     def receive_sack(self, sack: Sack) -> Acked | None:
         """Take a SACK; None when it is older than what is known.
@@ -101,23 +119,49 @@ class Outstanding:
             know = self._acked_beyond.add
             for first, last in sack.gaps:
                 for start, stop in know(base + first, base + last):
-                    self._acknowledge(start - self.first_order, stop + 1 - self.first_order, acked)
+                    self._acknowledge_beyond(start, stop + 1, acked)
         if self.head >= _TRIM:
             self._trim()
         return acked
 
     def _advance(self, count: int, acked: Acked) -> None:
         """Acknowledge the first ``count``, and let go of their packets."""
-        start, self.head = self.head, self.head + count
-        self._acknowledge(start, self.head, acked)
+        chunks, start, stop = self.chunks, self.head, self.head + count
+        index = start
+        while index < stop:
+            chunk = chunks[index]
+            if isinstance(chunk, Run):
+                index = self._acknowledge_run(chunk, index, stop, acked)
+            else:
+                index = self._acknowledge(index, stop, acked)
+        self.head = stop
         self._acked_beyond.drop_to(self.cumulative_order - 1)
-        self.chunks[start : self.head] = [_DONE] * count  # the entries are cut off later
+        chunks[start:stop] = [_DONE] * count  # the entries are cut off later
 
-    def _acknowledge(self, start: int, stop: int, acked: Acked) -> None:
-        """Acknowledge the chunks of these indices, as far as they are not; hot."""
+    def _acknowledge_run(self, run: Run, start: int, stop: int, acked: Acked) -> int:
+        """Acknowledge what is left of a run, from ``start`` on; return the index behind it."""
+        stop = min(stop, run.first_order + run.count - self.first_order)
+        size = (stop - start) * run.size
+        acked.size += size
+        self.flight_size -= size
+        first, runs = self.first_order + start, acked.runs
+        if runs and runs[-1][0] == first - 1 and runs[-1][1].flight is run.flight:
+            runs.pop()
+        runs.append((self.first_order + stop - 1, run))
+        return stop
+
+    def _acknowledge(self, start: int, stop: int, acked: Acked) -> int:
+        """Acknowledge the chunks of these indices up to a run, as far as they are not; hot.
+
+        Returns:
+            The index at which it ended.
+        """
         size = was_lost = last = 0
         previous: Chunk | None = None
-        for order, chunk in enumerate(self.chunks[start:stop], self.first_order + start):
+        index = start
+        for index, chunk in enumerate(self.chunks[start:stop], start):
+            if isinstance(chunk, Run):
+                break
             if chunk.acked:
                 continue
             chunk.acked = True
@@ -127,11 +171,21 @@ class Outstanding:
                 was_lost += chunk.size
             if previous is not None and chunk.flight is not previous.flight:
                 acked.runs.append((last, previous))
-            previous, last = chunk, order
+            previous, last = chunk, self.first_order + index
+        else:
+            index = stop
         if previous is not None:
             acked.runs.append((last, previous))
         acked.size += size
         self.flight_size -= size - was_lost
+        return index
+
+    def _acknowledge_beyond(self, start: int, stop: int, acked: Acked) -> None:
+        """Acknowledge what a gap block says, by orders: what is before them is not."""
+        while start < stop:
+            self.own(start)  # of a run
+            start = self._acknowledge(start - self.first_order, stop - self.first_order, acked)
+            start += self.first_order
 
     def unacknowledge(self) -> None:
         """Believe no gap block any more: the other side may have dropped what it reported.
@@ -140,7 +194,8 @@ class Outstanding:
         """
         self._acked_beyond.clear()
         for chunk in self.chunks[self.head :]:
-            chunk.acked = False
+            if isinstance(chunk, Chunk):
+                chunk.acked = False
 
     def _trim(self) -> None:
         del self.chunks[: self.head]

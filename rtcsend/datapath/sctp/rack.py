@@ -139,7 +139,7 @@ class Rack:
                 order = first_order + scan
                 if not self._is_overdue(chunk.flight.sent_at, order, window=window, now=now):
                     break
-                self._lose(order, chunk, lost)
+                self._lose(order, outstanding.own(order), lost)
             scan += 1
         self._scan = first_order + scan
 
@@ -191,7 +191,8 @@ class Rack:
         for index in range(len(outstanding.chunks) - 1, outstanding.head - 1, -1):
             chunk = outstanding.chunks[index]
             if not chunk.acked and not chunk.lost:
-                return self._send_again(outstanding.first_order + index, chunk, flight)
+                order = outstanding.first_order + index
+                return self._send_again(order, outstanding.own(order), flight)
         return None
 
     def _send_again(self, order: int, chunk: Chunk, flight: Flight) -> bytes:
@@ -212,9 +213,8 @@ class Rack:
             outstanding.unacknowledge()
         self._again.clear()
         self._to_retransmit.clear()
-        for order, chunk in enumerate(
-            outstanding.chunks[outstanding.head :], outstanding.cumulative_order
-        ):
+        for order in range(outstanding.cumulative_order, outstanding.next_order):
+            chunk = outstanding.own(order)
             if not chunk.acked:
                 chunk.lost = True
                 self._to_retransmit.append((order, chunk))

@@ -85,6 +85,10 @@ FLAG_IMMEDIATE: Final = 8  # the I bit: a SACK is asked for at once; RFC 7053 §
 FLAG_TAG_REFLECTED: Final = 1  # of an ABORT: the T bit; RFC 9260 §3.3.7
 
 
+Packets = tuple[bytes, int]
+"""Packets of one size, joined, and that size in bytes."""
+
+
 class Chunk(NamedTuple):
     """One chunk of a packet."""
 

@@ -3,7 +3,7 @@
 from rtcsend.datapath.sctp.delivery import Flight
 from rtcsend.datapath.sctp.outstanding import Acked, Outstanding
 from rtcsend.datapath.sctp.rack import Lost, Rack
-from rtcsend.datapath.sctp.send_queue import Chunk, SendQueue
+from rtcsend.datapath.sctp.send_queue import Chunk, Run, SendQueue
 from rtcsend.datapath.sctp.wire import HEADER_SIZE, Sack
 
 PAYLOAD = 100
@@ -15,8 +15,15 @@ def flight(now: float) -> Flight:
     return Flight(sent_at=now, delivered=0, delivered_at=0.0, first_sent_at=0.0, app_limited=False)
 
 
-def cut(queue: SendQueue, budget: int, now: float) -> list[Chunk]:
+def cut(queue: SendQueue, budget: int, now: float) -> list[Chunk | Run]:
     return queue.cut(budget, payload=PAYLOAD, header=bytes(HEADER_SIZE), flight=flight(now))
+
+
+def singles(chunks: list[Chunk | Run]) -> list[Chunk]:
+    """Return the chunks that stand in runs one by one."""
+    return [
+        one for chunk in chunks for one in (chunk.chunks() if isinstance(chunk, Run) else [chunk])
+    ]
 
 
 class Sending:
@@ -29,8 +36,8 @@ class Sending:
 
     def send(self, budget: int, now: float) -> list[Chunk]:
         chunks = cut(self.queue, budget, now)
-        self.outstanding.add(chunks, size=sum(chunk.size for chunk in chunks))
-        return chunks
+        self.outstanding.add(chunks, size=sum(chunk.size * chunk.count for chunk in chunks))
+        return singles(chunks)
 
     def burst(self, count: int, now: float) -> None:
         """Send ``count`` full chunks at once."""

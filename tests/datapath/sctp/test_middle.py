@@ -1,4 +1,4 @@
-"""The short way for the middle of a message does what the long way does, and nothing else."""
+"""The short ways, of the middle of a message and of a run, do what the long way does, no more."""
 
 from typing import Any
 
@@ -86,6 +86,104 @@ def test_both_ways_are_one(steps: list[tuple[int, int, int]]) -> None:
                 inbound.taken(len(ours[0].data))
             ours.pop(0)
             theirs.pop(0)
+
+
+RUNS = st.lists(
+    st.tuples(
+        st.sampled_from([1, 40, 1_132, 1_132]),  # bytes of each
+        st.lists(
+            st.tuples(
+                st.sampled_from([*([1] * 20), 2, 0]),  # ahead of the one before
+                st.sampled_from([*([0] * 6), FLAG_BEGIN, FLAG_END, FLAG_END | 8, 3]),
+                st.sampled_from([*([0] * 30), 1, -1]),  # what is wrong with its length
+            ),
+            min_size=1,
+            max_size=8,
+        ),
+    ),
+    max_size=12,
+)
+
+
+def _run_way(inbound: Inbound, packets: list[bytes], messages: list[Any]) -> None:
+    size = len(packets[0])
+    taken = inbound.receive_run(
+        b"".join(packets), size, header=bytes(HEADER_SIZE), messages=messages
+    )
+    assert 0 <= taken <= len(packets)
+    for packet in packets[taken:]:
+        _long_way(inbound, packet, messages)
+
+
+@given(RUNS)
+def test_many_at_once_are_as_one_by_one(runs: list[tuple[int, list[tuple[int, int, int]]]]) -> None:
+    one, other = (Inbound(FIRST, max_message_size=LONGEST) for _ in range(2))
+    ours: list[Any] = []
+    theirs: list[Any] = []
+    begun = False
+    for number, (size, steps) in enumerate(runs):
+        packets, tsn = [], other.cumulative_tsn
+        for ahead, drawn, wrong in steps:
+            tsn = add(tsn, ahead)
+            is_odd = bool(drawn & FLAG_BEGIN) == begun and drawn in {0, FLAG_BEGIN}
+            flags = drawn ^ FLAG_BEGIN if is_odd else drawn  # mostly as it should be
+            begun = not flags & FLAG_END
+            packets.append(_packet(tsn, flags, bytes([number]) * size, length=size + wrong))
+        ended = 0
+        for inbound, messages, way in ((one, ours, _run_way), (other, theirs, _each_way)):
+            try:
+                way(inbound, packets, messages)
+            except PeerProtocolError:
+                ended += 1
+        assert ended in {0, 2}
+        assert ours == theirs
+        if ended:
+            return
+        assert _state(one) == _state(other)
+        if number % 3 == 0:
+            for inbound in (one, other):
+                inbound.taken(inbound.untaken)
+
+
+def _each_way(inbound: Inbound, packets: list[bytes], messages: list[Any]) -> None:
+    for packet in packets:
+        _long_way(inbound, packet, messages)
+
+
+@pytest.mark.parametrize(
+    ("kinds", "taken"),
+    [
+        ([FLAG_BEGIN, 0, 0, FLAG_END, FLAG_BEGIN, 0], 6),
+        ([FLAG_BEGIN | FLAG_END] * 3, 3),
+        ([FLAG_BEGIN], 0),  # one is no run
+    ],
+)
+def test_a_run_in_order_is_taken_whole(kinds: list[int], taken: int) -> None:
+    inbound = Inbound(5, max_message_size=LONGEST)
+    packets = [_packet(5 + at, kind, bytes(40), length=40) for at, kind in enumerate(kinds)]
+    joined = b"".join(packets)
+    assert inbound.receive_run(joined, 68, header=bytes(HEADER_SIZE), messages=[]) == taken
+    assert inbound.packets_unacknowledged == taken
+
+
+def test_a_run_for_which_the_room_does_not_suffice() -> None:
+    one, other = (Inbound(5, max_message_size=LONGEST) for _ in range(2))
+    packets = [_packet(5 + at, 3, bytes(1_000), length=1_000) for at in range(4)]
+    for inbound, way in ((one, _run_way), (other, _each_way)):
+        inbound.untaken = ROOM - 2_500
+        way(inbound, packets, [])
+    assert one.cumulative_tsn == 6
+    assert _state(one) == _state(other)
+
+
+def test_a_run_with_another_header_or_chunk_is_not() -> None:
+    packets = [bytearray(_packet(5 + at, 3, bytes(40), length=40)) for at in range(3)]
+    for offset, taken in ((3, 0), (HEADER_SIZE, 1)):  # a port; the chunk's type
+        inbound = Inbound(5, max_message_size=LONGEST)
+        packets[1][offset] ^= 1
+        joined = b"".join(packets)
+        assert inbound.receive_run(joined, 68, header=bytes(HEADER_SIZE), messages=[]) == taken
+        packets[1][offset] ^= 1
 
 
 def _begun(size: int = 1_000) -> Inbound:

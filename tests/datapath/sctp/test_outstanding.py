@@ -4,7 +4,7 @@ from typing import SupportsIndex, overload
 
 import pytest
 
-from rtcsend.datapath.sctp.send_queue import Chunk
+from rtcsend.datapath.sctp.send_queue import Chunk, Run
 from rtcsend.datapath.sctp.serial import add
 from rtcsend.datapath.sctp.wire import Sack
 from rtcsend.errors import PeerProtocolError
@@ -13,16 +13,16 @@ from tests.datapath.sctp.sending import PAYLOAD, ROOM, Sending
 NOTHING = 2**32 - 1  # the TSN before the first
 
 
-class CountingList(list[Chunk]):
+class CountingList(list[Chunk | Run]):
     """Counts the elements that are looked at."""
 
     visited = 0
 
     @overload
-    def __getitem__(self, index: SupportsIndex) -> Chunk: ...
+    def __getitem__(self, index: SupportsIndex) -> Chunk | Run: ...
     @overload
-    def __getitem__(self, index: slice) -> list[Chunk]: ...
-    def __getitem__(self, index: SupportsIndex | slice) -> Chunk | list[Chunk]:
+    def __getitem__(self, index: slice) -> list[Chunk | Run]: ...
+    def __getitem__(self, index: SupportsIndex | slice) -> Chunk | Run | list[Chunk | Run]:
         got = super().__getitem__(index)
         self.visited += len(got) if isinstance(got, list) else 1
         return got
@@ -88,7 +88,7 @@ def test_long_runs_are_trimmed() -> None:
         sending.burst(100, float(step))
         sending.take(Sack(add(sending.queue.next_tsn, -1), ROOM, (), 0), step + 0.1)
         assert len(outstanding.chunks) <= 5_000
-        assert not any(chunk.packet for chunk in outstanding.chunks), "a packet is kept"
+        assert not any(chunk.packets()[0] for chunk in outstanding.chunks), "a packet is kept"
     assert not outstanding
     assert outstanding.flight_size == 0
     assert outstanding.next_order == 200 * 100

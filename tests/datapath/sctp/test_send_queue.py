@@ -2,7 +2,7 @@
 
 from rtcsend.datapath.sctp.send_queue import SendQueue, payload_for
 from rtcsend.datapath.sctp.wire import DATA_HEADER, FLAG_BEGIN, FLAG_END, HEADER_SIZE
-from tests.datapath.sctp.sending import cut
+from tests.datapath.sctp.sending import cut, singles
 
 
 def test_streams_take_turns_and_messages_are_cut() -> None:
@@ -16,7 +16,7 @@ def test_streams_take_turns_and_messages_are_cut() -> None:
     assert queue.is_half_sent
     rest = cut(queue, 1000, 0.0)
     seen = []
-    for chunk in first + rest:
+    for chunk in singles(first + rest):
         _, flags, length, tsn, stream, sequence, ppid = DATA_HEADER.unpack_from(
             chunk.packet, HEADER_SIZE
         )
@@ -37,7 +37,7 @@ def test_streams_take_turns_and_messages_are_cut() -> None:
 def test_a_chunk_that_asks_for_a_sack_is_otherwise_the_same() -> None:
     queue = SendQueue(0)
     queue.add(1, 53, b"data")
-    (chunk,) = cut(queue, 100, 0.0)
+    (chunk,) = singles(cut(queue, 100, 0.0))
     before = chunk.packet
     chunk.ask_for_sack()
     flags = FLAG_BEGIN | FLAG_END | 8
@@ -53,7 +53,7 @@ def test_a_stream_that_ends_takes_what_waits_with_it() -> None:
     queue.forget(1)
     queue.forget(9)
     assert (queue.size, queue.size_of(1), queue.size_of(2)) == (155, 150, 5)
-    assert sum(chunk.size for chunk in cut(queue, 1000, 0.0)) == 155
+    assert sum(chunk.size for chunk in singles(cut(queue, 1000, 0.0))) == 155
 
 
 def test_a_packet_is_filled_up_to_a_multiple_of_four() -> None:
