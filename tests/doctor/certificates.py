@@ -13,12 +13,15 @@ from cryptography.x509.oid import NameOID
 DAY = datetime.timedelta(days=1)
 
 
-def server_context(folder: Path, *, address: str = "127.0.0.1", days: int = 1) -> ssl.SSLContext:
+def server_context(
+    folder: Path, *, address: str = "127.0.0.1", names: tuple[str, ...] = (), days: int = 1
+) -> ssl.SSLContext:
     """Return a server's context with a self-signed certificate, which is ``folder/cert.pem``.
 
     Args:
         folder: For its files.
         address: Whose it is.
+        names: Whose as well.
         days: How long it is valid still; negative: since when it is not.
     """
     key = ec.generate_private_key(ec.SECP256R1())
@@ -34,7 +37,9 @@ def server_context(folder: Path, *, address: str = "127.0.0.1", days: int = 1) -
         .not_valid_after(now + days * DAY)
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
         .add_extension(
-            x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(address))]),
+            x509.SubjectAlternativeName(
+                [x509.IPAddress(ipaddress.ip_address(address)), *map(x509.DNSName, names)]
+            ),
             critical=False,
         )
         .sign(key, hashes.SHA256())

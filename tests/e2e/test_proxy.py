@@ -2,12 +2,14 @@
 
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
 from tests.e2e.processes import Machine, Side, listing, random_file
 from tests.fakes.connect_proxy import ConnectProxy
+from tests.fakes.coturn import NAME as RELAY
+from tests.fakes.coturn import Coturn, require_coturn
 
 pytestmark = [pytest.mark.e2e, pytest.mark.net]
 
@@ -31,10 +33,10 @@ async def server(machine: Machine) -> AsyncIterator[str]:
 
 
 def proxy(**options: Any) -> ConnectProxy:
-    return ConnectProxy(names={NAME: "127.0.0.1"}, **options)
+    return ConnectProxy(names={NAME: "127.0.0.1", RELAY: "127.0.0.1"}, **options)
 
 
-@pytest.mark.parametrize("variable", ["HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "all_proxy"])
+@pytest.mark.parametrize("variable", ["HTTP_PROXY", "all_proxy"])
 async def test_both_sides_through_it(
     machine: Machine, server: str, note: Path, variable: str
 ) -> None:
@@ -63,41 +65,17 @@ async def check_unreachable(side: Side, reason: str) -> None:
     assert "NO_PROXY" in error["hint"]
 
 
-@pytest.mark.parametrize(
-    ("options", "reason"),
-    [
-        ({"credentials": "ada:x"}, "the proxy wants a user and a password"),
-        ({"answer": b"HTTP/1.1 403 No\r\n\r\n"}, "the proxy refuses to connect (HTTP 403)"),
-        ({"answer": b"220 mail ESMTP\r\n"}, "the proxy does not answer as a proxy"),
-        (
-            {"answer": b"HTTP/1.1 200 OK\r\n", "repeat": b"A: b\r\n" * 999},
-            "the proxy does not answer as a proxy",
-        ),
-    ],
-)
-async def test_a_proxy_that_is_no_help(
-    machine: Machine, server: str, note: Path, options: dict[str, Any], reason: str
-) -> None:
-    async with proxy(**options) as between:
+async def test_a_proxy_that_is_no_help(machine: Machine, server: str, note: Path) -> None:
+    async with proxy(credentials="ada:x") as between:
         machine.env["HTTPS_PROXY"] = between.url
         async with machine.send(note, "--server", server) as sender:
-            await check_unreachable(sender, reason)
+            await check_unreachable(sender, "the proxy wants a user and a password")
 
 
-@pytest.mark.parametrize(
-    ("value", "reason"),
-    [
-        ("socks5://127.0.0.1:1080", "the proxy that is set is of the kind SOCKS5, not HTTP"),
-        ("http://ada:secret@127.0.0.1:x", "the proxy that is set has no valid address"),
-        ("http://127.0.0.1:9", "the proxy that is set cannot be reached"),
-    ],
-)
-async def test_a_proxy_that_is_none(
-    machine: Machine, server: str, note: Path, value: str, reason: str
-) -> None:
-    machine.env["ALL_PROXY"] = value
+async def test_a_proxy_that_is_none(machine: Machine, server: str, note: Path) -> None:
+    machine.env["ALL_PROXY"] = "socks5://ada:secret@127.0.0.1:1080"
     async with machine.send(note, "--server", server) as sender:
-        await check_unreachable(sender, reason)
+        await check_unreachable(sender, "the proxy that is set is of the kind SOCKS5, not HTTP")
     assert "secret" not in sender.stderr + "".join(sender.stdout)
 
 
@@ -114,13 +92,69 @@ async def test_what_is_near_needs_no_proxy(machine: Machine, note: Path) -> None
     assert listing(out) == [note.name]
 
 
-async def test_exceptions(machine: Machine, server: str, note: Path) -> None:
+@pytest.fixture
+async def coturn(
+    tmp_path_factory: pytest.TempPathFactory, machine: Machine
+) -> AsyncIterator[Coturn]:
+    require_coturn()
+    async with Coturn(tmp_path_factory.mktemp("coturn")) as server:
+        machine.env |= server.environment
+        yield server
+
+
+@pytest.mark.coturn
+@pytest.mark.parametrize("way", ["tcp", "tls"])
+async def test_a_relay_through_it(
+    machine: Machine, server: str, coturn: Coturn, note: Path, way: Literal["tcp", "tls"]
+) -> None:
+    out = machine.folder / "out.txt"
+    options = ("--relay-only", "--server", server, "--ice", coturn.ice_url(way, host=RELAY))
+    async with proxy(credentials="ada:x") as between:
+        machine.env["HTTPS_PROXY"] = between.url.replace("://", "://ada:x@")
+        async with machine.send(note, *options) as sender:
+            code = await sender.code()
+            async with machine.receive(code, "-o", out, *options) as receiver:
+                await receiver.succeeds()
+                await sender.succeeds()
+    assert same(out, note)
+    for side in (sender, receiver):
+        connected = await side.event("connected")
+        assert (connected["route"], connected["relay_protocol"]) == ("relay", way)
+    assert set(between.asked) == {server.removeprefix("ws://"), f"{RELAY}:{coturn.port}"}
+
+
+@pytest.mark.coturn
+async def test_a_relay_that_the_proxy_refuses(
+    machine: Machine, rendezvous: str, coturn: Coturn, note: Path
+) -> None:
+    options = ("--relay-only", "--server", rendezvous, "--ice", coturn.ice_url("tls", host=RELAY))
+    options += ("-v",)
+    async with proxy(answer=b"HTTP/1.1 403 No\r\n\r\n") as between:
+        machine.env["HTTPS_PROXY"] = between.url
+        async with machine.send(note, "--trace", "one", *options) as sender:
+            async with machine.receive(await sender.code(), "--trace", "two", *options) as receiver:
+                for side in (sender, receiver):
+                    assert (await side.fails("no-route"))["exit"] == 30
+    # The first that has no relay ends both.
+    traces = [(machine.folder / name).read_text() for name in ("one", "two")]
+    assert '"result": "proxy"' in "".join(traces)
+    assert "no relay by tls: proxy" in sender.stderr + receiver.stderr
+
+
+@pytest.mark.coturn
+async def test_the_doctor_looks_at_relays_through_it(
+    machine: Machine, server: str, coturn: Coturn
+) -> None:
     async with proxy() as between:
-        machine.env |= {"ALL_PROXY": between.url, "NO_PROXY": "example.org,.invalid"}
-        async with machine.send(note, "--server", server) as sender:
-            error = await sender.fails("rendezvous-unreachable")
-            assert "proxy" not in error["message"]
-    assert between.asked == []
+        machine.env["HTTPS_PROXY"] = between.url
+        async with machine.run(
+            "doctor", "--json", "--ice", coturn.ice_url("tls", host=RELAY)
+        ) as one:
+            assert await one.exit() == 0
+        found = {event["check"]: event for event in one.events if event.get("area") == "turn"}
+        assert found["proxy"]["text"] == f"goes through the proxy 127.0.0.1:{between.port}"
+        assert {found[check]["status"] for check in ("allocation", "throughput")} == {"ok"}
+    assert set(between.asked) == {f"{RELAY}:{coturn.port}"}
 
 
 async def test_the_doctor_goes_the_same_way(machine: Machine, server: str) -> None:

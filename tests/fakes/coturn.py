@@ -28,6 +28,9 @@ START_TIMEOUT = 20.0  # seconds; it starts in half a second
 USAGE_TIMEOUT = 20.0  # seconds; it reports a session when it deletes it, a second after its end
 CREDENTIAL_LIFETIME = 600  # seconds
 
+NAME = "relay.invalid"
+"""A name that its certificate has as well, and which nobody can look up but a proxy in a test."""
+
 _USAGE = re.compile(
     r"session (?P<session>\d+): usage: .*, rp=\d+, rb=(?P<received>\d+), sp=\d+, sb=(?P<sent>\d+)"
 )
@@ -96,7 +99,7 @@ class Coturn:
 
     def __init__(self, folder: Path, *options: str) -> None:
         self._folder, self._options = folder, options
-        server_context(folder)  # for the files
+        server_context(folder, names=(NAME,))  # for the files
         self.environment = {"SSL_CERT_FILE": str(folder / "cert.pem")}
         self._secret = secrets.token_hex(16)
         self._port = _free_port()

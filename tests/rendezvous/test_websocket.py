@@ -56,6 +56,48 @@ async def test_what_the_system_raises_becomes_one_of_two(
     assert str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({"credentials": "ada:x"}, "the proxy wants a user and a password"),
+        ({"answer": b"HTTP/1.1 403 No\r\n\r\n"}, r"the proxy refuses to connect \(HTTP 403\)"),
+        ({"answer": b"220 mail ESMTP\r\n"}, "the proxy does not answer as a proxy"),
+        ({"answer": b"HTTP/1.1 200 OK\r\n", "repeat": b"A: b\r\n" * 999}, "not answer as a proxy"),
+        ({"answer": b"HTTP/1.1 200 OK\r\nA: ", "repeat": b"b" * 9_999}, "not answer as a proxy"),
+        ({"answer": b"HTTP/1.1 500 No\r\n\r\n", "repeat": b"b" * 9_999}, "HTTP 500"),
+        ({}, r"the proxy refuses to connect \(HTTP 502\)"),
+    ],
+)
+async def test_proxies_that_are_no_help(
+    monkeypatch: pytest.MonkeyPatch, options: dict[str, Any], reason: str
+) -> None:
+    monkeypatch.delenv("no_proxy", raising=False)
+    async with ConnectProxy(names={"rendezvous.invalid": "127.0.0.2"}, **options) as proxy:
+        monkeypatch.setenv("https_proxy", proxy.url)
+        with pytest.raises(SocketRefused, match=reason) as caught:
+            await dial_websocket("wss://rendezvous.invalid:9/v1")
+    assert caught.value.hint == websocket.PROXY_HINT
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        ("socks5://u:secret@127.0.0.1:1080", "the kind SOCKS5, not HTTP"),
+        ("http://ada:secret@127.0.0.1:x", "has no valid address"),
+        ("http://ada:secret@127.0.0.1:9", "the proxy that is set cannot be reached"),
+        ("http://ada:secret@proxy.invalid", "the proxy that is set cannot be reached"),
+    ],
+)
+async def test_proxies_that_are_none(
+    monkeypatch: pytest.MonkeyPatch, value: str, reason: str
+) -> None:
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.setenv("https_proxy", value)
+    with pytest.raises(SocketRefused, match=reason) as caught:
+        await dial_websocket("wss://rendezvous.invalid/v1")
+    assert "secret" not in str(caught.value)
+
+
 async def test_a_proxy_that_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(websocket, "PROXY_TIMEOUT", 0.05)
     monkeypatch.delenv("no_proxy", raising=False)
