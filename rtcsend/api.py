@@ -48,6 +48,7 @@ class Sender:
         limit: Bytes per second at most.
         code: A code of your own; None: a new one is drawn.
         words: How many words a new code has.
+        token: What the rendezvous server asks of those who want a code.
 
     Raises:
         RtcsendError: From entering (before there is a code) or from iterating (after it).
@@ -64,6 +65,7 @@ class Sender:
         limit: int | None = None,
         code: str | None = None,
         words: int = DEFAULT_WORDS,
+        token: str | None = None,
     ) -> None:
         if len(paths) != 1:
             raise UsageError("One file at a time can be sent.", hint="Start a Sender for each.")
@@ -76,6 +78,7 @@ class Sender:
             limit=limit,
             code=code,
             words=words,
+            token=token,
         )
         self._events = _Events()
         self._task: asyncio.Task[Done] | None = None

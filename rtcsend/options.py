@@ -6,7 +6,7 @@ came from.
 
 import enum
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -95,6 +95,8 @@ class SendOptions(CommonOptions):
     code: str | None = None
     """A code of the user's own; None: a new one is drawn."""
     words: int = DEFAULT_WORDS
+    token: str | None = field(default=None, repr=False)
+    """What a rendezvous server may ask of those who want a code; a secret."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

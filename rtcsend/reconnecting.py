@@ -25,7 +25,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Final, Protocol, Self
 
 from rtcsend.backoff import pause_before
-from rtcsend.errors import ConnectionLost, InternalError, RtcsendError
+from rtcsend.errors import ConnectionLost, InternalError, NoRoute, RtcsendError
 from rtcsend.events import Reconnecting
 from rtcsend.farewell import Line
 from rtcsend.meeting import Meeting, Place
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from types import ModuleType
 
     from rtcsend.connecting import Connection
-    from rtcsend.rendezvous.messages import IceServer
+    from rtcsend.rendezvous.messages import IceServer, ReportedRoute
 
 # One attempt takes no longer than this, since ICE's checks become rarer and rarer: a new attempt
 # finds a path that has healed sooner. But where the first one was slow, so will this one be.
@@ -79,6 +79,10 @@ class Rendezvous(Protocol):
 
     async def wait_attached(self) -> None:
         """Return when the socket works, or when it is all over."""
+        ...
+
+    def report(self, route: "ReportedRoute") -> None:
+        """Tell the server how the two sides were connected, if it wants to know."""
         ...
 
     async def release(self) -> None:
@@ -164,7 +168,13 @@ class Link:
         self._webrtc, self._ours = webrtc, ours
         started = asyncio.get_running_loop().time()
         attempt = self._attempt(self._signalling, theirs, ice_servers, timeout=None)
-        connection = await self._open.enter_async_context(attempt)
+        try:
+            connection = await self._open.enter_async_context(attempt)
+        except NoRoute:
+            self._rendezvous.report("failed")
+            raise
+        route = connection.connected.route
+        self._rendezvous.report("relayed" if route == "relay" else "direct")
         took = asyncio.get_running_loop().time() - started
         self._patience = min(max(SHORTEST_ATTEMPT, ATTEMPT_FACTOR * took), LONGEST_ATTEMPT)
         return self._use(connection, self._signalling)

@@ -85,7 +85,7 @@ async def send(options: SendOptions, *, questions: Questions, emit: Emit) -> Don
         ice_servers = [parse_ice_url(url) for url in options.ice]
 
         client, embedded = await _open_rendezvous(stack, options)
-        nameplate = await client.allocate(wanted.nameplate if wanted else None)
+        nameplate = await client.allocate(wanted.nameplate if wanted else None, auth=options.token)
         code = wanted or generate_code(nameplate, words=options.words, entropy=os.urandom)
         if embedded:
             await embedded.announce(nameplate)

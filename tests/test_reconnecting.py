@@ -17,6 +17,7 @@ from rtcsend.pairing.keys import Role
 from rtcsend.peer.signalling import SealedSignalling
 from rtcsend.peer.signals import Hello
 from rtcsend.reconnecting import MOVED, Link, Terms
+from rtcsend.rendezvous.messages import ReportedRoute
 from signal_server.config import ServerConfig
 from signal_server.server import RendezvousServer
 from tests.fakes.tcp_proxy import TcpProxy
@@ -107,6 +108,9 @@ class NoRendezvous:
         self.redials += 1
 
     async def wait_attached(self) -> None:
+        return
+
+    def report(self, route: ReportedRoute) -> None:
         return
 
     async def release(self) -> None:

@@ -11,6 +11,7 @@ import logging
 import math
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Annotated, Final, TypedDict
 
@@ -20,8 +21,10 @@ from rtcsend.cli.figures import parse_size
 from rtcsend.code.code import MAX_WORDS, MIN_WORDS
 from rtcsend.errors import UsageError
 from rtcsend.options import DEFAULT_TIMEOUT, Conflict, RoutePolicy
+from rtcsend.rendezvous.messages import AUTH
 
 SERVER_ENVIRONMENT: Final = "RTCSEND_SERVER"
+TOKEN_ENVIRONMENT: Final = "RTCSEND_TOKEN"  # noqa: S105 - and no option, which all can read
 MAX_TIMEOUT: Final = 30 * 86400.0  # seconds; a month; beyond some 24 days select() takes its own
 
 Server = Annotated[
@@ -143,6 +146,23 @@ def common_values(
         verify=verify,
         limit=None if limit is None else parse_size(limit.removesuffix("/s"), option="--limit"),
     )
+
+
+def token_of(environment: Mapping[str, str]) -> str | None:
+    """Return the token for the rendezvous server.
+
+    Raises:
+        UsageError: It is of a form that no server can have asked for.
+    """
+    token = environment.get(TOKEN_ENVIRONMENT, "").strip()
+    if not token:
+        return None
+    if not AUTH.fullmatch(token):
+        raise UsageError(
+            f"{TOKEN_ENVIRONMENT} cannot be a token: it is too long, or has blanks in it.",
+            hint="Set it to the line that the server's operator gave out.",
+        )
+    return token
 
 
 def conflict_policy(*, overwrite: bool, rename: bool, skip: bool) -> Conflict:

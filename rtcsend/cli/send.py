@@ -66,6 +66,7 @@ def send(
         paths=(path,),
         code=code_for_send(option=code, code_file=code_file, environment=os.environ),
         words=words,
+        token=opt.token_of(os.environ),
         **common,
     )
     if verify and not can_ask():
