@@ -4,28 +4,29 @@ Imported late, since aiortc takes half a second: see :func:`rtcsend.session.send
 """
 
 import ipaddress
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 
 from aioice.turn import TurnTransport
 
 from rtcsend.datapath.channel import Channels
 from rtcsend.datapath.choice import local_version, path_maker
 from rtcsend.datapath.relay import inner_protocol, relay_protocol
-from rtcsend.events import Connected
+from rtcsend.events import Connected, RouteChanged
 from rtcsend.options import RoutePolicy
 from rtcsend.pairing.keys import Role
 from rtcsend.peer.connection import PeerConnection
 from rtcsend.peer.negotiation import Negotiation
 from rtcsend.peer.path_watch import Ends
 from rtcsend.peer.signalling import SealedSignalling
+from rtcsend.peer.signals import Signal
 from rtcsend.rendezvous.messages import IceServer
 
 __all__ = ["Connection", "connected", "local_version"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Connection:
     """An open connection to the other side."""
 
@@ -33,8 +34,12 @@ class Connection:
     connected: Connected
     max_message_size: int
     """Bytes of one message that the other side takes."""
-    ends: Ends | None
-    """What this machine sends on; None: not known."""
+    ends: Callable[[], Ends | None]
+    """Returns what this machine sends on now; None: not known."""
+    hear: Callable[[Signal], Awaitable[None]]
+    """Takes candidates that the other side has found late."""
+    on_route: Callable[[RouteChanged], None]
+    """Takes the news that the bytes go another way; may be set."""
 
 
 @asynccontextmanager
@@ -66,17 +71,33 @@ async def connected(
     peer = PeerConnection(
         role, ice_servers=ice_servers, route=route, make_path=path_maker(peer_datapath)
     )
+    negotiation = Negotiation(role, peer, signalling)
     try:
         channels = Channels(peer.path)
         peer.on_closed = channels.fail
-        negotiation = Negotiation(role, peer, signalling)
         outcome = _with_relay(await negotiation.connect(timeout=timeout), peer)
-        try:
-            yield Connection(channels, outcome, negotiation.max_message_size, _ends(peer))
-        finally:
-            await negotiation.close()
+        connection = Connection(
+            channels,
+            outcome,
+            negotiation.max_message_size,
+            ends=lambda: _ends(peer),
+            hear=negotiation.hear,
+            on_route=_nothing,
+        )
+
+        def tell_route() -> None:
+            now = asdict(_with_relay(peer.route(), peer))
+            connection.on_route(RouteChanged(**now))
+
+        peer.on_route = tell_route
+        yield connection
     finally:
+        await negotiation.close()
         await peer.close()
+
+
+def _nothing(_event: RouteChanged) -> None:
+    """Stand in until somebody wants to know."""
 
 
 def _with_relay(outcome: Connected, peer: PeerConnection) -> Connected:

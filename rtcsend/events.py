@@ -57,10 +57,9 @@ class Paired(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Connected(Event):
-    """The DataChannels are open; ``route`` says how the bytes go."""
+class Route:
+    """How the bytes go; what :class:`Connected` and :class:`RouteChanged` share."""
 
-    name: ClassVar[str] = "connected"
     route: Literal["direct", "relay"]
     local: str
     """Type of the local candidate of the selected pair: host, srflx, prflx or relay."""
@@ -71,6 +70,20 @@ class Connected(Event):
     """Round-trip time as the connectivity check measured it, in milliseconds."""
     relay_protocol: RelayProtocol | None = None
     """How this side reaches its relay; None: it uses none, only the other side may."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Connected(Route, Event):
+    """The DataChannels are open; ``route`` says how the bytes go."""
+
+    name: ClassVar[str] = "connected"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RouteChanged(Route, Event):
+    """A better way was found, and the bytes go it from now on; nothing was interrupted."""
+
+    name: ClassVar[str] = "route"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,13 +14,21 @@ from typing import TYPE_CHECKING, Final
 
 from rtcsend.errors import ConnectionLost, InternalError, Interrupted, RtcsendError
 from rtcsend.peer.signalling import SealedSignalling
-from rtcsend.peer.signals import AbortSignal, AgainSignal
+from rtcsend.peer.signals import (
+    AbortSignal,
+    AgainSignal,
+    CandidateSignal,
+    EndOfCandidates,
+    Signal,
+)
 from rtcsend.transfer.messages import AbortMessage, serialize_control
 
 if TYPE_CHECKING:
     from rtcsend.datapath.channel import Channels
 
 FAREWELL_TIMEOUT: Final = 1.5  # seconds for everything; who presses Ctrl-C does not wait for more
+
+Hear = Callable[[Signal], Awaitable[None]]
 
 logger = logging.getLogger("rtcsend.session")
 
@@ -39,12 +47,20 @@ class Line:
     def __init__(self, signalling: SealedSignalling) -> None:
         self._signalling = signalling
         self._was_connected = False
+        self._hear: Hear = _hear_nothing
         self.channels: Channels | None = None
         self.leave_word: Callable[[RtcsendError], Awaitable[None]] | None = None
 
-    def use(self, signalling: SealedSignalling, channels: "Channels") -> None:
-        """Take this way through the rendezvous, and these channels, from now on."""
+    def use(self, signalling: SealedSignalling, channels: "Channels", *, hear: Hear) -> None:
+        """Take this way through the rendezvous, and these channels, from now on.
+
+        Args:
+            signalling: The way.
+            channels: Open ones.
+            hear: Takes what else comes by that way: candidates that were found late.
+        """
         self._signalling = signalling
+        self._hear = hear
         self.channels = channels
         self.leave_word = None
         self._was_connected = True
@@ -75,6 +91,9 @@ class Line:
                     raise error
                 case AgainSignal() if not is_over():
                     raise ConnectionLost("The other side has lost the connection.")
+                case CandidateSignal() | EndOfCandidates():
+                    with suppress(RtcsendError):  # it is connected; too many are just passed over
+                        await self._hear(signal)
                 case _:
                     pass
 
@@ -132,3 +151,7 @@ class Line:
         with suppress(RtcsendError):
             await self.channels.send_control(serialize_control(AbortMessage(error)))
             await self.channels.wait_closed()
+
+
+async def _hear_nothing(_signal: Signal) -> None:
+    """Stand in until there is a connection."""

@@ -22,6 +22,7 @@ from rtcsend.events import (
     Proposal,
     Reconnecting,
     Resumed,
+    RouteChanged,
     Stalled,
 )
 
@@ -67,8 +68,11 @@ of :data:`WITHIN`."""
 WITHIN: Final[Mapping[Phase, frozenset[str]]] = MappingProxyType(
     {
         Phase.MEETING: frozenset({"code", "paired"}),
-        Phase.RUNNING: frozenset({Proposal.name, Checking.name, Resumed.name, Progress.name}),
-        Phase.STALLED: frozenset({Stalled.name}),
+        Phase.RUNNING: frozenset(
+            {Proposal.name, Checking.name, Resumed.name, Progress.name, RouteChanged.name}
+        ),
+        # Another way may be what it takes; but only what moves ends it.
+        Phase.STALLED: frozenset({Stalled.name, RouteChanged.name}),
         # A person who is asked, and a disk that syncs, outlive a connection.
         Phase.RECONNECTING: frozenset({Reconnecting.name, Proposal.name, Progress.name}),
         Phase.DONE: frozenset(),

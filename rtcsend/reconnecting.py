@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Final, Protocol, Self
 
 from rtcsend.backoff import pause_before
 from rtcsend.errors import ConnectionLost, InternalError, NoRoute, RtcsendError
-from rtcsend.events import Reconnecting
+from rtcsend.events import Event, Reconnecting
 from rtcsend.farewell import Line
 from rtcsend.meeting import Meeting, Place
 from rtcsend.options import Emit
@@ -195,7 +195,7 @@ class Link:
             self.line.watch(is_over=is_over),
         )
 
-    async def _watch_path(self, ends: "Ends | None") -> None:
+    async def _watch_path(self, ends: "Callable[[], Ends | None]") -> None:
         try:
             await watch_path(ends)
         except ConnectionLost:
@@ -323,13 +323,16 @@ class Link:
 
     def _use(self, connection: "Connection", signalling: SealedSignalling) -> "Connection":
         self._connection = connection
-        self.line.use(signalling, connection.channels)
+        self.line.use(signalling, connection.channels, hear=connection.hear)
         self._terms.emit(connection.connected)
+        connection.on_route = self._terms.emit
         return connection
 
     def _let_go(self) -> None:
         """Close what is lost beside everything else: on a dead network that takes long."""
         self.line.channels = None
+        if self._connection is not None:
+            self._connection.on_route = _nothing
         self.line.leave_word = self._leave_word
         way = (self._meeting or self._rendezvous) if self._has_redialled else None
         self._meeting, self._has_redialled = None, False
@@ -350,3 +353,7 @@ class Link:
         if self._closing:
             await asyncio.wait(self._closing, timeout=CLOSE_TIMEOUT)
         await cancel_all(self._closing)
+
+
+def _nothing(_event: Event) -> None:
+    """Stand in for whoever wants to know: a path that is lost has no better one."""

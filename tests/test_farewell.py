@@ -19,7 +19,7 @@ from rtcsend.farewell import FAREWELL_TIMEOUT, Line
 from rtcsend.options import RoutePolicy
 from rtcsend.pairing.keys import Role
 from rtcsend.peer.signalling import SealedSignalling
-from rtcsend.peer.signals import AbortSignal, AgainSignal, EndOfCandidates, Hello
+from rtcsend.peer.signals import AbortSignal, AgainSignal, EndOfCandidates, Hello, Signal
 from tests.fakes.clock import run_virtual
 from tests.peer.box import KEYS, Box, boxes
 
@@ -55,13 +55,19 @@ class Scene:
         self.signalling = SealedSignalling(self.ends[Role.SENDER], KEYS, Role.SENDER)
         self.line = Line(self.signalling)
         self.far = SealedSignalling(self.ends[Role.RECEIVER], KEYS, Role.RECEIVER)
+        self.heard: list[Signal] = []
+
+    async def hear(self, signal: Signal) -> None:
+        self.heard.append(signal)
+        if len(self.heard) > 1:
+            raise PeerProtocolError("The other side sent too many candidates.")
 
     def replace(self, end: Box) -> None:
         self.signalling = SealedSignalling(end, KEYS, Role.SENDER)
         self.line = Line(self.signalling)
 
     def open(self, channels: FakeChannels) -> FakeChannels:
-        self.line.use(self.signalling, channels)  # type: ignore[arg-type]  # as much as is used
+        self.line.use(self.signalling, channels, hear=self.hear)  # type: ignore[arg-type]
         return channels
 
     @asynccontextmanager
@@ -304,6 +310,19 @@ def test_the_watch_raises_it_also_when_the_channels_are_open() -> None:
         await scene.far.send_abort(Declined("No."))
         with pytest.raises(Declined):
             await scene.line.watch()
+
+    scripted(script)
+
+
+def test_candidates_that_come_late_are_handed_on_and_end_nothing() -> None:
+    async def script(scene: Scene) -> None:
+        scene.open(FakeChannels())
+        for _ in range(2):
+            await scene.far.send(EndOfCandidates())
+        await scene.far.send_abort(Declined("No."))
+        with pytest.raises(Declined):
+            await scene.line.watch()
+        assert scene.heard == [EndOfCandidates()] * 2
 
     scripted(script)
 

@@ -34,6 +34,8 @@ from rtcsend.events import (
     Proposal,
     Reconnecting,
     Resumed,
+    Route,
+    RouteChanged,
     Stalled,
 )
 from rtcsend.options import STDOUT
@@ -129,6 +131,8 @@ class HumanOutput:
                 self._on_paired(event)
             case Connected():
                 self._on_connected(event)
+            case RouteChanged():
+                self._on_route(event)
             case Proposal():
                 self._on_proposal(event)
             case Progress():
@@ -181,10 +185,15 @@ class HumanOutput:
             self.tell(f"Verification: {escape(event.verification)}")
         self._state(_CONNECTING)
 
-    def _on_connected(self, event: Connected) -> None:
+    def _on_route(self, event: Route) -> None:
+        """Note how the bytes go; where nothing moves on the screen, say so."""
         self._route = _route(event)
         if self._make_view is None:
-            self.tell(f"Connected: {_way(event)}, {escape(event.local)} to {escape(event.remote)}.")
+            what = "Connected" if isinstance(event, Connected) else "Better route"
+            self.tell(f"{what}: {_way(event)}, {escape(event.local)} to {escape(event.remote)}.")
+
+    def _on_connected(self, event: Connected) -> None:
+        self._on_route(event)
         if self._was_lost:
             self._state(_GOING_ON)
         elif self._role == "send":
@@ -295,13 +304,13 @@ def describe(proposal: Proposal) -> str:
     return "  ".join(parts)
 
 
-def _way(event: Connected) -> str:
+def _way(event: Route) -> str:
     """Return how the bytes go: ``direct``, ``relay by TLS``; ``relay`` where it is the other's."""
     reached = event.relay_protocol
     return event.route if reached is None else f"{event.route} by {reached.upper()}"
 
 
-def _route(event: Connected) -> str:
+def _route(event: Route) -> str:
     """Return the same for the narrow column; UDP is what a relay should be reached by."""
     reached = event.relay_protocol
     return event.route if reached in (None, "udp") else f"{event.route}/{reached}"

@@ -80,7 +80,7 @@ class CheckList(Generic[K]):
         self.selections = 0
         self._entries: dict[K, _Entry[K]] = {}
         self._triggered: deque[_Entry[K]] = deque()
-        self._turn = 0
+        self._turn: int = max(Grade) + 1
         self._next_at = 0.0
         self._selected_at = 0.0
         self._first_selected_at: float | None = None
@@ -108,6 +108,11 @@ class CheckList(Generic[K]):
         """Return what a pair is worth; None: it is not in the list."""
         entry = self._entries.get(key)
         return None if entry is None else entry.grade
+
+    def rtt_of(self, key: K) -> float | None:
+        """Return the least round trip of a pair in seconds, None if it is not known."""
+        entry = self._entries.get(key)
+        return entry.rtt if entry is not None and isfinite(entry.rtt) else None
 
     def is_wanted(self, key: K) -> bool:
         """Return whether it still matters if a pair works."""
@@ -286,11 +291,11 @@ class CheckList(Generic[K]):
                 return entry
         waiting = list(self._waiting(now=now))
         if waiting:
-            grades = sorted({entry.grade for entry in waiting}, reverse=True)
-            self._turn += 1
-            grade = grades[(self._turn - 1) % len(grades)]
-            same = (entry for entry in waiting if entry.grade is grade)
-            return max(same, key=lambda entry: entry.priority)
+            # The kind below the one that had its turn, or the best again.
+            below = [entry for entry in waiting if entry.grade < self._turn] or waiting
+            best = max(below, key=lambda entry: (entry.grade, entry.priority))
+            self._turn = best.grade
+            return best
         due = (e for e in self._to_measure(now=now) if e.measured_at + SAMPLE_INTERVAL <= now)
         return next(due, None)
 
@@ -311,7 +316,12 @@ class CheckList(Generic[K]):
 
     def _to_measure(self, *, now: float) -> list[_Entry[K]]:
         """Return the pairs that are as good as the selected one, and not measured yet."""
-        if self.selected is None or not self.is_controlling or not self.is_improving(now=now):
+        if self.selected is None:
+            return []
+        selected = self._entries[self.selected]
+        if not selected.samples and not selected.is_measuring:
+            return [selected]  # only for people, who are told how long the way is
+        if not self.is_controlling or not self.is_improving(now=now):
             return []
         grade = self._entries[self.selected].grade
         equals = [

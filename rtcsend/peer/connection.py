@@ -40,7 +40,6 @@ from rtcsend.peer.ports import DataPath
 from rtcsend.rendezvous.messages import IceServer
 from rtcsend.tasks import cancel_all
 
-_RTT_TIMEOUT: Final = 1.0  # seconds to wait for the one check that measures the round trip
 _INSISTENCE: Final = 0.05  # seconds until a handshake is told again that it is over
 _CANDIDATES_TIMEOUT: Final = 1.0  # seconds for candidates that the first check has overtaken
 _FINGERPRINT: Final = "sha-256"  # the one algorithm that every implementation has; RFC 8122 §5
@@ -169,17 +168,9 @@ class PeerConnection:
         )
         if self._ice.state != "completed":
             raise NoRoute("The two machines cannot reach each other.")
-        rtt = asyncio.create_task(self._ice_connection.measure_rtt())
-        try:
-            await self._secure(remote)
-            async with asyncio.timeout(_RTT_TIMEOUT):
-                rtt_s = await rtt
-        except TimeoutError:
-            rtt_s = None
-        finally:
-            rtt.cancel()
+        await self._secure(remote)
         await self._wait_for_overtaken_candidates()
-        return self.route(rtt_s)
+        return self.route()
 
     async def _secure(self, remote: Description) -> None:
         """DTLS with the fingerprint that came sealed, then the SCTP association."""
@@ -205,11 +196,8 @@ class PeerConnection:
                 async with asyncio.timeout(_CANDIDATES_TIMEOUT):
                     await self._no_more_candidates.wait()
 
-    def route(self, rtt_s: float | None) -> Connected:
+    def route(self) -> Connected:
         """Return how the bytes go.
-
-        Args:
-            rtt_s: Seconds that a check took, None: not known.
 
         Raises:
             NoRoute: They do not.
@@ -223,7 +211,7 @@ class PeerConnection:
             local=pair.local_type,
             remote=pair.remote_type,
             protocol="udp",
-            rtt_ms=None if rtt_s is None else round(rtt_s * 1000, 1),
+            rtt_ms=None if pair.rtt is None else round(pair.rtt * 1000, 1),
         )
 
     def selected_transport(self) -> tuple[asyncio.DatagramTransport, tuple[str, int]] | None:

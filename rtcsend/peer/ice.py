@@ -53,6 +53,8 @@ class SelectedPair:
     local_address: tuple[str, int]
     remote_address: tuple[str, int]
     is_relayed: bool
+    rtt: float | None
+    """Seconds of a check's round trip; None: not known."""
 
 
 class IceConnection(aioice.Connection):
@@ -176,6 +178,7 @@ class IceConnection(aioice.Connection):
             local_address=pair.local_addr,
             remote_address=pair.remote_addr,
             is_relayed=self._grade(pair).is_relayed,
+            rtt=self._checks.rtt_of(pair),
         )
 
     # Checks

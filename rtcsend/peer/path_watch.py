@@ -8,6 +8,7 @@ socket as the path's own is, which sends nothing.
 import asyncio
 import socket
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from rtcsend.errors import ConnectionLost
@@ -23,8 +24,11 @@ class Ends:
     remote: tuple[str, int]
 
 
-async def watch_path(ends: Ends | None) -> None:
+async def watch_path(ends: Callable[[], Ends | None]) -> None:
     """Watch until cancelled; without ends only for the machine's sleep.
+
+    Args:
+        ends: Returns them as they are now: ICE may have found a better path.
 
     Raises:
         ConnectionLost: The path cannot work any more.
@@ -33,7 +37,8 @@ async def watch_path(ends: Ends | None) -> None:
     health = PathHealth(now=loop.time(), uptime=uptime())
     while True:
         await asyncio.sleep(POLL_INTERVAL)
-        error = None if ends is None else maybe_error(ends)
+        now_used = ends()
+        error = None if now_used is None else maybe_error(now_used)
         if reason := health.maybe_lost(now=loop.time(), uptime=uptime(), error=error):
             raise ConnectionLost(reason)
 

@@ -19,7 +19,7 @@ async def addresses_of(host: str, port: int) -> list[Address]:
         OSError: It has none (``socket.gaierror``).
     """
     loop = asyncio.get_running_loop()
-    with suppress(OSError):
+    with suppress(OSError, UnicodeError):
         literal = socket.getaddrinfo(
             host, port, type=socket.SOCK_DGRAM, flags=socket.AI_NUMERICHOST
         )

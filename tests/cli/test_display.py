@@ -19,6 +19,7 @@ from rtcsend.events import (
     Reconnecting,
     RelayProtocol,
     Resumed,
+    RouteChanged,
     Stalled,
 )
 from tests.cli import fake_engine
@@ -98,6 +99,21 @@ def test_how_the_relay_is_reached(
     for shown in (CODE, PAIRED, event, progress(7)):
         output.emit(shown)
     assert f"film.iso 7 {column}" in view.log
+
+
+def test_a_better_route_is_shown(capfd: Capture) -> None:
+    relayed = replace(CONNECTED, route="relay", local="relay", relay_protocol="tcp")
+    better = RouteChanged(route="direct", local="host", remote="host", protocol="udp", rtt_ms=0.4)
+    human("send").emit(better)
+    assert "Better route: direct, host to host." in capfd.readouterr().err.splitlines()
+    view = RecordedView()
+    output = human("send", view=view)
+    for shown in (CODE, PAIRED, relayed, progress(7), better, progress(8)):
+        output.emit(shown)
+    assert [line for line in view.log if line.startswith("film.iso")] == [
+        "film.iso 7 relay/tcp",
+        "film.iso 8 direct",
+    ]
 
 
 def test_receiver_states() -> None:

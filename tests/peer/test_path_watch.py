@@ -40,7 +40,7 @@ def test_it_watches_until_the_path_is_lost(monkeypatch: pytest.MonkeyPatch) -> N
 
     async def main() -> float:
         with pytest.raises(ConnectionLost, match="lost the network address"):
-            await watch_path(HERE)
+            await watch_path(lambda: HERE)
         return asyncio.get_running_loop().time()
 
     assert run_virtual(main) == pytest.approx(5.0)
@@ -52,7 +52,7 @@ def test_without_ends_only_sleep_counts(monkeypatch: pytest.MonkeyPatch) -> None
 
     async def main() -> None:
         with pytest.raises(ConnectionLost, match="asleep for 60 seconds"):
-            await watch_path(None)
+            await watch_path(lambda: None)
 
     run_virtual(main)
 
