@@ -5,6 +5,7 @@ It keeps what it was asked for, and passes bytes on until both ends are done.
 
 import asyncio
 import base64
+import sys
 from contextlib import suppress
 from ssl import SSLContext
 from types import TracebackType
@@ -146,3 +147,14 @@ async def _pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -
             writer.write(block)
             await writer.drain()
     writer.transport.abort()
+
+
+async def serve_for_ever(host: str, port: int) -> None:
+    """Run a proxy until it is killed."""
+    async with ConnectProxy(host=host, port=port):
+        print("ready", flush=True)
+        await asyncio.Event().wait()
+
+
+if __name__ == "__main__":
+    asyncio.run(serve_for_ever(sys.argv[1], int(sys.argv[2])))
