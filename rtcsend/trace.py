@@ -74,6 +74,7 @@ class Step(enum.Enum):
     DTLS = "dtls", ("result", "ms")
     SCTP = "sctp", ("result", "ms")
     CONNECTED = "connected", ("route", "local", "remote", "relay_protocol", "rtt_ms")
+    ROUTE = "route", ("route", "local", "remote", "relay_protocol", "rtt_ms")
     PROPOSAL = "proposal", ("files", "bytes")
     FIRST_BYTE = "first-byte", ()
     PATH_MTU = "path-mtu", ("bytes",)
@@ -133,6 +134,8 @@ class Recorder:
         match event:
             case Connected():
                 self._note_fields(Step.CONNECTED, event)
+            case RouteChanged():
+                self._note_fields(Step.ROUTE, event)
             case Proposal():
                 self._note_fields(Step.PROPOSAL, event)
             case Progress(bytes=count):

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rtcsend.events import CodeReady, Connected, Paired, Progress
+from rtcsend.events import CodeReady, Connected, Paired, Progress, RouteChanged
 from rtcsend.trace import MAX_LINES, MAX_TEXT, Recorder, Step, Where, attempt, note, recording
 
 ROOT = Path(__file__).parent.parent
@@ -129,12 +129,13 @@ def test_events() -> None:
         CodeReady(code="7-guitar-velvet", server="ws://192.0.2.7", embedded=True),
         Paired(verification="1234"),
         Connected(route="direct", local="host", remote="srflx", protocol="udp", rtt_ms=0.4),
+        RouteChanged(route="direct", local="host", remote="host", protocol="udp", rtt_ms=0.4),
         Progress(bytes=0, total=9, bytes_per_s=0),
         Progress(bytes=1, total=9, bytes_per_s=1),
         Progress(bytes=2, total=9, bytes_per_s=1),
     ):
         lines.recorder.observe(event)
-    assert [line["step"] for line in lines.all()] == ["connected", "first-byte"]
+    assert [line["step"] for line in lines.all()] == ["connected", "route", "first-byte"]
     assert "velvet" not in lines.text
     assert "1234" not in lines.text
 

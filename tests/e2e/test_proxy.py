@@ -127,8 +127,8 @@ async def test_a_relay_through_it(
 async def test_a_relay_that_the_proxy_refuses(
     machine: Machine, rendezvous: str, coturn: Coturn, note: Path
 ) -> None:
-    options = ("--relay-only", "--server", rendezvous, "--ice", coturn.ice_url("tls", host=RELAY))
-    options = ("-v", *options)
+    url = coturn.ice_url("tls", host=RELAY)
+    options = ("-v", "--relay-only", "--server", rendezvous, "--ice", url)
     async with proxy(answer=b"HTTP/1.1 403 No\r\n\r\n") as between:
         machine.env["HTTPS_PROXY"] = between.url
         async with machine.send(note, "--trace", "one", *options) as sender:

@@ -48,6 +48,7 @@ class Office:
         self.server = lab.rendezvous().replace(SECOND, "rendezvous.lab.test")
         command = (sys.executable, "-m", "tests.fakes.connect_proxy", SECOND, str(PORT))
         proxy = lab.srv.popen(command, stdout=subprocess.PIPE, cwd=ROOT)
+        assert proxy.stdout is not None, "it was started with a pipe"
         assert proxy.stdout.readline() == b"ready\n"
         lab.a.router.nft(ONLY_THE_PROXY)
         self.environment = {**self.turn.environment, "HTTPS_PROXY": PROXY}
@@ -73,7 +74,8 @@ def office() -> Iterator[Office]:
 @pytest.mark.parametrize("sends", [True, False], ids=["sends", "receives"])
 def test_a_transfer_by_tls_through_the_proxy(office: Office, tmp_path: Path, sends: bool) -> None:
     lab = office.lab
-    urls = (office.turn.stun_url(), *map(office.relay, ("udp", "tcp", "tls-443")))
+    ways: tuple[Way, ...] = ("udp", "tcp", "tls-443")
+    urls = (office.turn.stun_url(), *map(office.relay, ways))
     source = random_file(tmp_path / "film.iso", SIZE)
     transfer = Transfer(
         (lab.alice, lab.bob) if sends else (lab.bob, lab.alice),
