@@ -31,6 +31,7 @@ from rtcsend.events import (
     Proposal,
     Reconnecting,
     Resumed,
+    RouteChanged,
     Stalled,
 )
 
