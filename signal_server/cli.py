@@ -17,6 +17,7 @@ import typer
 
 from rtcsend.errors import RtcsendError, UsageError
 from signal_server.config import ServerConfig
+from signal_server.descriptors import raise_descriptor_limit
 from signal_server.keys import ServerKeys
 from signal_server.logs import set_up_logging
 from signal_server.server import RendezvousServer
@@ -198,6 +199,7 @@ async def _serve(config: ServerConfig) -> None:
     Raises:
         UsageError: The host or the port cannot be had, or a file cannot be used.
     """
+    raise_descriptor_limit(config.limits.max_sockets)
     server = RendezvousServer(config)
     async with contextlib.AsyncExitStack() as stack:
         try:
