@@ -15,9 +15,7 @@ go, and what the time is, is its owner's matter (:mod:`rtcsend.cli.trace_file`).
 """
 
 import enum
-import ipaddress
 import json
-import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -34,15 +32,13 @@ from rtcsend.events import (
     RouteChanged,
     Stalled,
 )
+from rtcsend.redaction import replace_addresses
 
 TRACE_VERSION: Final = 1
 """The ``trace`` of the first line; raised when a step or a fact changes its meaning."""
 
 MAX_LINES: Final = 20_000  # some 2 MB; a day of fruitless reconnections
 MAX_TEXT: Final = 200  # characters of one fact
-
-_IPV4: Final = re.compile(r"[0-9]{1,3}(?:\.[0-9]{1,3}){3}")
-_IPV6: Final = re.compile(r"[0-9A-Fa-f]*:[0-9A-Fa-f:]*:[0-9A-Fa-f]*")  # or a time of day
 
 
 class Where(NamedTuple):
@@ -69,7 +65,7 @@ class Step(enum.Enum):
     DESCRIPTION = "description", ("direction", "kind")
     GATHER = "gather", ("kind", "protocol", "result", "ms", "server")
     GATHERED = "gathered", ("candidates", "ms")
-    CANDIDATE = "candidate", ("direction", "type", "protocol", "address")
+    CANDIDATE = "candidate", ("direction", "type", "address", "related")
     CHECK = "check", ("local", "remote", "result", "ms", "local_address", "remote_address")
     NOMINATED = "nominated", ("local", "remote", "ms", "local_address", "remote_address")
     DTLS = "dtls", ("result", "ms")
@@ -166,23 +162,13 @@ class Recorder:
         # No fact that is not a Where should have an address in it; an error's text may.
         if self._shows_addresses:
             return text
-        return _IPV6.sub(self._numbered, _IPV4.sub(self._numbered, text))
+        return replace_addresses(text, self._number)
 
     def _shown_address(self, where: Where) -> str:
         if not self._shows_addresses:
             return self._number(where.host)
         host = f"[{where.host}]" if ":" in where.host else where.host
         return f"{host}:{where.port}"
-
-    def _numbered(self, match: re.Match[str]) -> str:
-        text = match[0]
-        for host in (text, text.removesuffix(":")):  # a colon may be the sentence's
-            try:
-                ipaddress.ip_address(host)
-            except ValueError:
-                continue
-            return self._number(host) + text[len(host) :]
-        return text
 
     def _number(self, host: str) -> str:
         return f"#{self._numbers.setdefault(host, len(self._numbers) + 1)}"

@@ -21,6 +21,7 @@ from rtcsend.cli.figures import parse_size
 from rtcsend.code.code import MAX_WORDS, MIN_WORDS
 from rtcsend.errors import UsageError
 from rtcsend.options import DEFAULT_TIMEOUT, Conflict, RoutePolicy
+from rtcsend.redaction import replace_addresses
 from rtcsend.rendezvous.messages import AUTH
 
 SERVER_ENVIRONMENT: Final = "RTCSEND_SERVER"
@@ -187,7 +188,7 @@ def conflict_policy(*, overwrite: bool, rename: bool, skip: bool) -> Conflict:
 
 
 def set_up_logging(verbosity: int) -> None:
-    """Send our own log to standard error: nothing, INFO (1) or DEBUG (2).
+    """Send our own log to standard error: nothing, INFO without addresses (1) or DEBUG (2).
 
     The packages below us stay silent: their debug logs hold credentials.
     """
@@ -195,12 +196,21 @@ def set_up_logging(verbosity: int) -> None:
     if verbosity <= 0 or any(isinstance(handler, _StderrHandler) for handler in logger.handlers):
         return
     handler = _StderrHandler()
+    formatter = logging.Formatter if verbosity > 1 else _DiscreetFormatter
     handler.setFormatter(
-        logging.Formatter("%(asctime)s.%(msecs)03d %(name)s: %(message)s", datefmt="%H:%M:%S")
+        formatter("%(asctime)s.%(msecs)03d %(name)s: %(message)s", datefmt="%H:%M:%S")
     )
     logger.addHandler(handler)
     logger.setLevel(logging.INFO if verbosity == 1 else logging.DEBUG)
     logger.propagate = False
+
+
+class _DiscreetFormatter(logging.Formatter):
+    """Leaves addresses out, also those in the text of an error that nobody foresaw."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return a record as text."""
+        return replace_addresses(super().format(record), lambda _address: "(address)")
 
 
 class _StderrHandler(logging.StreamHandler[IO[str]]):

@@ -112,7 +112,13 @@ def _note(direction: str, signal: Signal | SentSignal) -> None:
         case EndOfCandidates():
             note(Step.DESCRIPTION, direction=direction, kind="end-of-candidates")
         case CandidateSignal(candidate=Candidate() as candidate):
-            where = Where(candidate.address, candidate.port)
-            note(Step.CANDIDATE, direction=direction, type=candidate.type, address=where)
+            related = candidate.related_address
+            note(
+                Step.CANDIDATE,
+                direction=direction,
+                type=candidate.type,
+                address=Where(candidate.address, candidate.port),
+                related=None if related is None else Where(related, candidate.related_port or 9),
+            )
         case _:
             return
