@@ -52,6 +52,7 @@ from rtcsend.rendezvous.ice_urls import parse_ice_url
 from rtcsend.rendezvous.websocket import dial_websocket
 from rtcsend.target import Target
 from rtcsend.tasks import first_of
+from rtcsend.trace import Step, note
 from rtcsend.transfer.frames import payload_size
 from rtcsend.transfer.receiving import Receiving
 from rtcsend.transfer.sending import Sending
@@ -86,6 +87,7 @@ async def send(options: SendOptions, *, questions: Questions, emit: Emit) -> Don
 
         client, embedded = await _open_rendezvous(stack, options)
         nameplate = await client.allocate(wanted.nameplate if wanted else None, auth=options.token)
+        note(Step.NAMEPLATE, how="allocated")
         code = wanted or generate_code(nameplate, words=options.words, entropy=os.urandom)
         if embedded:
             await embedded.announce(nameplate)
@@ -157,6 +159,7 @@ async def receive(options: ReceiveOptions, *, questions: Questions, emit: Emit) 
         place = await _find_rendezvous(options, code.nameplate)
         client = await stack.enter_async_context(_client_at(place))
         await client.claim(code.nameplate)
+        note(Step.NAMEPLATE, how="claimed")
 
         mailbox = BodyMailbox(client)
         pairing = _pairing(Role.RECEIVER, code)
@@ -288,12 +291,15 @@ async def _pair(pairing: PairingMachine, first_body: bytes, mailbox: BodyMailbox
 
     async def exchange() -> SessionKeys:
         await mailbox.send(first_body)
+        note(Step.PAIRING, message="sent")
         while pairing.state is not State.CONFIRMED:
             body = await mailbox.receive_body()
             if body is None:
                 raise PeerAborted("The other side went away before the pairing was done.")
+            note(Step.PAIRING, message="received")
             if answer := pairing.receive_body_untrusted(body):
                 await mailbox.send(answer)
+        note(Step.PAIRING, message="confirmed")
         return pairing.keys
 
     return await _within(PAIRING_TIMEOUT, exchange(), _SILENT)
