@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from rtcsend.cli.display import HumanOutput, Output, Role
 from rtcsend.cli.json_output import JsonOutput
+from rtcsend.cli.lean import leave_out_media
 from rtcsend.cli.memory import tune_memory
 from rtcsend.cli.results import ResultLines
 from rtcsend.cli.signals import Stopper
@@ -102,6 +103,7 @@ def run_transfer(
         RtcsendError: Every end but success.
     """
     tune_memory()
+    leave_out_media()
     shown: list[Done] = []
 
     def emit(event: Event) -> None:

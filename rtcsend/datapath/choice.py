@@ -12,7 +12,7 @@ from typing import Final
 
 from aioice import Connection
 from aioice.turn import TurnClientMixin, TurnTransport
-from aiortc import RTCDtlsTransport
+from aiortc.rtcdtlstransport import RTCDtlsTransport
 from OpenSSL import SSL
 
 from rtcsend.datapath.batched import BatchedPath

@@ -6,7 +6,7 @@ sealed one after another come out of it joined, which is just what segmented UDP
 one call; and whole records written to it are read back one by one.
 
 pyOpenSSL's methods cost more than OpenSSL's work on a packet of 1,200 bytes (2.2 µs of 3.1),
-so the same functions are called without them; tests/datapath/test_private_names.py holds the
+so the same functions are called without them; tests/peer/test_private_names.py holds the
 names. What is left out are conversions and translated errors, of which only "closed" matters.
 """
 

@@ -7,12 +7,8 @@ import asyncio
 import math
 from typing import TYPE_CHECKING
 
-from aiortc import (
-    RTCDataChannel,
-    RTCDataChannelParameters,
-    RTCSctpCapabilities,
-    RTCSctpTransport,
-)
+from aiortc.rtcdatachannel import RTCDataChannel, RTCDataChannelParameters
+from aiortc.rtcsctptransport import RTCSctpCapabilities, RTCSctpTransport
 
 from rtcsend.datapath.batched import CONTROL_CHANNEL, DATA_CHANNEL
 from rtcsend.errors import NoRoute

@@ -18,15 +18,13 @@ from contextlib import suppress
 from typing import Any, Final
 
 import aioice
-from aiortc import (
+from aiortc.rtcdtlstransport import (
     RTCCertificate,
     RTCDtlsFingerprint,
     RTCDtlsParameters,
     RTCDtlsTransport,
-    RTCIceGatherer,
-    RTCIceParameters,
-    RTCIceTransport,
 )
+from aiortc.rtcicetransport import RTCIceGatherer, RTCIceParameters, RTCIceTransport
 
 from rtcsend.errors import NoRoute
 from rtcsend.events import Connected
@@ -61,10 +59,10 @@ class PeerConnection:
         ice_servers: STUN and TURN servers; all of them are asked.
         route: With ``RELAY_ONLY`` no address of this machine is gathered; with
             ``DIRECT_ONLY`` no relay is.
-        make_path: Makes what goes over the DTLS connection.
+        make_path: Makes what goes over the DTLS connection; None: :meth:`agree` will tell, and
+            no TURN server is asked before.
 
     Attributes:
-        path: What ``make_path`` made.
         on_closed: Called once when the connection ends by itself, not by :meth:`close`.
         on_route: Called, once connected, when the bytes go another way from now on.
     """
@@ -75,7 +73,7 @@ class PeerConnection:
         *,
         ice_servers: Sequence[IceServer],
         route: RoutePolicy,
-        make_path: MakeDataPath,
+        make_path: MakeDataPath | None,
     ) -> None:
         self._role = role
         self._route = route
@@ -88,11 +86,35 @@ class PeerConnection:
         self._ice = RTCIceTransport(gatherer)
         self._dtls = RTCDtlsTransport(self._ice, [RTCCertificate.generateCertificate()])
         self._dtls._set_role("server" if role is Role.SENDER else "client")
-        self.path = make_path(self._dtls, self._ice_connection)
+        self._path: DataPath | None = None
+        if make_path is None:
+            wanted: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+            self._ice_connection.relays_wanted = wanted
+        else:
+            self.agree(route, make_path)
         self._ice_connection.on_selection = self._on_selection
         self._no_more_candidates = asyncio.Event()
         self._closing = False
         self._dtls.on("statechange", self._on_dtls_state)
+
+    @property
+    def path(self) -> DataPath:
+        """What goes over the DTLS connection, once that is agreed on."""
+        assert self._path is not None, "agreed"
+        return self._path
+
+    def agree(self, route: RoutePolicy, make_path: MakeDataPath) -> None:
+        """Take what is known of the other side now.
+
+        Args:
+            route: Which candidate pairs both sides allow.
+            make_path: As in the constructor.
+        """
+        self._route = route
+        self._path = make_path(self._dtls, self._ice_connection)
+        wanted = self._ice_connection.relays_wanted
+        if wanted is not None and not wanted.done():
+            wanted.set_result(route is not RoutePolicy.DIRECT_ONLY)
 
     async def gather(self) -> AsyncGenerator[Candidate]:
         """Yield each local candidate when it is found; end after at most about 5 s.
@@ -221,7 +243,8 @@ class PeerConnection:
     async def close(self) -> None:
         """End the connection: SCTP ABORT, DTLS alert, sockets. Safe at any time, twice too."""
         self._closing = True
-        await self.path.close()
+        if self._path is not None:
+            await self._path.close()
         await self._dtls.stop()
         await self._ice.stop()
 
