@@ -21,6 +21,7 @@ CLOSE_DONE = 1000  # released, or the mailbox is over; RFC 6455 section 7.4.1
 CLOSE_GOING_AWAY = 1001  # the server ends, whoever comes after it
 CLOSE_POLICY = 1008  # bad-message, full, expired, or nothing asked for
 CLOSE_TOO_LARGE = 1009  # too-large
+CLOSE_INTERNAL = 1011  # a bug of the server's
 CLOSE_RESTART = 1012  # the server goes; another, or the same one, takes over at once
 CLOSE_TRY_LATER = 1013  # no place for another socket; IANA WebSocket close codes
 CLOSE_REPLACED = 4001  # the same side came on another socket; private range

@@ -5,8 +5,9 @@ Shell, thin. Source: docs/rendezvous-protocol.md, "Transport"; docs/operations.m
 
 from collections.abc import Callable
 
-from websockets.asyncio.server import ServerConnection
-from websockets.http11 import Response
+from websockets.http11 import Request, Response
+
+from signal_server.websocket import WebSocketConnection
 
 RETRY_AFTER = 2  # seconds; for clients and load balancers while the server drains or has no store
 
@@ -26,7 +27,7 @@ class PlainHttp:
         self._unready = unready
         self._metrics = metrics
 
-    def respond(self, connection: ServerConnection, path: str) -> Response:
+    def respond(self, connection: WebSocketConnection, path: str) -> Response:
         """Return the answer for a path."""
         match path:
             case "/healthz":
@@ -42,7 +43,7 @@ class PlainHttp:
             case _:
                 return connection.respond(404, "There is nothing here.\n")
 
-    def not_ready(self, connection: ServerConnection) -> Response | None:
+    def not_ready(self, connection: WebSocketConnection) -> Response | None:
         """Return the answer that sends a client away, or None when it may come."""
         why = self._unready()
         if why is None:
@@ -50,3 +51,46 @@ class PlainHttp:
         response = connection.respond(503, f"{why}\n")
         response.headers["Retry-After"] = str(RETRY_AFTER)
         return response
+
+
+class OnlyHttp:
+    """A handler of connections where there is nothing but plain HTTP: the metrics' own port.
+
+    Args:
+        http: Answers.
+    """
+
+    def __init__(self, http: PlainHttp) -> None:
+        self._http = http
+        self._connections: set[WebSocketConnection] = set()
+
+    def close(self) -> None:
+        """Drop whoever is there."""
+        for connection in list(self._connections):
+            connection.abort()
+
+    def connected(self, connection: WebSocketConnection) -> None:
+        """Take note of a connection."""
+        self._connections.add(connection)
+
+    def respond(self, connection: WebSocketConnection, request: Request) -> Response | None:
+        """Return the answer; there always is one."""
+        return self._http.respond(connection, path_of(request))
+
+    def opened(self, connection: WebSocketConnection) -> None:
+        """Do nothing: every request is answered before it is a WebSocket."""
+
+    def received(self, connection: WebSocketConnection, message: str | bytes) -> None:
+        """Do nothing."""
+
+    def queued(self, connection: WebSocketConnection, change: int) -> None:
+        """Do nothing: an answer is small, and there is one a connection."""
+
+    def lost(self, connection: WebSocketConnection) -> None:
+        """Forget a connection."""
+        self._connections.discard(connection)
+
+
+def path_of(request: Request) -> str:
+    """Return the path of a request, without its query."""
+    return request.path.partition("?")[0]

@@ -11,47 +11,31 @@ Logging: never bodies, nameplates or tokens; source addresses as a field of thei
 
 import asyncio
 import logging
-import re
-import weakref
 from contextlib import AsyncExitStack
 from importlib.metadata import version
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
-
-from websockets.asyncio.server import Server, ServerConnection, serve
-from websockets.http11 import Request, Response
-from websockets.protocol import State
 
 from rtcsend.errors import UsageError
 from signal_server.accepting import GuardedListener
 from signal_server.admission import Admission
 from signal_server.config import ServerConfig
 from signal_server.keys import ServerKeys
-from signal_server.listeners import open_listeners
+from signal_server.listeners import BACKLOG, open_listeners
 from signal_server.logs import log
-from signal_server.messages import MAX_FRAME
 from signal_server.metrics import Counters
 from signal_server.outputs import CLOSE_GOING_AWAY, CLOSE_RESTART
-from signal_server.plain_http import PlainHttp
-from signal_server.sockets import WEBSOCKET_PATH, Sockets, path_of
+from signal_server.plain_http import OnlyHttp, PlainHttp
+from signal_server.sockets import Sockets
 from signal_server.store.opening import open_store
+from signal_server.websocket import WebSocketConnection
 
 if TYPE_CHECKING:
     from signal_server.exposition import Exposition
     from signal_server.store.base import Store
 
-OTHER_VERSIONS = re.compile(r"/v[0-9]{1,4}", re.ASCII)  # of the protocol, which are told ours
-PING_INTERVAL = 20.0  # seconds; below the 30 s after which the strictest NATs drop a mapping
-PING_TIMEOUT = 20.0  # seconds; then the socket is dead, and its side away
-CLOSE_TIMEOUT = 2.0  # seconds for the closing handshake; the peer may be gone
-LARGEST_READ = 2 * MAX_FRAME  # bytes; a frame somewhat too large gets an answer, above it a close
 LAG_INTERVAL = 0.5  # seconds between two looks at how late the event loop is
 MOVE_INTERVAL = 0.05  # seconds between two batches of sockets that are asked to go elsewhere
-
-# The library logs whole frames at DEBUG, tokens and TURN credentials among them, and every
-# port scan as an error with a traceback.
-_library_log = logging.getLogger("rtcsend.rendezvous.server.websockets")
-_library_log.setLevel(logging.CRITICAL)
 
 
 class RendezvousServer:
@@ -73,11 +57,9 @@ class RendezvousServer:
         self._admission: Admission
         self._store: Store
         self._sockets: Sockets
-        self._http: PlainHttp
         self._exposition: Exposition | None = None
         # What is to be closed.
-        self._connections: weakref.WeakSet[ServerConnection] = weakref.WeakSet()
-        self._servers: list[Server] = []
+        self._servers: list[asyncio.Server] = []
         self._open = AsyncExitStack()
         self._drained = False
         self._lag_timer: asyncio.TimerHandle | None = None
@@ -118,14 +100,17 @@ class RendezvousServer:
             config.limits, auth_tokens=self._keys.auth_tokens, counters=self.counters
         )
         self._store = await self._open.enter_async_context(open_store(config.store))
+        metrics = None if config.embedded else self._metrics
+        here = metrics if config.metrics_listen is None else None
         self._sockets = Sockets(
             config,
             keys=self._keys,
             admission=self._admission,
             store=self._store,
             counters=self.counters,
+            http=PlainHttp(unready=self._unready, metrics=here),
         )
-        self._open.push_async_callback(self._sockets.aclose)
+        self._open.push_async_callback(self._close_sockets)
         await self._listen()
         if not config.embedded:
             self._watch_lag(asyncio.get_running_loop().time())
@@ -133,9 +118,7 @@ class RendezvousServer:
 
     async def _listen(self) -> None:
         config = self._config
-        metrics = None if config.embedded else self._metrics
-        here = metrics if config.metrics_listen is None else None
-        self._http = PlainHttp(unready=self._unready, metrics=here)
+        loop = asyncio.get_running_loop()
         listeners = [
             GuardedListener.guard(
                 listener, admission=self._admission, trusted=config.trusted_proxies
@@ -147,46 +130,33 @@ class RendezvousServer:
         self.addresses = tuple(
             f"[{name[0]}]:{name[1]}" if ":" in name[0] else f"{name[0]}:{name[1]}" for name in names
         )
+        seconds = config.limits.handshake_seconds
         tls: dict[str, Any] = {}
         if self._keys.tls is not None:
             tls["ssl"] = self._keys.tls.context
-            tls["ssl_handshake_timeout"] = config.limits.handshake_seconds
+            tls["ssl_handshake_timeout"] = seconds
         for listener in listeners:
-            server = await serve(
-                self._sockets.handle,
+            server = await loop.create_server(
+                lambda: WebSocketConnection(self._sockets, handshake_seconds=seconds),
                 sock=listener,
-                process_request=self._process_request,
-                compression=None,
-                open_timeout=config.limits.handshake_seconds,
-                ping_interval=PING_INTERVAL,
-                ping_timeout=PING_TIMEOUT,
-                close_timeout=CLOSE_TIMEOUT,
-                max_size=LARGEST_READ,
-                logger=_library_log,
-                server_header=None,
-                create_connection=self._create_connection,  # type: ignore[arg-type] # any factory
+                backlog=BACKLOG,
                 **tls,
             )
             self._servers.append(server)
         if config.metrics_listen is not None:
-            await self._listen_for_metrics(PlainHttp(unready=self._unready, metrics=metrics))
+            await self._listen_for_metrics()
 
-    async def _listen_for_metrics(self, http: PlainHttp) -> None:
+    async def _listen_for_metrics(self) -> None:
         assert self._config.metrics_listen is not None, "asked for"
         host, port = self._config.metrics_listen
+        seconds = self._config.limits.handshake_seconds
+        only = OnlyHttp(PlainHttp(unready=self._unready, metrics=self._metrics))
         for listener in await open_listeners(host, port):
-            server = await serve(
-                _hang_up,
-                sock=listener,
-                process_request=lambda connection, request: http.respond(
-                    connection, path_of(request)
-                ),
-                open_timeout=self._config.limits.handshake_seconds,
-                logger=_library_log,
-                server_header=None,
-                create_connection=self._create_connection,  # type: ignore[arg-type] # any factory
+            server = await asyncio.get_running_loop().create_server(
+                lambda: WebSocketConnection(only, handshake_seconds=seconds), sock=listener
             )
             self._servers.append(server)
+        self._open.callback(only.close)
 
     async def __aexit__(
         self,
@@ -202,16 +172,12 @@ class RendezvousServer:
         if self._lag_timer is not None:
             self._lag_timer.cancel()
         for server in self._servers:
-            server.close(code=CLOSE_RESTART if self._drained else CLOSE_GOING_AWAY)
-        for connection in list(self._connections):
-            # A client that holds a socket and asks for nothing would hold up the end.
-            transport = getattr(connection, "transport", None)
-            if transport is not None and connection.state is State.CONNECTING:
-                transport.abort()
-        for server in self._servers:
-            await server.wait_closed()
+            server.close()
         self._servers.clear()
         await self._open.aclose()
+
+    async def _close_sockets(self) -> None:
+        await self._sockets.aclose(code=CLOSE_RESTART if self._drained else CLOSE_GOING_AWAY)
 
     async def serve_forever(self) -> None:
         """Wait until the server is closed; cancelling it leaves the closing to ``__aexit__``."""
@@ -268,24 +234,8 @@ class RendezvousServer:
             )
         return CONTENT_TYPE, self._exposition.render()
 
-    def _create_connection(self, *args: Any, **kwargs: Any) -> ServerConnection:
-        connection = ServerConnection(*args, **kwargs)
-        self._connections.add(connection)
-        return connection
-
-    def _process_request(self, websocket: ServerConnection, request: Request) -> Response | None:
-        """Answer plain HTTP; None lets the WebSocket handshake go on."""
-        path = path_of(request)
-        if path == WEBSOCKET_PATH or OTHER_VERSIONS.fullmatch(path):
-            return self._http.not_ready(websocket)
-        return self._http.respond(websocket, path)
-
     def _watch_lag(self, due: float) -> None:
         loop = asyncio.get_running_loop()
         now = loop.time()
         self.counters.loop_lag.observe(max(now - due, 0.0))
         self._lag_timer = loop.call_at(now + LAG_INTERVAL, self._watch_lag, now + LAG_INTERVAL)
-
-
-async def _hang_up(websocket: ServerConnection) -> None:
-    raise AssertionError("every request is answered before it is a WebSocket")

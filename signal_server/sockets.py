@@ -9,14 +9,17 @@ Shell.
 """
 
 import asyncio
+import contextlib
 import datetime
 import logging
+import re
 import secrets
+from collections import deque
+from collections.abc import Coroutine
 from dataclasses import replace
+from typing import Any
 
-from websockets.asyncio.server import ServerConnection
-from websockets.exceptions import ConnectionClosed
-from websockets.http11 import Request
+from websockets.http11 import Request, Response
 
 from signal_server.admission import Admission
 from signal_server.config import ServerConfig
@@ -24,8 +27,8 @@ from signal_server.keys import ServerKeys
 from signal_server.logs import log
 from signal_server.messages import IceServer, Peer, ServerMessage, serialize
 from signal_server.metrics import Counters
-from signal_server.outgoing import Outgoing
 from signal_server.outputs import (
+    CLOSE_INTERNAL,
     CLOSE_POLICY,
     CLOSE_RESTART,
     CLOSE_TRY_LATER,
@@ -34,12 +37,19 @@ from signal_server.outputs import (
     RequestRefused,
     Send,
 )
+from signal_server.plain_http import PlainHttp, path_of
 from signal_server.reception import Reception
 from signal_server.sources import client_address_untrusted, source_of
 from signal_server.store.base import Store, StoreUnavailable
 from signal_server.turn import ID_BYTES, turn_server
+from signal_server.websocket import CLOSE_TIMEOUT, MAX_WAITING_FRAMES, WebSocketConnection
 
 WEBSOCKET_PATH = "/v1"
+OTHER_VERSIONS = re.compile(r"/v[0-9]{1,4}", re.ASCII)  # of the protocol, which are told ours
+PING_INTERVAL = 20.0  # seconds; below the 30 s after which the strictest NATs drop a mapping
+PING_TIMEOUT = 20.0  # seconds; then the socket is dead, and its side away
+LOOK_AROUND = 1.0  # seconds between two looks at who has been silent
+SMALL_QUEUE = 65_536  # bytes; who has less waiting is not the one who fills the memory
 MOVE_BATCH = 200  # sockets that are asked to go elsewhere at once; whoever takes them has others
 
 
@@ -52,6 +62,7 @@ class Sockets:
         admission: Who may come.
         store: Entered.
         counters: Of the server.
+        http: Answers what is no WebSocket.
     """
 
     def __init__(
@@ -62,12 +73,14 @@ class Sockets:
         admission: Admission,
         store: Store,
         counters: Counters,
+        http: PlainHttp,
     ) -> None:
         self._config = config
         self._keys = keys
         self._admission = admission
         self._store = store
         self._counters = counters
+        self._http = http
         self._welcome = config.welcome
         self._reception = Reception(
             welcome=lambda: self._welcome,
@@ -79,10 +92,18 @@ class Sockets:
             counters=counters,
             nameplate_bounds=config.nameplate_bounds,
         )
-        self._clients: dict[int, Outgoing] = {}
+        # Everything that is connected, and of it the WebSockets that are served.
+        self._connections: set[WebSocketConnection] = set()
+        self._clients: dict[int, WebSocketConnection] = {}
         self._last_number = 0
+        self._empty = asyncio.Event()
+        self._closing = False
+        # What waits for a store that is elsewhere.
+        self._waiting: dict[WebSocketConnection, deque[str | bytes | None]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
-        self._timer_task: asyncio.Task[None] | None = None
+        self._timer_works = False
+        self._round = asyncio.get_running_loop().call_later(LOOK_AROUND, self._look_around)
 
     def __len__(self) -> int:
         """Return how many sockets are served."""
@@ -97,81 +118,163 @@ class Sockets:
         for number in self._reception.movable()[:MOVE_BATCH]:
             self._clients[number].close(CLOSE_RESTART, "the server restarts")
 
-    async def aclose(self) -> None:
-        """End the timer; all sockets are closed."""
+    async def aclose(self, *, code: int) -> None:
+        """Close all connections, in CLOSE_TIMEOUT seconds or so, and end all that is under way."""
+        self._closing = True
+        self._round.cancel()
+        for connection in list(self._connections):
+            # A client that holds a connection and asks for nothing would hold up the end.
+            connection.close(code, "")
+        self._empty.clear()
+        if self._connections:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(CLOSE_TIMEOUT):
+                    await self._empty.wait()
+        for connection in list(self._connections):
+            connection.abort()
+        if self._connections:
+            await self._empty.wait()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if self._timer_task is not None:
-            self._timer_task.cancel()
-            await asyncio.gather(self._timer_task, return_exceptions=True)
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def handle(self, websocket: ServerConnection) -> None:
-        """Own one WebSocket, from its welcome to its end."""
-        address = self._address_of(websocket)
+    # Connections: what they tell
+
+    def connected(self, connection: WebSocketConnection) -> None:
+        """Take note of a connection."""
+        self._connections.add(connection)
+        if self._closing:
+            connection.abort()
+
+    def respond(self, connection: WebSocketConnection, request: Request) -> Response | None:
+        """Answer plain HTTP; None lets the WebSocket handshake go on."""
+        path = path_of(request)
+        if path == WEBSOCKET_PATH or OTHER_VERSIONS.fullmatch(path):
+            return self._http.not_ready(connection)
+        return self._http.respond(connection, path)
+
+    def opened(self, connection: WebSocketConnection) -> None:
+        """Welcome a WebSocket, if it may stay."""
+        address = self._address_of(connection)
         source = source_of(address)
-        request = websocket.request
+        request = connection.request
         if request is not None and path_of(request) != WEBSOCKET_PATH:
             # The welcome says which version this is; no client of another one goes on.
-            await _say_and_close(websocket, self._welcome, CLOSE_POLICY, "version")
+            _say_and_close(connection, self._welcome, CLOSE_POLICY, "version")
             return
         try:
             self._admission.open_socket(source, now=self._store.now())
         except RequestRefused as refusal:
             self._counters.refused(refusal.code)
             log(logging.DEBUG, "socket refused", code=refusal.code, address=address)
-            await _say_and_close(websocket, refusal.message, CLOSE_TRY_LATER, refusal.code)
+            _say_and_close(connection, refusal.message, CLOSE_TRY_LATER, refusal.code)
             return
         self._counters.sockets += 1
-        try:
-            await self._serve(websocket, source, address)
-        finally:
-            self._counters.sockets -= 1
-            self._admission.close_socket(source)
-
-    async def _serve(self, websocket: ServerConnection, source: str, address: str) -> None:
         self._last_number += 1
-        number = self._last_number
-        client = Outgoing(
-            websocket,
-            counters=self._counters,
-            max_bytes=self._config.max_queued_bytes,
-            max_total_bytes=self._config.limits.max_total_queued_bytes,
+        connection.number, connection.source = self._last_number, source
+        self._clients[connection.number] = connection
+        log(logging.DEBUG, "socket opened", number=connection.number, address=address)
+        self._reception.connect(connection.number, source)
+        self._arm_timer()
+
+    def received(self, connection: WebSocketConnection, message: str | bytes) -> None:
+        """Take a message: at once if the store does not wait, else after those before it."""
+        if not connection.number:
+            return  # it is being refused
+        self._do(connection, message)
+
+    def queued(self, connection: WebSocketConnection, change: int) -> None:
+        """Bound what waits for slow readers: one of them, and all together."""
+        self._counters.queued_bytes += change
+        size = connection.queued_bytes
+        crowded = (
+            self._counters.queued_bytes > self._config.limits.max_total_queued_bytes
+            and size > SMALL_QUEUE
         )
-        self._clients[number] = client
-        log(logging.DEBUG, "socket opened", number=number, address=address)
-        pump = asyncio.get_running_loop().create_task(client.pump())
+        if change > 0 and (size > self._config.max_queued_bytes or crowded):
+            self._counters.limited("slow_reader")
+            connection.abort()  # a closing handshake would wait behind the rest
+
+    def lost(self, connection: WebSocketConnection) -> None:
+        """Take note that a connection is gone."""
+        self._connections.discard(connection)
+        if connection.number:
+            how = "closed" if connection.close_received else "lost"
+            log(logging.DEBUG, "socket ended", number=connection.number, how=how)
+            del self._clients[connection.number]
+            self._counters.sockets -= 1
+            if connection.source is not None:
+                self._admission.close_socket(connection.source)
+            self._do(connection, None)
+        if not self._connections:
+            self._empty.set()
+
+    # Work
+
+    def _do(self, connection: WebSocketConnection, message: str | bytes | None) -> None:
+        """Have the reception take a message; None: the connection is gone."""
+        if self._store.immediate:
+            _finish(self._take(connection, message))
+            return
+        waiting = self._waiting.get(connection)
+        if waiting is None:
+            waiting = self._waiting[connection] = deque()
+            self._start(self._work(connection, waiting))
+        waiting.append(message)
+        if len(waiting) == MAX_WAITING_FRAMES and message is not None:
+            connection.pause()
+
+    async def _work(
+        self, connection: WebSocketConnection, waiting: deque[str | bytes | None]
+    ) -> None:
+        """Take what waits of one connection, in order."""
+        while waiting:
+            await self._take(connection, waiting[0])
+            waiting.popleft()
+            if len(waiting) == MAX_WAITING_FRAMES // 2:
+                connection.resume()
+        del self._waiting[connection]
+
+    async def _take(self, connection: WebSocketConnection, message: str | bytes | None) -> None:
+        number = connection.number
         try:
-            self._reception.connect(number, source)
-            self._arm_timer()
-            while True:
-                frame = await websocket.recv()
-                await self._reception.receive(number, frame)
-                self._arm_timer()
-        except ConnectionClosed as exc:
-            how = "closed" if exc.rcvd else "lost"
-            log(logging.DEBUG, "socket ended", number=number, how=how)
+            if message is None:
+                await self._reception.disconnect(number)
+            else:
+                await self._reception.receive(number, message)
         except StoreUnavailable:
             log(logging.DEBUG, "socket ended", number=number, how="the store does not answer")
-            client.close(CLOSE_TRY_LATER, "try again")
-            await asyncio.gather(pump, return_exceptions=True)
+            connection.close(CLOSE_TRY_LATER, "try again")
         except Exception:
-            # The owner of this task: a bug must end one socket, not go unseen.
+            # A bug must end one socket, not go unseen.
             log(logging.ERROR, "socket failed", number=number, exc_info=True)
-        finally:
-            del self._clients[number]
-            await self._reception.disconnect(number)
-            self._arm_timer()
-            client.end()
-            pump.cancel()
-            await asyncio.gather(pump, return_exceptions=True)
+            connection.close(CLOSE_INTERNAL, "a failure of the server")
+        self._arm_timer()
 
-    def _address_of(self, websocket: ServerConnection) -> str:
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _look_around(self) -> None:
+        """Ask those who have been silent whether they are there, and drop who does not answer."""
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        for connection in list(self._clients.values()):
+            if connection.pinged_at is not None:
+                if now - connection.pinged_at >= PING_TIMEOUT:
+                    connection.abort()
+            elif now - connection.heard_at >= PING_INTERVAL:
+                connection.ping(now)
+        self._round = loop.call_later(LOOK_AROUND, self._look_around)
+
+    def _address_of(self, connection: WebSocketConnection) -> str:
         """Return where a client comes from, as far as that can be believed."""
-        peer = str((websocket.remote_address or ("unknown",))[0])
-        if not self._config.trusted_proxies or websocket.request is None:
+        peer = connection.remote_address or "unknown"
+        if not self._config.trusted_proxies or connection.request is None:
             return peer
-        headers = websocket.request.headers
+        headers = connection.request.headers
         return client_address_untrusted(
             peer,
             forwarded=headers.get_all("Forwarded"),
@@ -208,9 +311,9 @@ class Sockets:
     def _arm_timer(self) -> None:
         """Have the timer go off when something is due; too early does no harm."""
         when = self._reception.get_timer()
-        loop = asyncio.get_running_loop()
-        if when is None or self._timer_task is not None:
+        if when is None or self._timer_works:
             return
+        loop = asyncio.get_running_loop()
         at = loop.time() + when - self._store.now()
         if self._timer is not None:
             if self._timer.when() <= at:
@@ -219,28 +322,29 @@ class Sockets:
         self._timer = loop.call_at(at, self._on_timer)
 
     def _on_timer(self) -> None:
-        self._timer = None
-        self._timer_task = asyncio.get_running_loop().create_task(self._handle_timer())
+        self._timer, self._timer_works = None, True
+        self._start(self._handle_timer())
 
     async def _handle_timer(self) -> None:
         try:
             await self._reception.handle_timer()
         finally:
-            self._timer_task = None
+            self._timer_works = False
             self._arm_timer()
 
 
-async def _say_and_close(
-    websocket: ServerConnection, message: ServerMessage, code: int, reason: str
+def _finish(call: Coroutine[Any, Any, None]) -> None:
+    """Run a coroutine that waits for nothing."""
+    try:
+        call.send(None)
+    except StopIteration:
+        return
+    raise AssertionError("a store that is immediate waits for nothing")
+
+
+def _say_and_close(
+    connection: WebSocketConnection, message: ServerMessage, code: int, reason: str
 ) -> None:
     """Say one thing to a socket that is not served."""
-    try:
-        await websocket.send(serialize(message))
-        await websocket.close(code, reason)
-    except ConnectionClosed:
-        return  # it did not wait for it
-
-
-def path_of(request: Request) -> str:
-    """Return the path of a request, without its query."""
-    return request.path.partition("?")[0]
+    connection.send(serialize(message))
+    connection.close(code, reason)

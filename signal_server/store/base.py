@@ -66,6 +66,11 @@ class Store(Protocol):
         ...
 
     @property
+    def immediate(self) -> bool:
+        """Whether nothing here ever waits."""
+        ...
+
+    @property
     def directory(self) -> Directory:
         """The rooms that are here."""
         ...

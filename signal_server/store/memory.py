@@ -24,6 +24,7 @@ class MemoryStore:
 
     process = ""
     available = True
+    immediate = True
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self.now = clock

@@ -88,6 +88,8 @@ class RedisStore:
         keep_seconds: How long a log outlives the last process that had a socket in it.
     """
 
+    immediate = False
+
     def __init__(
         self,
         address: str,
