@@ -51,6 +51,8 @@ class Place:
 
     def __init__(self, url: str, *, look_again: Callable[[], Awaitable[str]] | None = None) -> None:
         self.url = url
+        self.permit: str | None = None
+        """What it wants to see of those who meet there; it comes with the other side."""
         self._look_again = look_again
 
     @property
@@ -82,6 +84,7 @@ class Meeting:
     def __init__(self, role: Role, *, reconnection: bytes, place: Place) -> None:
         self._role = role
         self._reconnection = reconnection
+        self._place = place
         self._client = RendezvousClient(
             place.url,
             first_timeout=place.patience,
@@ -106,7 +109,8 @@ class Meeting:
         """
         await self._client.__aenter__()
         try:
-            await self._client.meet(mailbox_name(self._reconnection))
+            name = mailbox_name(self._reconnection)
+            await self._client.meet(name, permit=self._place.permit)
         except BaseException:
             await self._client.release()
             raise
@@ -150,6 +154,7 @@ class Meeting:
                     await self._take_body(machine, mailbox)
                 signalling = SealedSignalling(mailbox, machine.keys, self._role)
                 self._signalling = signalling
+                self._place.permit = self._client.permit or self._place.permit
                 await signalling.send(ours)
                 return signalling, await signalling.receive_hello()
         except TimeoutError as exc:

@@ -73,6 +73,11 @@ class Terms:
 class Rendezvous(Protocol):
     """A client of the rendezvous, as far as it is needed beside its messages."""
 
+    @property
+    def permit(self) -> str | None:
+        """What the server wants to see at a meeting; None: nothing."""
+        ...
+
     def redial(self) -> None:
         """Come back by another socket: this one may lead nowhere."""
         ...
@@ -285,10 +290,12 @@ class Link:
         return self._use(await self._open.enter_async_context(attempt), signalling)
 
     def _new_meeting(self) -> Meeting:
+        place = self._terms.place
+        place.permit = place.permit or self._rendezvous.permit
         return Meeting(
             self._terms.role,
             reconnection=self._terms.keys.reconnection,
-            place=self._terms.place,
+            place=place,
         )
 
     async def _leave_word(self, error: RtcsendError) -> None:

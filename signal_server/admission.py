@@ -10,12 +10,13 @@ source has these limits at each of them. Source: docs/rendezvous-protocol.md, "L
 
 import hashlib
 import hmac
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from signal_server.buckets import GrowingDelays, TokenBuckets
 from signal_server.limits import Limits
 from signal_server.metrics import Counters
 from signal_server.outputs import CLOSE_TRY_LATER, RequestRefused
+from signal_server.permits import Permits
 
 CUT_FACTOR = 2  # over so many times a source's limit of sockets nobody is answered any more
 SPARE_CONNECTIONS = 256  # besides max_sockets: plain HTTP, and handshakes that will be refused
@@ -36,6 +37,7 @@ class Admission:
         limits: What a source may take.
         auth_tokens: Who allocates has to name one of them; empty: everybody may.
         counters: Told of each limit that somebody ran into.
+        unix_time: Returns seconds since the epoch, for permits.
 
     Attributes:
         draining: No new nameplates or meetings any more: the server is about to end.
@@ -47,9 +49,11 @@ class Admission:
         *,
         auth_tokens: Sequence[str] = (),
         counters: Counters | None = None,
+        unix_time: Callable[[], float] = float,
     ) -> None:
         self._limits = limits
         self._counters = counters or Counters()
+        self._unix_time = unix_time
         self.draining = False
         self._auth_digests: tuple[bytes, ...] = ()
         self.set_auth_tokens(auth_tokens)
@@ -72,6 +76,7 @@ class Admission:
     def set_auth_tokens(self, tokens: Sequence[str]) -> None:
         """Ask for one of these from now on; none: everybody may allocate."""
         self._auth_digests = tuple(_digest(token) for token in tokens)
+        self._permits = Permits(tokens)
 
     # Connections
 
@@ -145,13 +150,19 @@ class Admission:
         """Take note that a claim that was admitted hit nothing, or a full mailbox."""
         self._failures.fail(source, now=now)
 
-    def meet(self, source: str, *, now: float) -> None:
+    def meet(self, source: str, *, permit: str | None = None, now: float) -> None:
         """Admit a new side of a meeting.
 
         Raises:
-            RequestRefused: Too many of them.
+            RequestRefused: Too many of them, or a permit is missing or no good.
         """
         self._take("meetings_per_minute", source, now=now)
+        if not self._permits.is_good_untrusted(permit, now=self._unix_time()):
+            raise RequestRefused("unauthorized")
+
+    def permit(self) -> str | None:
+        """Return a permit to meet, for a side that has come to the other one."""
+        return self._permits.give(now=self._unix_time())
 
     def _take(self, limit: str, source: str, *, now: float, close: int | None = None) -> None:
         wait = self._buckets[limit].take(source, now=now)

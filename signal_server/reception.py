@@ -249,8 +249,8 @@ class Reception:
                     self._admission.claim(source, now=now)
             case Claim():
                 self._admission.claim(source, now=now)
-            case Meet():
-                self._admission.meet(source, now=now)
+            case Meet(permit=permit):
+                self._admission.meet(source, permit=permit, now=now)
             case Resume():
                 raise AssertionError("a newcomer has no token")
         directory = self._store.directory

@@ -107,6 +107,8 @@ class NoRendezvous:
     def redial(self) -> None:
         self.redials += 1
 
+    permit = None
+
     async def wait_attached(self) -> None:
         return
 

@@ -116,6 +116,11 @@ class RendezvousClient:
         return (*self.welcome.ice_servers, *self._machine.relays)
 
     @property
+    def permit(self) -> str | None:
+        """What the server wants to see at a later :meth:`meet`; None: nothing."""
+        return self._machine.permit
+
+    @property
     def state(self) -> Literal["attached", "reconnecting", "closed"]:
         """``attached``: the socket works, and every request on it has its answer."""
         if self._task is None or self._is_over():
@@ -185,11 +190,12 @@ class RendezvousClient:
         _check_nameplate(nameplate)
         await self._request(Claim(nameplate=nameplate))
 
-    async def meet(self, mailbox: str) -> None:
+    async def meet(self, mailbox: str, *, permit: str | None = None) -> None:
         """Come to a mailbox whose name both sides derived; the first one opens it.
 
         Args:
             mailbox: 16 to 64 base64url characters that nobody else can guess.
+            permit: The last one that this server gave.
 
         Raises:
             InternalError: ``mailbox`` is no such name.
@@ -198,7 +204,7 @@ class RendezvousClient:
         """
         if not is_mailbox(mailbox):
             raise InternalError("A mailbox to meet in has a name of the wrong form.")
-        await self._request(Meet(mailbox=mailbox))
+        await self._request(Meet(mailbox=mailbox, permit=permit))
 
     async def send(self, body: bytes) -> None:
         """Send a message to the other side; it outlives dropped sockets.

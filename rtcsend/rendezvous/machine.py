@@ -135,6 +135,7 @@ class ClientMachine:
         self._token: str | None = None
         self._peer: PeerState | None = None
         self._relays: tuple[IceServer, ...] = ()
+        self._permit: str | None = None
         # Counting: what came in, and what went out from number _acknowledged on.
         self._received = 0
         self._acknowledged = 0
@@ -160,6 +161,11 @@ class ClientMachine:
     def relays(self) -> tuple[IceServer, ...]:
         """The ICE servers that came with the other side, beside those of the welcome."""
         return self._relays
+
+    @property
+    def permit(self) -> str | None:
+        """What the server wants to see when this side comes to a meeting; None: nothing."""
+        return self._permit
 
     @property
     def settled(self) -> bool:
@@ -297,8 +303,8 @@ class ClientMachine:
                 self._outgoing.append(Allocate(nameplate=nameplate, side=self._side, auth=auth))
             case Claim(nameplate=claimed):
                 self._outgoing.append(Claim(nameplate=claimed, side=self._side))
-            case Meet(mailbox=mailbox):
-                self._outgoing.append(Meet(mailbox=mailbox, side=self._side))
+            case Meet(mailbox=mailbox, permit=permit):
+                self._outgoing.append(Meet(mailbox=mailbox, side=self._side, permit=permit))
             case None:
                 raise AssertionError("asking without a request")
 
@@ -352,6 +358,7 @@ class ClientMachine:
         if self._state is not State.ATTACHED:
             raise BadMessage("presence outside a mailbox")
         self._relays = peer.ice_servers or self._relays
+        self._permit = peer.permit or self._permit
         before, now = self._peer, peer.state
         here = {"joined", "back"}
         if before in ("left", now) or (before in here and now in here):

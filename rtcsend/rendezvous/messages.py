@@ -141,6 +141,9 @@ class Meet:
     mailbox: str = field(repr=False)
     side: str | None = field(default=None, repr=False)
     received: int = 0
+    permit: str | None = field(default=None, repr=False)
+    """What came with the presence of the other side, where the server gives nameplates only to
+    the holders of a token."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -218,6 +221,8 @@ class Peer:
     state: PeerState
     ice_servers: tuple[IceServer, ...] = ()
     """TURN servers for this client, beside those of the welcome: when the other side is there."""
+    permit: str | None = field(default=None, repr=False)
+    """For :class:`Meet`, from servers that ask for one there."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -299,6 +304,7 @@ def _parse_meet(fields: Fields) -> Meet:
         mailbox=fields.matching("mailbox", MAILBOX),
         side=fields.maybe_matching("side", SIDE),
         received=fields.count("received"),
+        permit=fields.maybe_matching("permit", AUTH),
     )
 
 
@@ -380,7 +386,8 @@ def _parse_peer(fields: Fields) -> Peer:
     value = fields.text("state", max_length=MAX_DISPLAY)
     for state in get_args(PeerState):
         if value == state:
-            return Peer(state, _parse_ice_servers(fields))
+            permit = fields.maybe_matching("permit", AUTH)
+            return Peer(state, _parse_ice_servers(fields), permit)
     raise BadMessage("unknown peer state")
 
 
@@ -413,6 +420,8 @@ def _peer_values(message: Peer) -> dict[str, object]:
     values: dict[str, object] = {"state": message.state}
     if message.ice_servers:
         values["ice_servers"] = [_ice_values(server) for server in message.ice_servers]
+    if message.permit is not None:
+        values["permit"] = message.permit
     return values
 
 

@@ -293,7 +293,7 @@ def test_a_nameplate_that_nobody_claimed_for_too_long_is_over() -> None:
 
 def test_relays_come_with_the_other_side_and_stay() -> None:
     machine = machine_attached()
-    assert machine.relays == ()
+    assert not machine.relays
     first, second = (IceServer(("turn:h",), "u", text) for text in ("c", "d"))
     feed(machine, Peer("joined", (first,)))
     assert machine.relays == (first,)
@@ -301,6 +301,16 @@ def test_relays_come_with_the_other_side_and_stay() -> None:
     assert machine.relays == (first,)
     feed(machine, Peer("back", (second,)))
     assert machine.relays == (second,)
+
+
+def test_a_permit_is_kept_for_a_meeting() -> None:
+    machine = machine_attached()
+    feed(machine, Peer("joined", (), "permit-1"))
+    feed(machine, Peer("away"))
+    assert machine.permit == "permit-1"
+    machine = machine_welcomed()
+    machine.request(Meet(mailbox=MAILBOX, permit="permit-1"))
+    assert sent(machine) == [Meet(mailbox=MAILBOX, side=SIDE, permit="permit-1")]
 
 
 def test_a_report_is_sent_at_once_or_never() -> None:

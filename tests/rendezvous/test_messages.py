@@ -44,7 +44,7 @@ client_messages = st.one_of(
         auth=st.none() | st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1),
     ),
     st.builds(m.Claim, nameplate=nameplates, side=sides, received=counts),
-    st.builds(m.Meet, mailbox=tokens, side=sides, received=counts),
+    st.builds(m.Meet, mailbox=tokens, side=sides, received=counts, permit=st.none() | tokens),
     st.builds(m.Resume, token=tokens, nameplate=nameplates, received=counts),
     st.builds(m.Resume, token=tokens, mailbox=tokens, received=counts),
     bodies,
@@ -69,6 +69,7 @@ server_messages = st.one_of(
         m.Peer,
         st.sampled_from(get_args(m.PeerState)),
         st.lists(ice_servers, max_size=3).map(tuple),
+        st.none() | tokens,
     ),
     st.builds(
         m.ErrorMessage,
@@ -90,7 +91,7 @@ def test_server_messages_round_trip(message: m.ServerMessage) -> None:
 
 
 KEYS = "type nameplate side received mailbox token body state code message server ice_servers "
-KEYS += "auth route retry_after min_client reports"
+KEYS += "auth permit route retry_after min_client reports"
 TYPES = "allocate claim meet resume message release report "
 TYPES += "welcome allocated claimed resumed peer error"
 keys = st.sampled_from(KEYS.split())

@@ -125,6 +125,15 @@ def test_only_holders_of_the_token_allocate() -> None:
     admission.allocate("a", auth=None, now=0.0)
 
 
+def test_only_who_was_brought_together_meets() -> None:
+    admission = new(auth_tokens=("secret",))
+    permit = admission.permit()
+    assert permit is not None
+    admission.meet("a", permit=permit, now=0.0)
+    assert refusal(lambda: admission.meet("a", permit=None, now=0.0)).code == "unauthorized"
+    assert new().permit() is None
+
+
 def test_guessing_the_token_is_limited_like_allocating() -> None:
     admission = new(auth_tokens=("secret",), nameplates_per_minute=2)
     codes = [refusal(lambda: admission.allocate("a", auth="guess", now=0.0)).code for _ in range(3)]
