@@ -153,3 +153,42 @@ def test_python_m_is_the_same_program() -> None:
     assert ended.stderr.startswith(
         "rtcsend: “guitarr” is not a code word; did you mean “guitar”?\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("options", "before", "is_taken_apart"),
+    [
+        ([], "", False),
+        (["-X", "dev"], "", True),
+        (["-W", "error"], "", True),
+        ([], "sys.setprofile(lambda *_: None);", True),
+        ([], "import multiprocessing;", True),
+    ],
+)
+def test_the_end_is_quick_where_nobody_watches(
+    options: list[str], before: str, is_taken_apart: bool
+) -> None:
+    code = (
+        "import atexit, sys; from rtcsend.cli.main import run; atexit.register(print, 'atexit'); "
+        f"sys.argv = ['rtcsend', '--no-such-option']; {before} run()"
+    )
+    done = subprocess.run(
+        [sys.executable, *options, "-c", code],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "no-such-option" in done.stderr
+    assert ("atexit" in done.stdout) is is_taken_apart
+
+
+def test_an_output_that_takes_nothing_is_an_error_at_the_end_too() -> None:
+    if not Path("/dev/full").exists():
+        pytest.skip("no /dev/full here")
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "rtcsend", "--version"], stdout=full, timeout=60, check=False
+        )
+    assert done.returncode != 0
