@@ -42,6 +42,11 @@ class Candidate:
     related_address: str | None = None
     related_port: int | None = None
 
+    @property
+    def is_hidden(self) -> bool:
+        """Whether the address has to be asked for, by multicast DNS."""
+        return self.address.endswith(".local")
+
     def __str__(self) -> str:
         """The attribute's value, ``candidate:…``."""
         text = (

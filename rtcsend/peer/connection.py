@@ -165,7 +165,7 @@ class PeerConnection:
         """Add a candidate of the other side; None when no more will come."""
         if candidate is None:
             self._no_more_candidates.set()
-        elif candidate.type == "relay" and self._route is RoutePolicy.DIRECT_ONLY:
+        elif self._is_excluded(candidate):
             return
         remote = None if candidate is None else _from_candidate(candidate)
         try:
@@ -174,6 +174,16 @@ class PeerConnection:
             # A hidden (.local) address whose look-up found UDP port 5353 taken, or a
             # candidate after end-of-candidates: the others remain.
             logger.info("! remote candidate dropped: %s", type(exc).__name__)
+
+    def _is_excluded(self, candidate: Candidate) -> bool:
+        """Return whether the route forbids a candidate of the other side.
+
+        A hidden one (``.local``) is asked for by multicast, from an address of this machine, which
+        whoever has named it could see in the same network.
+        """
+        if self._route is RoutePolicy.RELAY_ONLY:
+            return candidate.is_hidden
+        return self._route is RoutePolicy.DIRECT_ONLY and candidate.type == "relay"
 
     async def connect(self, remote: Description) -> Connected:
         """Connect to the side that ``remote`` describes; return how.

@@ -195,6 +195,25 @@ async def test_direct_only_takes_no_relay_of_the_other_side(
     await one.close()
 
 
+@pytest.mark.parametrize(("route", "asked"), [(RoutePolicy.ANY, 1), (RoutePolicy.RELAY_ONLY, 0)])
+async def test_relay_only_asks_for_no_hidden_address(
+    monkeypatch: pytest.MonkeyPatch, route: RoutePolicy, asked: int
+) -> None:
+    taken: list[object] = []
+
+    async def take(_self: object, found: object) -> None:
+        taken.append(found)
+
+    monkeypatch.setattr(aioice.Connection, "add_remote_candidate", take)
+    one = peer(Role.SENDER, route=route)
+    hidden = dataclasses.replace(
+        candidate("host"), address="0f7b1c6e-4b8a-4f0e-9d0c-3a5e5f1f2a3b.local"
+    )
+    await one.add_remote_candidate(hidden)
+    assert len(taken) == asked
+    await one.close()
+
+
 @pytest.mark.parametrize("error", [OSError("port 5353 is taken"), ValueError("too late")])
 async def test_a_candidate_that_cannot_be_used_is_dropped(
     monkeypatch: pytest.MonkeyPatch, error: Exception
