@@ -3,7 +3,7 @@
 A shell. aioice makes a task for each packet that goes through a relay, and writes to a TCP
 relay without looking at its buffer. Here a batch is framed as ChannelData at once (RFC 8656
 §12.4), leaves with one call, and waits while the relay's connection is full. aioice still binds
-and refreshes the channels: where there is none yet, or it is due, it gets the first packet.
+the channels, when it gets the first packet; :mod:`rtcsend.peer.turn_client` keeps them.
 
 A relay by TCP or TLS gets lanes beside it (:mod:`rtcsend.peer.lanes`), at once: the congestion
 control looks for the capacity of the path in its first ten round trips. Batches take turns on
@@ -11,7 +11,6 @@ those that have room.
 """
 
 import asyncio
-import time
 from collections.abc import Callable
 from typing import Final
 
@@ -139,17 +138,12 @@ class Carrier:
     ) -> None:
         inner = inner_protocol(relay)
         channel = inner.peer_to_channel.get(address)
-        first = 0
-        # aioice's clock for channels is the wall clock.
-        if channel is None or time.time() > inner.channel_refresh_at[channel]:  # noqa: TID251
-            relay.sendto(records[:size], address)
-            first = size
         if channel is None:
-            for start in range(first, len(records), size):
+            for start in range(0, len(records), size):
                 relay.sendto(records[start : start + size], address)
             return
         stream = is_stream(relay)
-        framed = channel_data(records[first:], size, channel, padded=stream)
+        framed = channel_data(records, size, channel, padded=stream)
         if stream:
             if not inner.transport.is_closing():
                 inner.transport.write(framed)

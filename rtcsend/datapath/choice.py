@@ -56,7 +56,6 @@ def missing_names() -> list[str]:
         (TurnTransport.__init__, "_TurnTransport__inner_protocol", "aioice's relay"),
         (TurnClientMixin.__init__, "peer_to_channel", "aioice's TURN channels"),
         (TurnClientMixin.__init__, "channel_to_peer", "aioice's TURN channels"),
-        (TurnClientMixin.__init__, "channel_refresh_at", "aioice's TURN channels"),
         (TurnClientMixin.__init__, "receiver", "aioice's receiver of relayed datagrams"),
         (SSL.Connection.__init__, "_into_ssl", "pyOpenSSL's input"),
         (SSL.Connection.__init__, "_from_ssl", "pyOpenSSL's output"),

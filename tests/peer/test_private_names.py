@@ -240,13 +240,25 @@ def test_what_the_data_path_takes_over_of_a_relay() -> None:
     source = inspect.getsource(aioice.turn)
     for name in (
         *("self.__inner_protocol = inner_protocol", "self.channel_to_peer: dict[int, tuple[str"),
-        *("self.peer_to_channel: dict[tuple[str, int], int]", "self.channel_refresh_at: dict[int"),
+        "self.peer_to_channel: dict[tuple[str, int], int]",
         *("self.receiver: asyncio.DatagramProtocol", "self.server = server", "self.buffer += data"),
-        "now > self.channel_refresh_at[channel]",
     ):
         assert name in source, moved(f"aioice.turn: {name!r}", why)
     parameters = inspect.signature(aioice.turn.TurnClientMixin.datagram_received).parameters
     assert list(parameters) == ["self", "data", "addr"], moved("datagram_received", why)
+
+
+def test_what_keeps_allocations_and_channels() -> None:
+    why = "renew them in time"
+    source = inspect.getsource(aioice.turn)
+    for name in (
+        "self.refresh_task = asyncio.create_task(self.refresh(time_to_expiry))",
+        "await self.channel_bind(channel, addr)",
+        "channel = self.peer_to_failed_channel.pop(addr, None)",
+        "self.channel_refresh_at[channel] = now + self.channel_refresh_time",
+        "elif now > self.channel_refresh_at[channel]",
+    ):
+        assert name in source, moved(f"aioice.turn: {name!r}", why)
 
 
 def test_no_other_private_name_is_touched() -> None:
