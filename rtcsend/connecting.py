@@ -115,7 +115,8 @@ def _ends(peer: PeerConnection) -> Ends | None:
     transport, remote = selected
     if isinstance(transport, TurnTransport):
         inner = inner_protocol(transport)
-        transport, remote = inner.transport, inner.server
+        transport = inner.transport
+        remote = transport.get_extra_info("peername") or inner.server  # a proxy may be in between
     local = transport.get_extra_info("sockname")
     if local is None or not _is_address(remote[0]):
         return None
