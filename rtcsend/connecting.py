@@ -20,10 +20,12 @@ from rtcsend.peer.connection import PeerConnection
 from rtcsend.peer.negotiation import Negotiation
 from rtcsend.peer.path_watch import Ends
 from rtcsend.peer.signalling import SealedSignalling
-from rtcsend.peer.signals import Signal
+from rtcsend.peer.signals import Hello, Signal
 from rtcsend.rendezvous.messages import IceServer
 
 __all__ = ["Connection", "connected", "local_version"]
+
+Agree = Callable[[Hello], tuple[RoutePolicy, int]]
 
 
 @dataclass(slots=True, eq=False)
@@ -50,6 +52,7 @@ async def connected(
     ice_servers: Sequence[IceServer],
     signalling: SealedSignalling,
     peer_datapath: int,
+    agree: Agree | None = None,
     timeout: float | None = None,  # noqa: ASYNC109 - of one part
 ) -> AsyncIterator[Connection]:
     """Connect to the other side, and close the connection at the end of the context.
@@ -60,24 +63,39 @@ async def connected(
         ice_servers: STUN and TURN servers.
         signalling: After the greetings.
         peer_datapath: What the other side's greeting says of its data path.
+        agree: If that greeting has not come yet: takes it, and returns ``route`` and
+            ``peer_datapath``, which are this side's wish and nothing so far. May raise.
         timeout: Seconds to connect, if not those of a first time.
 
     Raises:
         ConnectionLost: It worked for a moment on the other side only.
         NoRoute: No candidate pair works.
         PeerAborted: The other side left meanwhile.
+        PeerNeverCame: It does not greet.
         PeerProtocolError: It broke the rules.
     """
-    peer = PeerConnection(
-        role, ice_servers=ice_servers, route=route, make_path=path_maker(peer_datapath)
-    )
-    negotiation = Negotiation(role, peer, signalling)
+    make_path = path_maker(peer_datapath) if agree is None else None
+    peer = PeerConnection(role, ice_servers=ice_servers, route=route, make_path=make_path)
+    opened: list[Channels] = []
+
+    def listen() -> None:
+        """Listen on the channels from the beginning: the other side may be faster."""
+        opened.append(Channels(peer.path))
+        peer.on_closed = opened[0].fail
+
+    def on_hello(theirs: Hello) -> None:
+        assert agree is not None, "it is awaited"
+        common, version = agree(theirs)
+        peer.agree(common, path_maker(version))
+        listen()
+
+    if agree is None:
+        listen()
+    negotiation = Negotiation(role, peer, signalling, agree=None if agree is None else on_hello)
     try:
-        channels = Channels(peer.path)
-        peer.on_closed = channels.fail
         outcome = _with_relay(await negotiation.connect(timeout=timeout), peer)
         connection = Connection(
-            channels,
+            opened[0],
             outcome,
             negotiation.max_message_size,
             ends=lambda: _ends(peer),

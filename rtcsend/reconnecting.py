@@ -29,7 +29,7 @@ from rtcsend.errors import ConnectionLost, InternalError, NoRoute, RtcsendError
 from rtcsend.events import Event, Reconnecting
 from rtcsend.farewell import Line
 from rtcsend.meeting import Meeting, Place
-from rtcsend.options import Emit
+from rtcsend.options import Emit, RoutePolicy
 from rtcsend.pairing.keys import Role, SessionKeys
 from rtcsend.peer.path_watch import Ends, watch_path
 from rtcsend.peer.signalling import SealedSignalling
@@ -154,15 +154,15 @@ class Link:
         webrtc: "ModuleType",
         *,
         ours: Hello,
-        theirs: Hello,
+        theirs: Hello | None,
         ice_servers: "Sequence[IceServer]",
     ) -> "Connection":
-        """Return the first connection, after the greetings.
+        """Return the first connection, after this side's greeting.
 
         Args:
             webrtc: :mod:`rtcsend.connecting`, which is loaded late.
             ours: What this side said, and will say again.
-            theirs: What the other side said.
+            theirs: What the other side said; None: that comes first of all.
             ice_servers: Of the rendezvous.
 
         Raises:
@@ -309,7 +309,7 @@ class Link:
     def _attempt(
         self,
         signalling: SealedSignalling,
-        theirs: Hello,
+        theirs: Hello | None,
         offered: "Sequence[IceServer]",
         *,
         timeout: float | None,
@@ -317,16 +317,28 @@ class Link:
         """Return the context of a connection on the terms that both sides agree to."""
         assert self._webrtc is not None, "loaded"
         assert self._ours is not None, "greeted"
-        common_protocol(self._ours, theirs)
+        route, datapath = (self._ours.route, 0) if theirs is None else self._agree(theirs)
         attempt: AbstractAsyncContextManager[Connection] = self._webrtc.connected(
             self._terms.role,
-            route=common_route(self._ours.route, theirs.route),
+            route=route,
             ice_servers=[*self._terms.ice_servers, *offered],
             signalling=signalling,
-            peer_datapath=theirs.datapath,
+            peer_datapath=datapath,
+            agree=self._agree if theirs is None else None,
             timeout=timeout,
         )
         return attempt
+
+    def _agree(self, theirs: Hello) -> tuple[RoutePolicy, int]:
+        """Return the route that both sides allow, and the other side's data path.
+
+        Raises:
+            IncompatiblePeer: There is no common protocol version.
+            NoRoute: They allow different ones.
+        """
+        assert self._ours is not None, "greeted"
+        common_protocol(self._ours, theirs)
+        return common_route(self._ours.route, theirs.route), theirs.datapath
 
     def _use(self, connection: "Connection", signalling: SealedSignalling) -> "Connection":
         self._connection = connection

@@ -112,8 +112,9 @@ async def send(options: SendOptions, *, questions: Questions, emit: Emit) -> Don
         )
         signalling = SealedSignalling(mailbox, keys, Role.SENDER)
         async with Link(terms, signalling, rendezvous=client) as link:
-            hello = await _within(PAIRING_TIMEOUT, signalling.receive_hello(), _SILENT)
+            hello = None
             if options.verify:
+                hello = await _within(PAIRING_TIMEOUT, signalling.receive_hello(), _SILENT)
                 await first_of(_compare(questions, keys.verification), link.line.watch())
             ours = _hello(options, await webrtc)
             await signalling.send(ours)

@@ -94,6 +94,7 @@ class PeerConnection:
             self.agree(route, make_path)
         self._ice_connection.on_selection = self._on_selection
         self._no_more_candidates = asyncio.Event()
+        self._has_candidates = False
         self._closing = False
         self._dtls.on("statechange", self._on_dtls_state)
 
@@ -126,24 +127,27 @@ class PeerConnection:
         self._ice_connection.on_candidate = found.put_nowait
         gathering = asyncio.create_task(self._ice_connection.gather_candidates())
         gathering.add_done_callback(lambda _task: found.put_nowait(None))
-        count = 0
         try:
             while (candidate := await found.get()) is not None:
-                count += 1
+                self._has_candidates = True
                 logger.debug("= candidate %s", candidate)
                 yield _to_candidate(candidate)
             await gathering
         finally:
             await cancel_all([gathering])
-        if count:
-            return
+        if not self._has_candidates:
+            raise self._unreachable()
+
+    def _unreachable(self) -> NoRoute:
+        if self._has_candidates:
+            return NoRoute("The two machines cannot reach each other.")
         if self._route is RoutePolicy.RELAY_ONLY:
-            raise NoRoute(
+            return NoRoute(
                 "Only relays are allowed, and no TURN server gave one.",
                 hint="Check the TURN server's address and credential, given by --ice or the "
                 "rendezvous server, or leave --relay-only out.",
             )
-        raise NoRoute("This machine has no network address.", hint="Connect it to a network.")
+        return NoRoute("This machine has no network address.", hint="Connect it to a network.")
 
     def local_description(self, description_type: DescriptionType) -> Description:
         """Return this side's description, candidates apart."""
@@ -199,7 +203,7 @@ class PeerConnection:
             RTCIceParameters(usernameFragment=remote.ice_ufrag, password=remote.ice_pwd)
         )
         if self._ice.state != "completed":
-            raise NoRoute("The two machines cannot reach each other.")
+            raise self._unreachable()
         await self._secure(remote)
         await self._wait_for_overtaken_candidates()
         return self.route()

@@ -49,6 +49,10 @@ class Agent(Protocol):
         """Take another address of a socket."""
         ...
 
+    async def may_relay(self) -> bool:
+        """Return whether relays are wanted, when that is known."""
+        ...
+
 
 class Gathering:
     """One gathering.
@@ -80,6 +84,7 @@ class Gathering:
         tasks = [asyncio.create_task(work) for work in self._questions()]
         try:
             if tasks:
+                await self._agent.may_relay()
                 await asyncio.wait(tasks, timeout=GATHERING_TIMEOUT)
         finally:
             await cancel_all(tasks)
@@ -161,6 +166,8 @@ class Gathering:
         """Get a relay of one machine, on the first way that answers; later on a better one."""
         tasks: dict[asyncio.Task[StunProtocol], int] = {}
         best = len(ladder)
+        if not await self._agent.may_relay():
+            return
         try:
             for number, way in enumerate(ladder):
                 tasks[asyncio.create_task(self._allocate(way, place))] = number

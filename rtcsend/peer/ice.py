@@ -90,6 +90,8 @@ class IceConnection(aioice.Connection):
         """Called after another pair was selected than before."""
         self.on_candidate: Callable[[Candidate], None] = self._local_candidates.append
         """Takes each local candidate when it is found."""
+        self.relays_wanted: asyncio.Future[bool] | None = None
+        """Tells whether TURN servers are to be asked, when it is done; None: they are."""
         self._servers = servers or Servers()
         self._checks: CheckList[CandidatePair] = CheckList(is_controlling=ice_controlling)
         self._running: dict[CandidatePair, Transaction] = {}
@@ -138,6 +140,10 @@ class IceConnection(aioice.Connection):
     def add_reflexive(self, candidate: Candidate) -> None:
         """Take another address of a socket; it is checked from the socket itself."""
         self.on_candidate(candidate)
+
+    async def may_relay(self) -> bool:
+        """Return whether TURN servers are to be asked, when that is known."""
+        return self.relays_wanted is None or await asyncio.shield(self.relays_wanted)
 
     async def add_remote_candidate(self, remote_candidate: Candidate | None) -> None:
         """Take a candidate of the other side; None: there will be no more."""

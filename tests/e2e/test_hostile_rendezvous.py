@@ -153,6 +153,7 @@ def pair(tmp_path: Path) -> Pair:
 def short_deadlines(monkeypatch: pytest.MonkeyPatch) -> None:
     """What waits half a minute for a peer that says nothing, waits a second here."""
     monkeypatch.setattr(session, "PAIRING_TIMEOUT", 1.0)
+    monkeypatch.setattr(negotiation, "GREETING_TIMEOUT", 1.0)
     monkeypatch.setattr(negotiation, "CONNECT_TIMEOUT", 3.0)
 
 

@@ -45,6 +45,8 @@ class Command:
     process: "subprocess.Popen[str]"
     events: list[dict[str, Any]] = field(default_factory=list)
     record: Record = field(default_factory=list)
+    first: dict[str, float] = field(default_factory=dict)
+    """When an event of that name came for the first time, in monotonic seconds."""
     peak: int = 0
     """Bytes of the largest resident set, as of the last event."""
     changed: threading.Condition = field(default_factory=threading.Condition)
@@ -76,6 +78,7 @@ class Command:
             event = json.loads(line)
             with self.changed:
                 self.events.append(event)
+                self.first.setdefault(event["event"], time.monotonic())
                 if event["event"] == "progress":
                     self.record.append((time.monotonic(), event["bytes"]))
                 self.peak = max(self.peak, _peak(self.process.pid))
@@ -95,6 +98,7 @@ class Transfer:
         folder: For what arrives.
         options: Of both commands.
         env: For both.
+        module: What is run; :mod:`tests.lab.preloaded` loads everything beforehand.
 
     Attributes:
         sender: The one command.
@@ -111,7 +115,9 @@ class Transfer:
         folder: Path,
         options: Sequence[str] = (),
         env: Mapping[str, str] | None = None,
+        module: str = "rtcsend",
     ) -> None:
+        self._module = module
         self._folder, self._env = folder, {**_environment(folder), **(env or {})}
         options = ("--json", "--server", server, *options)
         self.sender = self._start(hosts[0], "send", *options, source)
@@ -160,7 +166,7 @@ class Transfer:
 
     def _start(self, host: Namespace, *arguments: str | Path) -> Command:
         process = host.popen(
-            [sys.executable, "-m", "rtcsend", *arguments],
+            [sys.executable, "-m", self._module, *arguments],
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,

@@ -68,6 +68,7 @@ class World:
     found: list[tuple[float, str, str]] = field(default_factory=list)
     asked: list[tuple[float, str, str]] = field(default_factory=list)
     opened: list[Wire] = field(default_factory=list)
+    relays: bool = True
     connection: IceConnection = field(default_factory=lambda: IceConnection(ice_controlling=True))
 
     def make_protocol(self) -> StunProtocol:
@@ -81,6 +82,9 @@ class World:
 
     def note(self, kind: str, host: str) -> None:
         self.found.append((round(asyncio.get_running_loop().time(), 3), kind, host))
+
+    async def may_relay(self) -> bool:
+        return self.relays
 
     async def open(self, address: Address) -> tuple[Wire, StunProtocol]:
         if address[0].startswith("198.51.100."):
@@ -200,6 +204,13 @@ def test_the_ways_to_one_machine(
     world.gather(ladders=(ladder("a"),))
     assert [(time, kind) for time, kind, _ in world.found[2:]] == found
     assert [protocol for _, _, protocol in world.asked] == asked
+
+
+def test_no_relay_is_asked_for_where_none_is_wanted(world: World) -> None:
+    world.relays = False
+    world.turn = {("a", "udp"): 0.1}
+    assert world.gather(ladders=(ladder("a"),)) == 0.0
+    assert world.asked == []
 
 
 def test_machines_are_asked_side_by_side(world: World) -> None:

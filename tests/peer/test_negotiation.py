@@ -7,9 +7,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pytest
+from aiortc import RTCDtlsTransport
 
 from rtcsend.datapath.stock import StockPath
-from rtcsend.errors import Declined, NoRoute, PeerAborted, PeerProtocolError, RtcsendError
+from rtcsend.errors import (
+    Declined,
+    NoRoute,
+    PeerAborted,
+    PeerNeverCame,
+    PeerProtocolError,
+    RtcsendError,
+)
 from rtcsend.options import RoutePolicy
 from rtcsend.pairing.envelope import Sealer
 from rtcsend.pairing.keys import Role
@@ -69,12 +77,28 @@ class Scene:
 
 
 @asynccontextmanager
-async def scene(role: Role, route: RoutePolicy = RoutePolicy.ANY) -> AsyncIterator[Scene]:
+async def scene(
+    role: Role, route: RoutePolicy = RoutePolicy.ANY, *, greeted: bool = True
+) -> AsyncIterator[Scene]:
     ends = boxes()
+
+    def make_path(dtls: RTCDtlsTransport, _ice: object) -> StockPath:
+        return StockPath(dtls)
+
+    def agree(hello: Hello) -> None:
+        if hello.route is RoutePolicy.DIRECT_ONLY and route is RoutePolicy.RELAY_ONLY:
+            raise NoRoute("One allows relays only, and the other none.")
+        peer.agree(hello.route, make_path)
+
     peer = PeerConnection(
-        role, ice_servers=(), route=route, make_path=lambda dtls, _ice: StockPath(dtls)
+        role, ice_servers=(), route=route, make_path=make_path if greeted else None
     )
-    negotiation = Negotiation(role, peer, SealedSignalling(ends[role], KEYS, role))
+    negotiation = Negotiation(
+        role,
+        peer,
+        SealedSignalling(ends[role], KEYS, role),
+        agree=None if greeted else agree,
+    )
     task = asyncio.create_task(negotiation.connect())
     far = SealedSignalling(ends[role.peer], KEYS, role.peer)
     try:
@@ -157,6 +181,42 @@ async def test_a_second_greeting(role: Role) -> None:
     async with scene(role) as s:
         await s.far.send(HELLO)
         await s.fails_with(PeerProtocolError, "greeted twice")
+
+
+async def test_the_sender_does_not_wait_for_the_greeting() -> None:
+    async with scene(Role.SENDER, greeted=False) as s:
+        assert isinstance(await s.far.receive(), DescriptionSignal)
+        assert isinstance(await s.far.receive(), CandidateSignal)
+        assert await s.far.receive() == EndOfCandidates()
+        await s.far.send(HELLO)
+        await s.far.send(s.description())
+        await s.far.send(HELLO)
+        await s.fails_with(PeerProtocolError, "greeted twice")
+
+
+async def test_the_greeting_comes_first() -> None:
+    async with scene(Role.SENDER, greeted=False) as s:
+        await s.far.send(s.description())
+        await s.fails_with(PeerProtocolError, "did not greet first")
+
+
+async def test_no_greeting_comes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rtcsend.peer.negotiation.GREETING_TIMEOUT", 0.05)
+    async with scene(Role.SENDER, greeted=False) as s:
+        await s.fails_with(PeerNeverCame, "says nothing")
+
+
+async def test_a_greeting_that_does_not_fit() -> None:
+    async with scene(Role.SENDER, RoutePolicy.RELAY_ONLY, greeted=False) as s:
+        await s.far.send(Hello(agent="x", route=RoutePolicy.DIRECT_ONLY))
+        await s.fails_with(NoRoute, "relays only")
+
+
+async def test_from_the_greeting_on_there_is_less_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rtcsend.peer.negotiation.CONNECT_TIMEOUT", 0.05)
+    async with scene(Role.SENDER, greeted=False) as s:
+        await s.far.send(HELLO)
+        await s.fails_with(NoRoute, "cannot reach each other")
 
 
 @BOTH_ROLES
