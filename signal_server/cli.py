@@ -6,6 +6,7 @@ Shell. Exit codes: 0 after SIGINT or SIGTERM, which is how a server is told to s
 
 import asyncio
 import contextlib
+import logging
 import os
 import signal
 import socket
@@ -19,7 +20,7 @@ from rtcsend.errors import RtcsendError, UsageError
 from signal_server.config import ServerConfig
 from signal_server.descriptors import raise_descriptor_limit
 from signal_server.keys import ServerKeys
-from signal_server.logs import set_up_logging
+from signal_server.logs import log, set_up_logging
 from signal_server.server import RendezvousServer
 from signal_server.settings import PREFIX, Values, build_config, from_environment, from_options
 from signal_server.settings import from_toml_untrusted as from_toml
@@ -199,7 +200,7 @@ async def _serve(config: ServerConfig) -> None:
     Raises:
         UsageError: The host or the port cannot be had, or a file cannot be used.
     """
-    raise_descriptor_limit(config.limits.max_sockets)
+    few = raise_descriptor_limit(config.limits.max_sockets)
     server = RendezvousServer(config)
     async with contextlib.AsyncExitStack() as stack:
         try:
@@ -214,6 +215,8 @@ async def _serve(config: ServerConfig) -> None:
                 f"Cannot listen on {where}: {exc.strerror or exc}.",
                 hint="Give another --port or --host, or stop the program that uses it.",
             ) from exc
+        if few is not None:
+            log(logging.WARNING, "few file descriptors", allowed=few)
         stop, stop_now = asyncio.Event(), asyncio.Event()
         _on_signals(server, stop, stop_now)
         print(_listening(server, config), flush=True)  # noqa: T201 - scripts wait for it

@@ -4,6 +4,7 @@ Shell: reads files. Place in the flow: made by :mod:`signal_server.server` when 
 ``--check-config``. Source: docs/operations.md, "Files that are read again".
 """
 
+import datetime
 from pathlib import Path
 
 from rtcsend.errors import UsageError
@@ -12,6 +13,11 @@ from signal_server.settings import parse_tokens
 from signal_server.tls import ServerTls
 
 MAX_FILE = 65_536  # characters of a secret or of a list of tokens
+
+
+def unix_time() -> float:
+    """Return seconds since the epoch, as other machines have to agree on: for what expires."""
+    return datetime.datetime.now(datetime.UTC).timestamp()
 
 
 class ServerKeys:

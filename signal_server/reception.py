@@ -49,6 +49,7 @@ from signal_server.outputs import (
 from signal_server.storage import Connection, Name
 from signal_server.store.base import Decide, Store, StoreUnavailable
 
+FULL_RETRY = 30.0  # seconds; who waits with a code may wait for hours, most others are done sooner
 RETRY_SECONDS = 1.0  # until the store is asked again, when it did not answer
 _UNTOLD = 0  # among the deadlines; sockets are numbered from 1
 
@@ -113,7 +114,7 @@ class Reception:
     def connect(self, number: int, source: str) -> None:
         """Take a new socket from ``source`` (:func:`signal_server.sources.source_of`)."""
         if len(self._sockets) >= self._limits.max_sockets:
-            refusal = RequestRefused("full", close=CLOSE_TRY_LATER)
+            refusal = RequestRefused("full", close=CLOSE_TRY_LATER, retry_after=FULL_RETRY)
             self._output(Send(number, refusal.message))
             self._output(Close(number, CLOSE_TRY_LATER, "full"))
             return
@@ -215,7 +216,7 @@ class Reception:
                 again = True
             else:
                 return
-        raise RequestRefused("full")
+        raise RequestRefused("full", retry_after=FULL_RETRY)
 
     async def _enter(
         self, socket: _Socket, name: Name, request: Request, *, drawn: bool = False
@@ -257,7 +258,7 @@ class Reception:
         if not isinstance(request, Claim) and not decisions.has_place(
             live=directory.live, sides=directory.sides, limits=self._limits
         ):
-            raise RequestRefused("full")
+            raise RequestRefused("full", retry_after=FULL_RETRY)
 
     async def _on_message(self, socket: _Socket, body: bytes) -> None:
         if socket.room is None:

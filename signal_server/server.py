@@ -20,7 +20,7 @@ from rtcsend.errors import UsageError
 from signal_server.accepting import GuardedListener
 from signal_server.admission import Admission
 from signal_server.config import ServerConfig
-from signal_server.keys import ServerKeys
+from signal_server.keys import ServerKeys, unix_time
 from signal_server.listeners import BACKLOG, open_listeners
 from signal_server.logs import log
 from signal_server.metrics import Counters
@@ -97,7 +97,10 @@ class RendezvousServer:
         config = self._config
         self._keys = ServerKeys(config)
         self._admission = Admission(
-            config.limits, auth_tokens=self._keys.auth_tokens, counters=self.counters
+            config.limits,
+            auth_tokens=self._keys.auth_tokens,
+            counters=self.counters,
+            unix_time=unix_time,
         )
         self._store = await self._open.enter_async_context(open_store(config.store))
         metrics = None if config.embedded else self._metrics

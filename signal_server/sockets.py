@@ -10,7 +10,6 @@ Shell.
 
 import asyncio
 import contextlib
-import datetime
 import logging
 import re
 import secrets
@@ -23,7 +22,7 @@ from websockets.http11 import Request, Response
 
 from signal_server.admission import Admission
 from signal_server.config import ServerConfig
-from signal_server.keys import ServerKeys
+from signal_server.keys import ServerKeys, unix_time
 from signal_server.logs import log
 from signal_server.messages import IceServer, Peer, ServerMessage, serialize
 from signal_server.metrics import Counters
@@ -288,7 +287,8 @@ class Sockets:
             return
         match output:
             case Send(message=Peer(state="joined" | "back") as peer):
-                client.send(serialize(replace(peer, ice_servers=self._relays())))
+                permit = self._admission.permit()
+                client.send(serialize(replace(peer, ice_servers=self._relays(), permit=permit)))
             case Send(message=message):
                 client.send(serialize(message))
             case Close(code=code, reason=reason):
@@ -302,7 +302,7 @@ class Sockets:
         own = turn_server(
             self._config.turn_urls,
             secret=self._keys.turn_secret,
-            now=datetime.datetime.now(datetime.UTC).timestamp(),
+            now=unix_time(),
             lifetime=self._config.turn_lifetime,
             entropy=secrets.token_bytes(ID_BYTES),
         )

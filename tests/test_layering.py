@@ -110,6 +110,7 @@ SHELLS = {
     "signal_server/accepting.py",
     "signal_server/cli.py",
     "signal_server/listeners.py",
+    "signal_server/keys.py",
     "signal_server/logs.py",
     "signal_server/outgoing.py",
     "signal_server/plain_http.py",
@@ -119,6 +120,7 @@ SHELLS = {
     "signal_server/store/redis_store.py",
     "signal_server/sockets.py",
     "signal_server/tls.py",
+    "signal_server/websocket.py",
 }
 """The files that may do I/O. A file that is not named here is pure; rtcsend/cli is no stage."""
 

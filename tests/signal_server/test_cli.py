@@ -9,11 +9,14 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
 from rtcsend.rendezvous.client import RendezvousClient
 from rtcsend.rendezvous.messages import IceServer
+from signal_server.tls import fingerprint_of
+from tests.doctor.certificates import server_context
 
 pytestmark = [
     pytest.mark.net,
@@ -23,10 +26,16 @@ COMMAND = [sys.executable, "-m", "signal_server"]
 
 
 @contextmanager
-def running(*options: str) -> Iterator[tuple["subprocess.Popen[str]", str]]:
+def running(
+    *options: str, environment: dict[str, str] | None = None
+) -> Iterator[tuple["subprocess.Popen[str]", str]]:
     """Start a server, and yield it with the line that it prints."""
     process = subprocess.Popen(
-        [*COMMAND, *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [*COMMAND, *options],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, **(environment or {})},
     )
     assert process.stdout is not None
     try:
@@ -57,7 +66,7 @@ def test_serves_until_a_signal(number: signal.Signals) -> None:
         out, err = process.communicate(timeout=10)
         assert process.returncode == 0
         assert out == ""
-        events = [line.split()[2] for line in err.splitlines()]
+        events = [line.split()[2] for line in err.splitlines() if " WARNING few file" not in line]
         assert events == ["listening", "draining", "drained", "closed"]
         assert "127.0.0.1" not in err
 
@@ -112,6 +121,10 @@ def test_a_taken_port() -> None:
         ["--ice", "turn:ada:hunter2@h:99999"],
         ["--motd", "x" * 1_001],
         ["--nonsense"],
+        ["--config", "nowhere.toml"],
+        ["--limit", "nonsense=1"],
+        ["--auth-token", "hunter2 hunter2"],
+        ["--store", "hunter2://"],
     ],
 )
 def test_usage_errors(options: list[str]) -> None:
@@ -123,10 +136,81 @@ def test_usage_errors(options: list[str]) -> None:
     assert "hunter2" not in result.stderr
 
 
+def test_a_second_signal_does_not_wait(tmp_path: Path) -> None:
+    with running("--port", "0", "--host", "127.0.0.1", "--drain-seconds", "600") as (process, line):
+
+        async def main() -> None:
+            url = f"127.0.0.1:{port_of(line)}"
+            async with RendezvousClient(url) as a, RendezvousClient(url, retry_for=0.1) as b:
+                await b.claim(await a.allocate())
+                process.send_signal(signal.SIGTERM)
+                assert process.stderr is not None
+                while "draining" not in await asyncio.to_thread(process.stderr.readline):
+                    pass
+                process.send_signal(signal.SIGTERM)
+                await asyncio.to_thread(process.wait, 10)
+
+        asyncio.run(main())
+        assert process.returncode == 0
+
+
+def test_sighup_takes_over_a_new_certificate(tmp_path: Path) -> None:
+    server_context(tmp_path)
+    files = ("--tls-cert", str(tmp_path / "cert.pem"), "--tls-key", str(tmp_path / "key.pem"))
+    with running("--port", "0", "--host", "127.0.0.1", *files) as (process, line):
+        assert "wss://127.0.0.1:" in line
+
+        def url() -> str:
+            fingerprint = fingerprint_of((tmp_path / "cert.pem").read_text())
+            return f"wss://127.0.0.1:{port_of(line)}#sha256={fingerprint}"
+
+        async def main() -> None:
+            async with RendezvousClient(url()) as a:
+                nameplate = await a.allocate()
+                server_context(tmp_path)
+                process.send_signal(signal.SIGHUP)
+                assert process.stderr is not None
+                while "reloaded" not in await asyncio.to_thread(process.stderr.readline):
+                    pass
+                async with RendezvousClient(url()) as b:
+                    await b.claim(nameplate)
+                assert a.state == "attached"
+
+        asyncio.run(main())
+
+
+def test_options_win_over_the_environment_and_that_over_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "server.toml"
+    file.write_text('port = 0\nhost = "192.0.2.1"\nmotd = "of the file"\nlog_format = "json"\n')
+    environment = {"RTCSEND_SERVER_CONFIG": str(file), "RTCSEND_SERVER_MOTD": "of the environment"}
+    with running("--host", "127.0.0.1", environment=environment) as (process, line):
+        client = asyncio.run(welcome(f"127.0.0.1:{port_of(line)}"))
+        assert client.welcome.motd == "of the environment"
+        process.send_signal(signal.SIGTERM)
+        _, err = process.communicate(timeout=10)
+    assert err.startswith('{"time":')
+
+
+def test_a_configuration_is_checked(tmp_path: Path) -> None:
+    file = tmp_path / "server.toml"
+    file.write_text("port = 1\n[limits]\nmax_sokets = 5\n")
+    result = run("--config", str(file), "--check-config")
+    assert result.returncode == 2
+    assert result.stderr.splitlines()[1] == "Did you mean max_sockets?"
+    file.write_text("port = 1\n[limits]\nmax_sockets = 5\n")
+    result = run("--config", str(file), "--check-config")
+    assert (result.returncode, result.stderr) == (0, "")
+    assert result.stdout == "rtcsend-server: the configuration works.\n"
+    for options in (["--tls-cert", "none"], ["--turn", "turn:h", "--turn-secret-file", "none"]):
+        result = run(*options, "--check-config")
+        assert result.returncode == 2
+        assert "none" in result.stderr
+
+
 def test_help() -> None:
     result = run("--help")
     assert result.returncode == 0
-    for option in ("--host", "--port", "--ice", "--motd"):
+    for option in ("--host", "--port", "--ice", "--motd", "--tls-cert", "--turn", "--limit"):
         assert option in result.stdout
 
 

@@ -21,6 +21,7 @@ from signal_server.messages import (
     Claimed,
     ErrorMessage,
     IceServer,
+    Meet,
     Peer,
     Release,
     Report,
@@ -198,6 +199,21 @@ async def test_only_holders_of_the_token_allocate(tmp_path: Path) -> None:
             tokens.write_text("")
             server.reload()  # which fails, and is logged; nothing changes
             await allocate(b, auth="other")
+
+
+async def test_only_who_was_brought_together_meets() -> None:
+    async with RendezvousServer(config(auth_tokens=("sesame",))) as server:
+        async with dial(server) as a, dial(server) as b:
+            permit = (await claim(b, await allocate(a, auth="sesame"))).permit
+        assert permit is not None
+        async with dial(server) as a:
+            await read(a)
+            await say(a, Meet(mailbox="m" * 22))
+            refused = await read(a)
+            assert isinstance(refused, ErrorMessage)
+            assert refused.code == "unauthorized"
+            await say(a, Meet(mailbox="m" * 22, permit=permit))
+            assert isinstance(await read(a), Claimed)
 
 
 # ICE servers
