@@ -10,14 +10,14 @@ from typing import Final
 from blake3 import blake3
 
 BLOCK_SIZE: Final = 1 << 20  # bytes; what a cut may cost, and one job for a disk
-MAX_BLOCKS: Final = 1 << 18  # of one file; their digests take 8 MiB of memory
+MAX_BLOCKS: Final = 1 << 18  # of a stream, besides one a file; their digests take 8 MiB
 DIGEST_BYTES: Final = 32  # of BLAKE3
 
 Data = bytes | bytearray | memoryview
 
 
 def block_size_for(size: int) -> int:
-    """Return the bytes of a block of a file of ``size`` bytes: 1 MiB, doubled for huge files."""
+    """Return the bytes of a block of a stream of ``size`` bytes: 1 MiB, doubled for huge ones."""
     block_size = BLOCK_SIZE
     while block_count(size, block_size) > MAX_BLOCKS:
         block_size *= 2

@@ -91,7 +91,7 @@ class Entry:
     """One thing in a proposal."""
 
     path: str
-    kind: Literal["file"]
+    kind: Literal["file", "directory", "link"]
     bytes: int
 
 
@@ -170,9 +170,10 @@ class Done(Event):
     seconds: float
     """From the first byte to the final acknowledgement."""
     blake3: str
-    """Hexadecimal digest of the file; empty when nothing was transferred (skipped)."""
+    """Hexadecimal digest of the one file, or of the list of all (docs/cli.md); empty when nothing
+    was transferred (skipped)."""
     paths: tuple[str, ...]
-    """Receiver: where the files are. Sender: what was sent."""
+    """Receiver: where everything is. Sender: what was sent. What is in folders is not listed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -36,7 +36,9 @@ from rtcsend.errors import (
     WrongCode,
 )
 from rtcsend.events import CodeReady, Done, Paired
+from rtcsend.files.scan import ScanRules
 from rtcsend.files.source import FileSource
+from rtcsend.files.tree_source import TreeSource
 from rtcsend.mailbox import BodyMailbox
 from rtcsend.meeting import Place
 from rtcsend.options import CommonOptions, Emit, Questions, ReceiveOptions, SendOptions
@@ -54,6 +56,7 @@ from rtcsend.target import Target
 from rtcsend.tasks import first_of
 from rtcsend.trace import Step, note
 from rtcsend.transfer.frames import payload_size
+from rtcsend.transfer.ports import Source
 from rtcsend.transfer.receiving import Receiving
 from rtcsend.transfer.sending import Sending
 
@@ -81,7 +84,7 @@ async def send(options: SendOptions, *, questions: Questions, emit: Emit) -> Don
         RtcsendError: Whatever ended it; docs/cli.md lists them all.
     """
     async with AsyncExitStack() as stack:
-        source = await stack.enter_async_context(await FileSource.open(options.paths[0]))
+        source = await _open_source(stack, options)
         wanted = None if options.code is None else parse_code_untrusted(options.code)
         ice_servers = [parse_ice_url(url) for url in options.ice]
 
@@ -243,6 +246,14 @@ async def _received(link: Link, connection: "Connection", receiving: Receiving) 
             if not exc.told_by_peer:
                 await link.line.tell(ConnectionLost(_SAVED))  # should the sender still come
             return receiving.done
+
+
+async def _open_source(stack: AsyncExitStack, options: SendOptions) -> Source:
+    """Open what is to be sent: one file alone as it is, everything else as a tree."""
+    paths = options.paths
+    if len(paths) == 1 and not await asyncio.to_thread(os.path.isdir, paths[0]):
+        return await stack.enter_async_context(await FileSource.open(paths[0]))
+    return await stack.enter_async_context(await TreeSource.open(paths, ScanRules()))
 
 
 async def _open_rendezvous(

@@ -72,6 +72,18 @@ def take_int(message: JsonObject, key: str, *, low: int = 0, high: int = MAX_INT
     return value
 
 
+def take_bool(message: JsonObject, key: str) -> bool:
+    """Return a field that is true or false.
+
+    Raises:
+        PeerProtocolError: Missing, or of another type.
+    """
+    value = message.get(key)
+    if not isinstance(value, bool):
+        raise PeerProtocolError(f"The other side sent a message with a bad “{key}”.")
+    return value
+
+
 def take_list(message: JsonObject, key: str, *, max_length: int) -> list[Any]:
     """Return a list field of at most ``max_length`` values of any kind.
 

@@ -17,7 +17,7 @@ from rtcsend.files.paths import safe_name_untrusted
 from rtcsend.files.sink import FileSink
 from rtcsend.files.stdout_sink import StdoutSink
 from rtcsend.options import STDOUT, Conflict, Emit, Questions, ReceiveOptions
-from rtcsend.transfer.messages import ProposalMessage
+from rtcsend.transfer.ports import Offer
 
 _WORTHLESS: Final = (DigestMismatch, PeerProtocolError)  # nobody knows what has arrived
 
@@ -67,7 +67,7 @@ class Target:
     def _to_stdout(self) -> bool:
         return self._options.output == STDOUT
 
-    async def decide(self, proposal: ProposalMessage) -> Sink | None:
+    async def decide(self, offer: Offer) -> Sink | None:
         """Return where the file goes; None when it is there already and to be skipped.
 
         Raises:
@@ -76,13 +76,15 @@ class Target:
             CannotWrite: There is no space for it, or no permission.
             TargetExists: It is there already, and nobody says what to do.
         """
-        entry = proposal.entries[0]
+        entry = next(offer.manifest.entries())
+        if not offer.manifest.is_one_file or entry.kind != "file":
+            raise Declined("Folders cannot be received yet.")
         name = safe_name_untrusted(entry.path, windows=os.name == "nt").name
         shown = Proposal(
             files=1,
             bytes=entry.size,
             entries=(Entry(path=name, kind=entry.kind, bytes=entry.size),),
-            sender=proposal.sender,
+            sender=offer.sender,
         )
         self._emit(shown)
         self._check_limits(shown)

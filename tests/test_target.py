@@ -23,9 +23,11 @@ from rtcsend.errors import (
 from rtcsend.events import Entry, Event, Proposal
 from rtcsend.files.sink import FileSink
 from rtcsend.files.stdout_sink import StdoutSink
+from rtcsend.manifest.entry import ManifestEntry
+from rtcsend.manifest.selection import one_file
 from rtcsend.options import STDOUT, Conflict, ReceiveOptions
 from rtcsend.target import Target
-from rtcsend.transfer.messages import ProposalMessage, ProposedEntry
+from rtcsend.transfer.ports import Offer
 from tests.files.conftest import public_folder, unprivileged
 
 __all__ = ["public_folder", "unprivileged"]  # fixtures, named below
@@ -83,7 +85,7 @@ class Scene:
             if sink is None:
                 return None
             await sink.write(memoryview(CONTENT))
-            return await sink.finish(DIGEST)
+            return (await sink.finish(DIGEST))[0]
 
     async def refuses(self, error: type[RtcsendError], path: str = NAME) -> RtcsendError:
         with pytest.raises(error) as caught:
@@ -97,12 +99,9 @@ class Scene:
         return event
 
 
-def proposal(path: str = NAME, size: int = len(CONTENT)) -> ProposalMessage:
-    return ProposalMessage(
-        transfer="7a" * 16,
-        entries=(ProposedEntry(path=path, kind="file", size=size, sample="5a" * 32),),
-        sender="ada-laptop",
-    )
+def proposal(path: str = NAME, size: int = len(CONTENT)) -> Offer:
+    entry = ManifestEntry(path=path, kind="file", size=size, sample="5a" * 32)
+    return Offer(sender="ada-laptop", manifest=one_file(entry).manifest)
 
 
 def yes(conflict: Conflict = Conflict.ASK) -> FakeQuestions:

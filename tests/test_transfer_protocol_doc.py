@@ -6,6 +6,7 @@ import importlib
 import json
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 from types import ModuleType
@@ -21,6 +22,9 @@ from rtcsend import errors
 from rtcsend.abort import error_from_abort_untrusted
 from rtcsend.blocks import block_digest
 from rtcsend.errors import RtcsendError
+from rtcsend.manifest import entry, layout, outline
+from rtcsend.manifest import manifest as manifest_module
+from rtcsend.manifest.selection import Selection
 from rtcsend.pairing.envelope import Opener
 from rtcsend.pairing.keys import Role, derive_session_keys
 from rtcsend.pairing.machine import State as PairingState
@@ -46,13 +50,15 @@ from rtcsend.transfer.messages import (
     parse_control_untrusted,
     serialize_control,
 )
-from rtcsend.transfer.receiver import (
+from rtcsend.transfer.receiver import AllReceived, Proposed, ReceiverMachine
+from rtcsend.transfer.sender import SenderMachine
+from rtcsend.transfer.states import (
     RECEIVER_TRANSITIONS,
-    AllReceived,
-    ReceiverMachine,
+    SENDER_TRANSITIONS,
     ReceiverState,
+    SenderState,
 )
-from rtcsend.transfer.sender import SENDER_TRANSITIONS, SenderMachine, SenderState
+from tests.transfer.wire import file, listed
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "transfer-protocol.md").read_text("utf-8")
@@ -119,7 +125,11 @@ def test_limits(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "module", [messages, frames, liveness, movement, receiver, receiving, sender, sending]
+    "module",
+    [
+        *(messages, frames, liveness, movement, receiver, receiving, sender, sending),
+        *(entry, layout, outline, manifest_module),
+    ],
 )
 def test_no_limit_is_left_out(module: ModuleType) -> None:
     of_its_own = {
@@ -199,7 +209,7 @@ def test_the_frame_that_is_shown() -> None:
     shown = re.search(r"^    (01 00 [0-9a-f ]+)$", section("4. Frames"), re.MULTILINE)
     assert shown
     frame = parse_frame_untrusted(bytes.fromhex(shown[1]))
-    assert (frame.entry, frame.offset, bytes(frame.payload)) == (0, 0, b"hello, world\n")
+    assert (frame.offset, bytes(frame.payload)) == (0, b"hello, world\n")
 
 
 # States, and the example
@@ -242,12 +252,23 @@ def test_two_machines_have_the_conversation_of_the_example(title: str, there: in
     said = [(who, channel, message) for who, channel, message, _ in rows if channel]
     proposal = parse_control_untrusted(said[0][2])
     assert isinstance(proposal, messages.ProposalMessage)
-    sending = SenderMachine(proposal, reached=there, limit=0, now=0.0)
-    receiving = ReceiverMachine(proposal=proposal if there else None, digest=None, limit=0, now=0.0)
+    known = replace(proposal, repeated=False)
+    manifest = listed(file(len(HELLO), "hello.txt"))
+    selection = Selection(manifest)
+    sending = SenderMachine(
+        known,
+        manifest,
+        selection=selection if proposal.repeated else None,
+        reached=there,
+        limit=0,
+        now=0.0,
+    )
+    earlier = Proposed(proposal=known, manifest=manifest) if proposal.repeated else None
+    receiving = ReceiverMachine(earlier=earlier, digest=None, limit=0, now=0.0)
     content = HELLO[:there]
     for who, channel, message in said:
         if who == "R":
-            act_as_receiver(receiving, message, written=len(content) - there)
+            act_as_receiver(receiving, message, selection, written=len(content) - there)
             assert message in iter(receiving.next_message, None)
             sending.receive_control_untrusted(message, now=0.0)
         elif channel == "data":
@@ -267,21 +288,23 @@ def act_as_sender(machine: SenderMachine, text: str) -> None:
     message = parse_control_untrusted(text)
     if isinstance(message, EndMessage):
         if machine.position == 0:
-            assert machine.maybe_keep(HELLO, now=0.0)
+            assert machine.pass_over(memoryview(HELLO), now=0.0) == len(HELLO)
         assert message.digest == blake3(HELLO).hexdigest()
         machine.end(message.digest, now=0.0)
     elif isinstance(message, messages.ByeMessage):
         machine.bye(now=0.0)
 
 
-def act_as_receiver(machine: ReceiverMachine, text: str, *, written: int) -> None:
+def act_as_receiver(
+    machine: ReceiverMachine, text: str, selection: Selection, *, written: int
+) -> None:
     match parse_control_untrusted(text):
         case messages.PingMessage():
             machine.handle_timer(now=liveness.PING_INTERVAL)
         case messages.AcceptMessage(start=start, blocks=blocks):
-            machine.accept(start=start, blocks=blocks, now=0.0)
+            machine.accept(selection, start=start, blocks=blocks, now=0.0)
         case messages.HaveMessage():
-            machine.have(block_digest(HELLO), now=0.0)
+            machine.have(0, block_digest(HELLO), now=0.0)
         case messages.WrittenMessage():
             machine.written(written, now=0.0)
             machine.acknowledge(now=0.0)

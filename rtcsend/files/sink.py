@@ -40,6 +40,8 @@ from rtcsend.files.positional import read_whole
 from rtcsend.files.store import DIRECT_MINIMUM, O_DIRECT, Store
 from rtcsend.files.survey import Survey, whole_blocks
 from rtcsend.files.writer import Writer
+from rtcsend.manifest.entry import ManifestEntry
+from rtcsend.manifest.selection import one_file
 from rtcsend.options import Conflict
 
 _NOT_BARE = frozenset({"", ".", ".."})
@@ -66,6 +68,8 @@ class FileSink:
     ) -> None:
         self.name = name
         self.size = size
+        self.selection = one_file(ManifestEntry(path=name, kind="file", size=size))
+        """What comes: this file."""
         self._folder = folder
         self._partial = partial_file
         self._conflict = conflict
@@ -154,8 +158,8 @@ class FileSink:
         """Blocks, from the first on, that an earlier run has left whole."""
         return self._survey.blocks
 
-    def survey(self, first: int) -> AsyncGenerator[bytes, None]:
-        """Yield the digests of those blocks from ``first`` on, joined, at most 1024 at once."""
+    def survey(self, first: int) -> AsyncGenerator[tuple[int, bytes], None]:
+        """Yield (block, digests), joined, of those blocks from ``first`` on: at most 1024 each."""
         return self._survey.pages(first)
 
     async def write(self, data: Data) -> None:
@@ -212,7 +216,7 @@ class FileSink:
         with self._saying():
             await self._writer.flush()
 
-    async def finish(self, expected_digest: str) -> Path:
+    async def finish(self, expected_digest: str) -> tuple[Path]:
         """Verify, sync and rename. When cancelled after it is verified, it is carried out.
 
         Args:
@@ -239,7 +243,7 @@ class FileSink:
         self._usable = False
         return await run_to_end(self._finish())
 
-    async def _finish(self) -> Path:
+    async def _finish(self) -> tuple[Path]:
         async with self._ending:
             with self._saying():
                 await self._checkpoints.settle()
@@ -251,7 +255,7 @@ class FileSink:
                     await asyncio.to_thread(self._folder.sync)
             finally:
                 await self._release()
-        return self._folder.path / final_name
+        return (self._folder.path / final_name,)
 
     def _publish(self) -> str:
         seal(self._partial)

@@ -22,13 +22,15 @@ from typing import Self
 
 from blake3 import blake3
 
-from rtcsend.blocks import Data, block_size_for
+from rtcsend.blocks import Data
 from rtcsend.errors import CannotRead, InternalError
 from rtcsend.files.disk_thread import DiskThread
 from rtcsend.files.jobs import run_to_end
 from rtcsend.files.positional import read_at, read_whole
 from rtcsend.files.read_ahead import ReadAhead
 from rtcsend.files.sample import sample_digest, sample_ranges
+from rtcsend.manifest.entry import MAX_MODE, ManifestEntry
+from rtcsend.manifest.selection import Selection, one_file
 
 # A fifo without a writer would block the open for good; on regular files this does nothing.
 _NEVER_BLOCK = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0)
@@ -45,6 +47,7 @@ class FileSource:
         sample: Of the content as of opening, in hexadecimal, see :mod:`rtcsend.files.sample`.
         mode: Permission bits.
         mtime_ns: Time of the last change, in nanoseconds.
+        manifest: To propose: this one file.
     """
 
     def __init__(self, path: Path, fd: int, facts: os.stat_result, sample: str) -> None:
@@ -54,6 +57,16 @@ class FileSource:
         self.sample = sample
         self.mode = stat.S_IMODE(facts.st_mode)
         self.mtime_ns = facts.st_mtime_ns
+        self.manifest = one_file(
+            ManifestEntry(
+                path=path.name,
+                kind="file",
+                size=self.size,
+                mode=self.mode & MAX_MODE,
+                mtime_ns=self.mtime_ns,
+                sample=sample,
+            )
+        ).manifest
         self._fd = fd
         self._facts = facts
         self._thread = DiskThread("rtcsend-source")
@@ -89,12 +102,15 @@ class FileSource:
     ) -> None:
         await self.aclose()
 
-    async def blocks(self, *, start: int = 0) -> AsyncGenerator[tuple[int, Data], None]:
+    async def blocks(
+        self, selection: Selection, *, start: int = 0
+    ) -> AsyncGenerator[tuple[int, Data], None]:
         """Yield (offset, data) in order from ``start`` to the end, cut where blocks end.
 
         May be called again, when an earlier iterator is closed or was cancelled.
 
         Args:
+            selection: Of the manifest: all of it.
             start: At most what was given out before.
 
         Raises:
@@ -107,7 +123,7 @@ class FileSource:
         ahead = ReadAhead(
             self._fd,
             size=self.size,
-            block_size=block_size_for(self.size),
+            block_size=selection.layout.block_size,
             start=start,
             check=self._check_unchanged,
             thread=self._thread,

@@ -16,6 +16,8 @@ from rtcsend.blocks import Data
 from rtcsend.errors import CannotWrite, DigestMismatch, InternalError, PeerProtocolError
 from rtcsend.files.disk_thread import DiskThread
 from rtcsend.files.writer import Writer
+from rtcsend.manifest.entry import ManifestEntry
+from rtcsend.manifest.selection import one_file
 from rtcsend.options import STDOUT
 
 _FD = 1  # POSIX <unistd.h>, STDOUT_FILENO; Python gives it the same meaning on Windows
@@ -39,6 +41,8 @@ class StdoutSink:
     def __init__(self, *, name: str, size: int, fd: int = _FD) -> None:
         self.name = name
         self.size = size
+        self.selection = one_file(ManifestEntry(path=name, kind="file", size=size))
+        """What comes: this file."""
         self._fd = fd
         self._failed = False
         self._hash = blake3()
@@ -56,10 +60,10 @@ class StdoutSink:
         """The same: nothing is kept."""
         return self._writer.stored
 
-    async def survey(self, first: int) -> AsyncGenerator[bytes, None]:
+    async def survey(self, first: int) -> AsyncGenerator[tuple[int, bytes], None]:
         """Yield nothing."""
         if first < self.blocks:
-            yield b""
+            yield first, b""
 
     async def keep(self, position: int) -> None:
         """Refuse: nothing was there.
@@ -101,7 +105,7 @@ class StdoutSink:
         except OSError as exc:
             raise self._cannot_write(exc) from exc
 
-    async def finish(self, expected_digest: str) -> Path:
+    async def finish(self, expected_digest: str) -> tuple[Path]:
         """Write out and verify everything.
 
         Args:
@@ -123,7 +127,7 @@ class StdoutSink:
             raise DigestMismatch(f"{self.name} arrived damaged: its BLAKE3 digest is wrong.")
         self._usable = False
         await self._thread.aclose()
-        return STDOUT
+        return (STDOUT,)
 
     async def abandon(self, *, keep_partial: bool) -> None:
         """Write nothing more; what is being written may still go out."""

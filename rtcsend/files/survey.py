@@ -54,8 +54,8 @@ class Survey:
         """Whether the digest of all blocks so far is still worth having."""
         return self._runs_along
 
-    async def pages(self, first: int) -> AsyncGenerator[bytes, None]:
-        """Yield the joined digests of the blocks from ``first`` on, as soon as they are known.
+    async def pages(self, first: int) -> AsyncGenerator[tuple[int, bytes], None]:
+        """Yield (block, digests) from ``first`` on: of so many blocks as are known so far.
 
         May be called again: what was read once is not read again.
         """
@@ -63,7 +63,7 @@ class Survey:
             while len(self._digests) <= first * DIGEST_BYTES:
                 await run_to_end(asyncio.to_thread(self._read_some))
             page = bytes(self._digests[first * DIGEST_BYTES : (first + PAGE_BLOCKS) * DIGEST_BYTES])
-            yield page
+            yield first, page
             first += len(page) // DIGEST_BYTES
 
     def changed_from(self, position: int) -> None:

@@ -16,8 +16,8 @@ MAX_ENTRIES: Final = 1 << 20  # of one transfer
 MAX_PATH_LENGTH: Final = 5_000  # characters; over PATH_MAX, so that what is too long is told so
 SAMPLE_SIZE: Final = 64  # hexadecimal digits
 MAX_MODE: Final = 0o777  # never setuid, setgid or sticky
-SECOND: Final = 10**9  # nanoseconds
-_MAX_SECONDS: Final = 2**63 // SECOND - 1  # so that nanoseconds fit what systems keep them in
+_SECOND: Final = 10**9  # nanoseconds
+_MAX_SECONDS: Final = 2**63 // _SECOND - 1  # so that nanoseconds fit what systems keep them in
 _MAX_RAW_LENGTH: Final = -(-4 * MAX_PATH_LENGTH * 4 // 3)  # base64url of 4 bytes a character
 _KINDS: Final = frozenset({"file", "directory", "link"})
 _HEX: Final = re.compile(r"[0-9a-f]{64}")
@@ -60,7 +60,7 @@ def entry_to_object(entry: ManifestEntry) -> JsonObject:
     if entry.mode is not None:
         fields["mode"] = entry.mode
     if entry.mtime_ns is not None:
-        fields["mtime"], fields["mtime_ns"] = divmod(entry.mtime_ns, SECOND)
+        fields["mtime"], fields["mtime_ns"] = divmod(entry.mtime_ns, _SECOND)
     if entry.sample:
         fields["sample"] = entry.sample
     return fields
@@ -102,7 +102,7 @@ def entry_from_object(value: Any) -> ManifestEntry:
         kind=kind,
         size=value.get("size", 0),
         mode=value.get("mode"),
-        mtime_ns=None if seconds is None else seconds * SECOND + value["mtime_ns"],
+        mtime_ns=None if seconds is None else seconds * _SECOND + value["mtime_ns"],
         target=_name(value, "target", "raw_target") if kind == "link" else "",
         sample=value.get("sample", ""),
     )
@@ -110,7 +110,10 @@ def entry_from_object(value: Any) -> ManifestEntry:
 
 def path_bytes(path: str) -> bytes:
     """Return the bytes of a path: UTF-8, or what is not."""
-    return path.encode("utf-8", "surrogateescape")
+    try:
+        return path.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:  # half a UTF-16 pair, which Windows allows
+        return path.encode("utf-8", "surrogatepass")
 
 
 def _put_name(fields: JsonObject, key: str, raw_key: str, name: str) -> None:
@@ -146,7 +149,7 @@ def _take_name(value: JsonObject, key: str, raw_key: str) -> str:
 
 def _take_mtime(value: JsonObject) -> int:
     seconds = take_int(value, "mtime", low=-_MAX_SECONDS, high=_MAX_SECONDS)
-    return seconds * SECOND + take_int(value, "mtime_ns", high=SECOND - 1)
+    return seconds * _SECOND + take_int(value, "mtime_ns", high=_SECOND - 1)
 
 
 def _is_unicode(text: str) -> bool:

@@ -9,8 +9,13 @@ from array import array
 from bisect import bisect_right
 from collections.abc import Iterable
 from itertools import accumulate, chain
+from typing import Final
 
-from rtcsend.blocks import block_size_for
+from rtcsend.blocks import MAX_BLOCKS, block_size_for
+from rtcsend.manifest.entry import MAX_ENTRIES
+
+MAX_STREAM_BLOCKS: Final = MAX_BLOCKS + MAX_ENTRIES
+"""Blocks of any stream at most: the last block of each file may be one more."""
 
 
 class Layout:

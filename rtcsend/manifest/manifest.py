@@ -39,6 +39,8 @@ class Manifest:
         """How many entries are files."""
         self.bytes = 0
         """The sum of their sizes."""
+        self.top: list[str] = []
+        """The paths of what is in no folder of it, as the sender says: unsafe until checked."""
         self._pages: list[bytes] = []
         self._page_firsts = array("I")
         self._in_pages = 0
@@ -132,6 +134,8 @@ class Manifest:
         self._sizes.append(entry.size if is_file else _NO_FILE)
         self.files += is_file
         self.bytes += entry.size
+        if "/" not in entry.path:
+            self.top.append(entry.path)
 
     def _append(self, page: bytes, compressed: bytes) -> None:
         """Append a page of the entries that were noted since the last one."""

@@ -10,7 +10,7 @@ from typing import Final
 from rtcsend.errors import PeerProtocolError, UnsafePath
 from rtcsend.manifest.entry import path_bytes
 
-MAX_DEPTH: Final = 256  # directories in one another
+MAX_DEPTH: Final = 128  # directories in one another
 MAX_AT_TOP: Final = 1 << 17  # more than a command line holds
 _NO_NAMES: Final = frozenset({"", ".", ".."})
 

@@ -53,7 +53,7 @@ class ManifestReader:
         if manifest.stored + len(compressed) + PAGE_COSTS > MAX_MANIFEST_SIZE:
             raise PeerProtocolError("The sender proposes too much at once.")
         page = _unpack_untrusted(compressed)
-        objects = parse_list_untrusted(page, max_size=MAX_PAGE_SIZE)
+        objects = parse_list_untrusted(_text_untrusted(page), max_size=MAX_PAGE_SIZE)
         if not 0 < len(objects) <= self._entries - first:
             raise PeerProtocolError("The sender sent another number of entries than it proposed.")
         entries = [self._entry_untrusted(value) for value in objects]
@@ -85,3 +85,10 @@ def _unpack_untrusted(compressed: bytes) -> bytes:
     if len(page) > MAX_PAGE_SIZE or not decompressor.eof or decompressor.unused_data:
         raise PeerProtocolError("The other side sent a malformed page.")
     return page
+
+
+def _text_untrusted(page: bytes) -> str:
+    try:
+        return page.decode()
+    except UnicodeDecodeError as exc:
+        raise PeerProtocolError("The other side sent a page that is no valid UTF-8.") from exc

@@ -33,7 +33,7 @@ class Selection:
     def __eq__(self, other: object) -> bool:
         return (
             isinstance(other, Selection)
-            and self.manifest is other.manifest
+            and self.manifest.digest == other.manifest.digest
             and self._skipped == other._skipped
         )
 
@@ -82,3 +82,11 @@ class Selection:
 
 def _is_zero(value: int) -> bool:
     return not value
+
+
+def one_file(entry: ManifestEntry) -> Selection:
+    """Return the selection that is a single file."""
+    manifest = Manifest()
+    manifest.add(entry)
+    manifest.close()
+    return Selection(manifest)

@@ -4,9 +4,8 @@ Pure. A frame is one DataChannel message (docs/transfer-protocol.md §4), big-en
 
 - kind, 1 byte: ``0x01``, data
 - flags, 1 byte: 0
-- reserved, 2 bytes: 0
-- entry, 4 bytes: number of the entry in the proposal
-- offset, 8 bytes: of the payload in the file
+- reserved, 6 bytes: 0
+- offset, 8 bytes: of the payload in the stream
 - payload: 1 byte to 64 KiB, and the whole frame never over the peer's max-message-size
 """
 
@@ -22,19 +21,18 @@ _DATA: Final = 1
 
 
 class Frame(NamedTuple):
-    """A piece of one entry."""
+    """A piece of the stream."""
 
-    entry: int
     offset: int
-    """In bytes from the start of the file."""
+    """In bytes from the start of the stream."""
     payload: memoryview
 
 
-def serialize_frame(*, entry: int, offset: int, payload: bytes | memoryview) -> bytes:
+def serialize_frame(*, offset: int, payload: bytes | memoryview) -> bytes:
     """Return a frame. ``payload`` is copied; it must have 1 to MAX_PAYLOAD bytes."""
     if not 0 < len(payload) <= MAX_PAYLOAD:
         raise ValueError(f"a frame cannot hold {len(payload)} bytes")
-    return b"".join((FRAME_HEADER.pack(_DATA, 0, 0, entry, offset), payload))
+    return b"".join((FRAME_HEADER.pack(_DATA, 0, 0, 0, offset), payload))
 
 
 def parse_frame_untrusted(message: bytes) -> Frame:
@@ -45,10 +43,10 @@ def parse_frame_untrusted(message: bytes) -> Frame:
     """
     if not FRAME_HEADER.size < len(message) <= MAX_FRAME:
         raise PeerProtocolError("The other side sent a frame of an impossible size.")
-    kind, flags, reserved, entry, offset = FRAME_HEADER.unpack_from(message)
-    if kind != _DATA or flags or reserved:
+    kind, flags, reserved, more, offset = FRAME_HEADER.unpack_from(message)
+    if kind != _DATA or flags or reserved or more:
         raise PeerProtocolError("The other side sent a frame of an unknown kind.")
-    return Frame(entry, offset, memoryview(message)[FRAME_HEADER.size :])
+    return Frame(offset, memoryview(message)[FRAME_HEADER.size :])
 
 
 def payload_filling(packet_payload: int, *, largest: int) -> int:

@@ -5,8 +5,7 @@ that changes state, drain :meth:`TransferMachine.next_event` and send what
 :meth:`TransferMachine.next_message` gives; call :meth:`TransferMachine.handle_timer` at
 :meth:`TransferMachine.get_timer`.
 
-Which moves are legal in which state is a table in each machine, drawn in
-docs/transfer-protocol.md §9. ``ping`` and ``abort`` are not in it: they are legal in all.
+Which moves are legal in which state is a table, see :mod:`rtcsend.transfer.states`.
 """
 
 import abc
@@ -20,16 +19,7 @@ from rtcsend.events import Stalled
 from rtcsend.transfer.liveness import Liveness
 from rtcsend.transfer.messages import ControlMessage, PingMessage, serialize_control
 from rtcsend.transfer.movement import Movement, Waiting
-
-
-class Move(enum.Enum):
-    """Something that is heard (◂) or said (▸); the values are those of the documentation."""
-
-    @property
-    def is_heard(self) -> bool:
-        """Whether the other side makes it."""
-        return str(self.value).startswith("◂")
-
+from rtcsend.transfer.states import Move
 
 StateT = TypeVar("StateT", bound=enum.Enum)
 MoveT = TypeVar("MoveT", bound=Move)

@@ -4,9 +4,10 @@ The data path before it and the files after it fulfil these protocols; tests put
 their place.
 """
 
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from rtcsend.blocks import Data
 from rtcsend.events import Event
@@ -138,73 +139,18 @@ class Sink(Protocol):
         ...
 
 
-class OneFileSource(Protocol):
-    """The file to send: :class:`rtcsend.files.source.FileSource`."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Offer:
+    """What the sender proposes, all of it; as it says: unsafe until checked."""
 
-    name: str
-    size: int
-    sample: str
-    """A hint by which a receiver finds what an earlier run left: SAMPLE_SIZE digits."""
-
-    def blocks(self, *, start: int = 0) -> AsyncGenerator[tuple[int, Data], None]:
-        """Yield (offset, data) from ``start`` to the end; each ends at a block boundary.
-
-        ``start`` is at most what was given out before. May be called again when an earlier
-        iterator is closed or was cancelled.
-        """
-        ...
-
-    async def digest(self) -> str:
-        """Return the BLAKE3 digest of the whole file, in hexadecimal, once all is given out."""
-        ...
+    sender: str
+    """Host name that the sender gives itself."""
+    manifest: Manifest
 
 
-class OneFileSink(Protocol):
-    """Where the file goes: :class:`rtcsend.files.sink.FileSink`.
-
-    One call at a time, except that :meth:`survey` goes on beside the others. Whoever cancels
-    a call finds the sink usable: what :meth:`write` was given is taken, and may be flushed.
-    """
-
-    @property
-    def written(self) -> int:
-        """Position before which everything is in place: kept, or with the operating system."""
-        ...
-
-    @property
-    def stored(self) -> int:
-        """Bytes that came by :meth:`write` and are with the operating system; never less."""
-        ...
-
-    @property
-    def blocks(self) -> int:
-        """Blocks, from the first on, that an earlier run has left whole; 0 if none."""
-        ...
-
-    def survey(self, first: int) -> AsyncGenerator[bytes, None]:
-        """Yield the digests of those blocks from block ``first`` on, at most PAGE_BLOCKS at once.
-
-        Each is of DIGEST_BYTES bytes. May be called again when an earlier iterator is closed or
-        was cancelled; blocks before :attr:`written` are not asked for any more.
-        """
-        ...
-
-    async def write(self, data: Data) -> None:
-        """Append; may collect up to a block. Comes in whole blocks where there is more waiting."""
-        ...
-
-    async def keep(self, position: int) -> None:
-        """Take everything up to ``position``, the end of a block, for right as it is."""
-        ...
-
-    async def flush(self) -> None:
-        """Hand over what is collected."""
-        ...
-
-    async def finish(self, expected_digest: str) -> Path:
-        """Verify, sync and rename; return where the file is."""
-        ...
-
+Decide = Callable[[Offer], Coroutine[Any, Any, Sink | None]]
+"""Decides about an offer: where it goes, or None when nothing of it is wanted; raises to decline.
+"""
 
 Clock = Callable[[], float]
 """Monotonic seconds: the event loop's ``time``."""

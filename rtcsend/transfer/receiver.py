@@ -2,93 +2,65 @@
 
 ::
 
-    AWAITING_PROPOSAL ──proposal──▶ DECIDING ──accept()──▶ RECEIVING ──end, all bytes──▶
-        VERIFYING ──complete()──▶ COMPLETE ──bye──▶ CLOSED
-    DECIDING ──skip()──▶ COMPLETE
+    AWAITING_PROPOSAL ──proposal──▶ LISTING ──all entries──▶ DECIDING ──accept()──▶
+        RECEIVING ──end, all bytes──▶ VERIFYING ──complete()──▶ COMPLETE ──bye──▶ CLOSED
+    AWAITING_PROPOSAL ──proposal that was answered before──▶ DECIDING ──skip_all()──▶ COMPLETE
 
-The walk through the file begins where this side says; what the sender may pass over is the
-matter of :mod:`rtcsend.transfer.walk`.
+The entries are checked by :mod:`rtcsend.manifest.reading` before anybody sees them. The walk
+through the stream begins where this side says; what the sender may pass over is the matter of
+:mod:`rtcsend.transfer.walk`.
 An ``abort`` from the other side is raised as the error that it stands for, in any state.
 Source: docs/transfer-protocol.md.
 """
 
-import enum
-from collections.abc import Mapping
-from dataclasses import dataclass
+from array import array
+from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Final
 
 from rtcsend.blocks import DIGEST_BYTES
 from rtcsend.errors import InternalError, PeerProtocolError
+from rtcsend.manifest.layout import Layout
+from rtcsend.manifest.manifest import Manifest
+from rtcsend.manifest.reading import ManifestReader
+from rtcsend.manifest.selection import Selection
 from rtcsend.transfer.frames import Frame, parse_frame_untrusted
-from rtcsend.transfer.machine import Move, TransferMachine
+from rtcsend.transfer.machine import TransferMachine
 from rtcsend.transfer.messages import (
+    PAGE_RANGES,
     AbortMessage,
     AcceptMessage,
     ByeMessage,
     CheckingMessage,
     CompleteMessage,
     EndMessage,
+    EntriesMessage,
     HaveMessage,
     PingMessage,
     ProposalMessage,
+    SkipMessage,
     WrittenMessage,
     parse_control_untrusted,
 )
 from rtcsend.transfer.movement import BLOCK_COUNTS, CRAWL_TIME, Waiting
+from rtcsend.transfer.states import RECEIVER_TRANSITIONS, ReceiverMove, ReceiverState
 from rtcsend.transfer.walk import Walk
 
 RECEIVE_WINDOW: Final = 16 << 20  # bytes unwritten at most: 160 MB/s at 100 ms, and little memory
 WRITTEN_STEP: Final = 1 << 20  # bytes; one acknowledgement a block of the disk
 
 
-class ReceiverState(enum.Enum):
-    """Where the receiving side stands."""
-
-    AWAITING_PROPOSAL = "awaiting proposal"
-    DECIDING = "deciding"
-    RECEIVING = "receiving"
-    VERIFYING = "verifying"
-    COMPLETE = "complete"
-    CLOSED = "closed"
-
-
-class ReceiverMove(Move):
-    """What a receiver says and hears."""
-
-    PROPOSAL = "◂ proposal"
-    ACCEPT = "accept [0] ▸"
-    SKIP = "accept [] ▸"
-    HAVE = "have ▸"
-    FRAME = "◂ frame"
-    CHECKING = "◂ checking"
-    WRITTEN = "written ▸"
-    END = "◂ end"
-    ALL = "◂ end and the last byte, in any order"
-    COMPLETE = "complete ▸"
-    BYE = "◂ bye"
-
-
-RECEIVER_TRANSITIONS: Final[Mapping[tuple[ReceiverState, ReceiverMove], ReceiverState]] = {
-    (ReceiverState.AWAITING_PROPOSAL, ReceiverMove.PROPOSAL): ReceiverState.DECIDING,
-    (ReceiverState.DECIDING, ReceiverMove.ACCEPT): ReceiverState.RECEIVING,
-    (ReceiverState.DECIDING, ReceiverMove.SKIP): ReceiverState.COMPLETE,
-    (ReceiverState.RECEIVING, ReceiverMove.HAVE): ReceiverState.RECEIVING,
-    (ReceiverState.RECEIVING, ReceiverMove.FRAME): ReceiverState.RECEIVING,
-    (ReceiverState.RECEIVING, ReceiverMove.CHECKING): ReceiverState.RECEIVING,
-    (ReceiverState.RECEIVING, ReceiverMove.WRITTEN): ReceiverState.RECEIVING,
-    (ReceiverState.RECEIVING, ReceiverMove.END): ReceiverState.RECEIVING,
-    (ReceiverState.RECEIVING, ReceiverMove.ALL): ReceiverState.VERIFYING,
-    (ReceiverState.VERIFYING, ReceiverMove.WRITTEN): ReceiverState.VERIFYING,
-    (ReceiverState.VERIFYING, ReceiverMove.COMPLETE): ReceiverState.COMPLETE,
-    (ReceiverState.COMPLETE, ReceiverMove.BYE): ReceiverState.CLOSED,
-}
+@dataclass(frozen=True, slots=True)
+class ProposalBegan:
+    """The sender offers something; its entries follow."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proposed:
-    """The sender offers this."""
+    """The sender offers this: all of it is here, and adds up."""
 
     proposal: ProposalMessage
+    manifest: Manifest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,32 +82,34 @@ class SenderKnows:
     """The sender has seen the final acknowledgement."""
 
 
-ReceiverEvent = Proposed | Kept | AllReceived | SenderKnows
+ReceiverEvent = ProposalBegan | Proposed | Kept | AllReceived | SenderKnows
 
 
 class ReceiverMachine(TransferMachine[ReceiverState, ReceiverMove, ReceiverEvent]):
-    """Receiving side of one transfer of one file, over one connection.
+    """Receiving side of one transfer, over one connection.
 
     Contract: see :mod:`rtcsend.transfer.machine`. Write what :meth:`receive_frame_untrusted`
     returns, in order, before what the events of the same call say; report it by
     :meth:`written`. Say the digests of what was offered by :meth:`have`.
 
     Args:
-        proposal: What the sender proposed over an earlier connection; None if there was none.
-        digest: What it said at the end of an earlier connection; None if it did not.
+        earlier: What was proposed over an earlier connection; None if that did not come so far.
+        digest: What the sender said at the end of an earlier connection; None if it did not.
         limit: Bytes per second that this side wants at most; 0 for no limit.
         now: Seconds.
     """
 
     def __init__(
-        self, *, proposal: ProposalMessage | None, digest: str | None, limit: int, now: float
+        self, *, earlier: Proposed | None, digest: str | None, limit: int, now: float
     ) -> None:
         super().__init__(
             ReceiverState.AWAITING_PROPOSAL, RECEIVER_TRANSITIONS, limit=limit, now=now
         )
-        self._proposal = proposal
+        self._earlier = earlier
+        self._proposal: ProposalMessage | None = None
+        self._reader: ManifestReader | None = None
         self._limit = limit
-        self._walk = Walk(0)
+        self._walk = Walk(Layout(()))
         # In payload bytes of this connection.
         self._written = 0
         self._acknowledged = 0
@@ -160,17 +134,17 @@ class ReceiverMachine(TransferMachine[ReceiverState, ReceiverMove, ReceiverEvent
 
     @property
     def offered(self) -> int:
-        """Bytes, from the first on, that an earlier run has left."""
+        """Position up to which an earlier run may have left something."""
         return self._walk.offered
 
     @property
     def surveyed(self) -> int:
-        """Bytes of these, from the first on, whose digests are said or not needed any more."""
+        """Position up to which it is said, or not needed any more, what that is."""
         return self._walk.said
 
     @property
     def next_offered(self) -> int:
-        """The first block whose digest was not yet said."""
+        """The first block of which nothing was said yet."""
         return self._walk.said_blocks
 
     @property
@@ -178,35 +152,56 @@ class ReceiverMachine(TransferMachine[ReceiverState, ReceiverMove, ReceiverEvent
         """Whether something has come that is not yet written."""
         return self._walk.received > self._written
 
-    def accept(self, *, start: int, blocks: int, now: float) -> None:
+    def accept(self, selection: Selection, *, start: int, blocks: int, now: float) -> None:
         """The user wants it.
 
         Args:
-            start: Bytes that this transfer has already brought.
-            blocks: Blocks, from the first on, that an earlier run has left.
+            selection: What of it, always the same.
+            start: Bytes of the stream that this transfer has already brought.
+            blocks: End (exclusive) of the blocks that an earlier run may have left.
             now: Seconds.
         """
+        ranges = array("I", chain.from_iterable(selection.skipped()))
+        for at in range(0, len(ranges), 2 * PAGE_RANGES):
+            self._state = self._next(ReceiverMove.SKIP)
+            page = tuple(ranges[at : at + 2 * PAGE_RANGES])
+            self._say(SkipMessage(ranges=page), now=now)
         self._state = self._next(ReceiverMove.ACCEPT)
-        self._walk.begin(start=start, blocks=blocks)
+        self._walk = Walk(selection.layout, start=start, blocks=blocks)
         message = AcceptMessage(
-            entries=(0,), window=RECEIVE_WINDOW, limit=self._limit, start=start, blocks=blocks
+            entries=selection.entries,
+            bytes=selection.layout.size,
+            window=RECEIVE_WINDOW,
+            limit=self._limit,
+            start=start,
+            blocks=blocks,
         )
         self._say(message, now=now)
 
-    def skip(self, *, now: float) -> None:
+    def skip_all(self, *, now: float) -> None:
         """The user has it already."""
-        self._state = self._next(ReceiverMove.SKIP)
-        self._say(AcceptMessage(entries=(), window=RECEIVE_WINDOW, limit=0), now=now)
+        self._state = self._next(ReceiverMove.SKIP_ALL)
+        self._say(AcceptMessage(entries=0, bytes=0, window=RECEIVE_WINDOW, limit=0), now=now)
 
-    def have(self, digests: bytes, *, now: float) -> None:
-        """Say the digests of the next blocks that are offered."""
+    def have(self, first: int, digests: bytes, *, now: float) -> None:
+        """Say the digests of blocks that are there.
+
+        Args:
+            first: The first one; those between it and the one before are not there.
+            digests: DIGEST_BYTES bytes each. None at all say that up to ``first`` nothing is.
+            now: Seconds.
+        """
         self._state = self._next(ReceiverMove.HAVE)
-        walk = self._walk
-        first = walk.said_blocks
-        walk.said_blocks += len(digests) // DIGEST_BYTES
-        if walk.said_blocks > walk.offered_blocks:
-            raise InternalError("More digests are there than blocks were offered.")
-        self._say(HaveMessage(entry=0, first=first, digests=digests), now=now)
+        walk, count = self._walk, len(digests) // DIGEST_BYTES
+        if not walk.said_blocks <= first <= first + count <= walk.offered_blocks:
+            raise InternalError("The digests are of other blocks than were offered.")
+        walk.say(first, count)
+        self._say(HaveMessage(first=first, digests=digests), now=now)
+
+    def have_no_more(self, *, now: float) -> None:
+        """Say that of what was offered nothing else is there; does nothing if all was said."""
+        if self._walk.said_blocks < self._walk.offered_blocks:
+            self.have(self._walk.offered_blocks, b"", now=now)
 
     def written(self, count: int, *, now: float) -> None:
         """``count`` bytes of data are written; acknowledge them when it is worth it."""
@@ -219,12 +214,12 @@ class ReceiverMachine(TransferMachine[ReceiverState, ReceiverMove, ReceiverEvent
         if self._written > self._acknowledged:
             self._state = self._next(ReceiverMove.WRITTEN)
             self._acknowledged = self._written
-            self._say(WrittenMessage(entry=0, bytes=self._written), now=now)
+            self._say(WrittenMessage(bytes=self._written), now=now)
 
     def complete(self, digest: str, *, now: float) -> None:
-        """The file is verified, synced and renamed."""
+        """Everything is verified, synced and renamed."""
         self._state = self._next(ReceiverMove.COMPLETE)
-        self._say(CompleteMessage(entry=0, digest=digest), now=now)
+        self._say(CompleteMessage(digest=digest), now=now)
 
     def receive_frame_untrusted(self, message: bytes, *, now: float) -> Frame:
         """Take a frame; return it: what its offset leaves out is kept.
@@ -234,9 +229,9 @@ class ReceiverMachine(TransferMachine[ReceiverState, ReceiverMove, ReceiverEvent
                 proposed size, or beyond the window.
         """
         frame = parse_frame_untrusted(message)
-        entry, offset, payload = frame
+        offset, payload = frame
         self._liveness.heard(now=now)
-        if self._state is not ReceiverState.RECEIVING or entry != 0:
+        if self._state is not ReceiverState.RECEIVING:
             raise PeerProtocolError("The sender sent data that nobody asked for.")
         size, walk = len(payload), self._walk
         if walk.received + size - self._acknowledged > RECEIVE_WINDOW:
@@ -251,6 +246,7 @@ class ReceiverMachine(TransferMachine[ReceiverState, ReceiverMove, ReceiverEvent
 
         Raises:
             PeerProtocolError: It is malformed, or not allowed now.
+            UnsafePath: It proposes something under a name that is none.
             RtcsendError: It is an abort: the error with which this side ends.
         """
         message = parse_control_untrusted(text)
@@ -262,6 +258,8 @@ class ReceiverMachine(TransferMachine[ReceiverState, ReceiverMove, ReceiverEvent
                 raise error
             case ProposalMessage():
                 self._on_proposal(message)
+            case EntriesMessage(first=first, page=page):
+                self._on_entries(first, page)
             case CheckingMessage(bytes=position, sent=sent):
                 self._on_checking(position, sent=sent)
             case EndMessage(digest=digest, sent=sent):
@@ -273,12 +271,34 @@ class ReceiverMachine(TransferMachine[ReceiverState, ReceiverMove, ReceiverEvent
                 raise PeerProtocolError("The sender sent what only a receiver may send.")
 
     def _on_proposal(self, message: ProposalMessage) -> None:
-        following = self._next(ReceiverMove.PROPOSAL)
-        if self._proposal is not None and message != self._proposal:
+        proposal = replace(message, repeated=False)
+        move = ReceiverMove.REPEATED if message.repeated else ReceiverMove.PROPOSAL
+        following = self._next(move)
+        if self._earlier is not None and proposal != self._earlier.proposal:
             raise PeerProtocolError("The sender proposed something else than before.")
+        if message.repeated and self._earlier is None:
+            raise PeerProtocolError("The sender repeats what it has never proposed.")
         self._state = following
-        self._walk = Walk(message.entries[0].size)
-        self.events.append(Proposed(proposal=message))
+        self.events.append(ProposalBegan())
+        if message.repeated and self._earlier is not None:
+            self.events.append(self._earlier)
+            return
+        self._proposal = proposal
+        self._reader = ManifestReader(
+            entries=message.entries, files=message.files, size=message.bytes, digest=message.digest
+        )
+
+    def _on_entries(self, first: int, page: bytes) -> None:
+        following = self._next(ReceiverMove.ENTRIES)
+        assert self._reader is not None
+        assert self._proposal is not None
+        self._reader.add_untrusted(first, page)
+        self._state = following
+        if self._reader.is_complete:
+            self._state = self._next(ReceiverMove.LISTED)
+            # When it was listed before, somebody works with the manifest of that time.
+            listed = Proposed(proposal=self._proposal, manifest=self._reader.manifest)
+            self.events.append(self._earlier or listed)
 
     def _on_checking(self, position: int, *, sent: int) -> None:
         following = self._next(ReceiverMove.CHECKING)
@@ -314,11 +334,14 @@ class ReceiverMachine(TransferMachine[ReceiverState, ReceiverMove, ReceiverEvent
             self.events.append(AllReceived(digest=self._digest))
 
     def _moved(self) -> int:
-        return self._written + self._walk.compared_blocks * BLOCK_COUNTS
+        listed = self._reader.manifest.stored if self._reader else 0
+        return self._written + self._walk.compared_blocks * BLOCK_COUNTS + listed
 
     def _waiting(self) -> Waiting | None:
         if self._state is ReceiverState.VERIFYING:
-            return Waiting(reason="The disk here is slow to store the file.")
+            return Waiting(reason="The disk here is slow to store everything.")
+        if self._state is ReceiverState.LISTING:
+            return Waiting(reason="The list of what is sent does not come.", patience=CRAWL_TIME)
         if self._state is not ReceiverState.RECEIVING:
             return None  # a person decides, or all is done
         if self.is_behind:

@@ -16,21 +16,24 @@ from rtcsend.events import Done, Stalled
 from rtcsend.tasks import cancel_all, first_of
 from rtcsend.transfer.backlog import Backlog
 from rtcsend.transfer.exchange import Exchange
-from rtcsend.transfer.messages import ProposalMessage
-from rtcsend.transfer.ports import Channels, Clock, Emit, OneFileSink
-from rtcsend.transfer.receiver import AllReceived, Kept, Proposed, ReceiverMachine, SenderKnows
+from rtcsend.transfer.ports import Channels, Clock, Decide, Emit, Offer, Sink
+from rtcsend.transfer.receiver import (
+    AllReceived,
+    Kept,
+    ProposalBegan,
+    Proposed,
+    ReceiverMachine,
+    SenderKnows,
+)
 from rtcsend.transfer.reporting import Reporter, nothing_done
 
 FLUSH_INTERVAL: Final = 0.25  # seconds; on a slow path less than a block is written and reported
 FAREWELL_TIMEOUT: Final = 10.0  # seconds for a sender that lives to say that it knows
 PROPOSAL_TIMEOUT: Final = 60.0  # seconds; a program answers at once, a person may have to --verify
 
-Decide = Callable[[ProposalMessage], Coroutine[Any, Any, OneFileSink | None]]
-"""Decides about a proposal: where it goes, or None to skip it; raises to decline."""
-
 
 class Receiving:
-    """Receives one file, over as many connections as it takes.
+    """Receives what is sent, over as many connections as it takes.
 
     A lost connection does not interrupt the person who is asked, nor the disk that syncs: both
     go on meanwhile. Whoever gives up after a :class:`~rtcsend.errors.ConnectionLost` calls
@@ -59,8 +62,8 @@ class Receiving:
         self._clock = clock
         self._proposal_timeout = proposal_timeout
         # What the connections so far have come to.
-        self._proposal: ProposalMessage | None = None
-        self._deciding: asyncio.Task[OneFileSink | None] | None = None
+        self._proposed: Proposed | None = None
+        self._deciding: asyncio.Task[Sink | None] | None = None
         self._backlog = Backlog()
         self._reporter: Reporter | None = None
         self._digest: str | None = None
@@ -69,20 +72,20 @@ class Receiving:
 
     @property
     def done(self) -> Done | None:
-        """The result, as soon as the file is saved, or was not wanted.
+        """The result, as soon as everything is saved, or nothing was wanted.
 
-        After a ConnectionLost the sender may not know it yet; the file is safe all the same.
+        After a ConnectionLost the sender may not know it yet; it is safe all the same.
         """
         return self._done
 
     @property
     def is_over(self) -> bool:
-        """Whether the file is saved, or was not wanted."""
+        """Whether everything is saved, or nothing was wanted."""
         return self._done is not None
 
     @property
     def position(self) -> int:
-        """How far the file is on the disk, in bytes; grows while it goes on."""
+        """How far the stream is on the disk, in bytes; grows while it goes on."""
         deciding = self._deciding
         if deciding is None or not deciding.done() or deciding.cancelled() or deciding.exception():
             return 0
@@ -90,7 +93,7 @@ class Receiving:
         return 0 if sink is None else sink.written
 
     async def run(self, channels: Channels) -> Done:
-        """Return when the file is verified, synced and renamed, and the sender knows.
+        """Return when everything is verified, synced and renamed, and the sender knows.
 
         Raises:
             ConnectionLost: The path is dead: call it again with new channels. When
@@ -99,7 +102,7 @@ class Receiving:
                 still open, so that the caller can say so to the other side.
         """
         machine = ReceiverMachine(
-            proposal=self._proposal, digest=self._digest, limit=self._limit or 0, now=self._clock()
+            earlier=self._proposed, digest=self._digest, limit=self._limit or 0, now=self._clock()
         )
         over = _Connection(channels, machine, clock=self._clock)
         try:
@@ -128,7 +131,7 @@ class Receiving:
     async def _unless_stored(
         self, watch: Callable[[], Coroutine[Any, Any, None]], over: "_Connection"
     ) -> None:
-        """Watch. Once the file is stored, nothing that the sender says or leaves out undoes it."""
+        """Watch. Once all is stored, nothing that the sender says or leaves out undoes it."""
         try:
             await watch()
         except ConnectionLost:
@@ -140,9 +143,9 @@ class Receiving:
             over.finished.set()
 
     async def _store(self, over: "_Connection") -> Done:
-        sink = await self._decided(await self._proposed(over))
+        sink = await self._decided(await self._wait_for_proposal(over))
         if sink is None:
-            over.machine.skip(now=self._clock())
+            over.machine.skip_all(now=self._clock())
             self._done = done = nothing_done()
         else:
             reporter = await self._accept(over, sink)
@@ -154,51 +157,56 @@ class Receiving:
         await self._say_farewell(over)
         return done
 
-    async def _proposed(self, over: "_Connection") -> ProposalMessage:
+    async def _wait_for_proposal(self, over: "_Connection") -> Proposed:
         try:
             async with asyncio.timeout(self._proposal_timeout):
-                return await over.proposal
+                await over.proposal_began.wait()
         except TimeoutError as exc:
             raise PeerNeverCame("The sender connected, but proposed nothing.") from exc
+        return await over.proposal
 
-    async def _decided(self, proposal: ProposalMessage) -> OneFileSink | None:
-        self._proposal = proposal
+    async def _decided(self, proposed: Proposed) -> Sink | None:
+        self._proposed = proposed
         if self._deciding is None:
-            self._deciding = asyncio.create_task(self._decide(proposal))
+            offer = Offer(sender=proposed.proposal.sender, manifest=proposed.manifest)
+            self._deciding = asyncio.create_task(self._decide(offer))
         return await asyncio.shield(self._deciding)
 
-    async def _accept(self, over: "_Connection", sink: OneFileSink) -> Reporter:
+    async def _accept(self, over: "_Connection", sink: Sink) -> Reporter:
         """Put away what an earlier connection brought, and say what is there."""
-        size = over.proposal.result().entries[0].size
+        selection = sink.selection
         if self._finishing is None:
             while self._backlog:
                 await self._write_next(sink)
             await sink.flush()
             start, blocks = sink.written, sink.blocks
         else:
-            start, blocks = size, 0
+            start, blocks = selection.layout.size, 0
         over.stored_before = sink.stored
-        over.machine.accept(start=start, blocks=blocks, now=self._clock())
+        over.machine.accept(selection, start=start, blocks=blocks, now=self._clock())
         over.flush()
         if self._reporter is None:
+            size = selection.layout.size
             self._reporter = Reporter(size, emit=self._emit, now=self._clock())
         offered = over.machine.offered
         self._reporter.connected(start=start, offered=offered, now=self._clock())
         return self._reporter
 
-    async def _survey(self, over: "_Connection", sink: OneFileSink, reporter: Reporter) -> None:
+    async def _survey(self, over: "_Connection", sink: Sink, reporter: Reporter) -> None:
         """Read what an earlier run has left, and say what it is: as the channel takes it."""
         machine = over.machine
         if machine.surveyed >= machine.offered:
             return
         async with aclosing(sink.survey(machine.next_offered)) as pages:
-            async for page in pages:
-                machine.have(page, now=self._clock())
+            async for first, digests in pages:
+                machine.have(first, digests, now=self._clock())
                 over.flush()
                 reporter.checking(machine.surveyed, now=self._clock())
                 await over.wait_until_said()
+        machine.have_no_more(now=self._clock())
+        over.flush()
 
-    async def _write_all(self, over: "_Connection", sink: OneFileSink, reporter: Reporter) -> None:
+    async def _write_all(self, over: "_Connection", sink: Sink, reporter: Reporter) -> None:
         """Write until everything is with the sink: whole blocks, or after a while what is there."""
         backlog, machine, clock = self._backlog, over.machine, self._clock
         written_at = clock()
@@ -222,7 +230,7 @@ class Receiving:
             reporter.compared(machine.position, kept=machine.kept, now=clock())
             reporter.progress(sink.written, moved=sink.stored, now=clock())
 
-    async def _write_next(self, sink: OneFileSink) -> None:
+    async def _write_next(self, sink: Sink) -> None:
         """Give the sink the next block or mark; when cancelled, it has it or it waits here."""
         mark = self._backlog.next_mark()
         if mark is None:
@@ -231,16 +239,17 @@ class Receiving:
             await sink.keep(mark)
             self._backlog.pass_mark(mark)
 
-    async def _finished(self, over: "_Connection", sink: OneFileSink, reporter: Reporter) -> Done:
+    async def _finished(self, over: "_Connection", sink: Sink, reporter: Reporter) -> Done:
         if self._finishing is None:
             assert self._digest is not None, "all is received"
             self._finishing = asyncio.create_task(self._finish(sink, self._digest, reporter))
         return await asyncio.shield(self._finishing)
 
-    async def _finish(self, sink: OneFileSink, digest: str, reporter: Reporter) -> Done:
-        path = await sink.finish(digest)
+    async def _finish(self, sink: Sink, digest: str, reporter: Reporter) -> Done:
+        paths = map(str, await sink.finish(digest))
         reporter.progress(sink.written, moved=sink.stored, now=self._clock())
-        self._done = reporter.done(digest=digest, path=str(path), now=self._clock())
+        files = sink.selection.layout.files
+        self._done = reporter.done(files=files, digest=digest, paths=paths, now=self._clock())
         return self._done
 
     async def _say_farewell(self, over: "_Connection") -> None:
@@ -250,14 +259,14 @@ class Receiving:
             async with asyncio.timeout(FAREWELL_TIMEOUT):
                 await over.finished.wait()
         except TimeoutError:
-            return  # the file is safe here; whether the sender knows is the sender's matter
+            return  # it is safe here; whether the sender knows is the sender's matter
 
     def _take(self, over: "_Connection", messages: Sequence[str | bytes]) -> None:
         machine, now = over.machine, self._clock()
         add, receive_frame = self._backlog.add, machine.receive_frame_untrusted
         for message in messages:
             if isinstance(message, bytes):
-                _entry, offset, payload = receive_frame(message, now=now)
+                offset, payload = receive_frame(message, now=now)
                 add(offset, payload)
             else:
                 machine.receive_control_untrusted(message, now=now)
@@ -269,9 +278,11 @@ class Receiving:
     def _take_events(self, over: "_Connection") -> None:
         while event := over.machine.next_event():
             match event:
-                case Proposed(proposal=proposal):
+                case ProposalBegan():
+                    over.proposal_began.set()
+                case Proposed():
                     if not over.proposal.done():  # given up in the same instant
-                        over.proposal.set_result(proposal)
+                        over.proposal.set_result(event)
                 case Kept(position=position):
                     self._backlog.keep(position)
                 case AllReceived(digest=digest):
@@ -289,7 +300,8 @@ class _Connection(Exchange[ReceiverMachine]):
     def __init__(self, channels: Channels, machine: ReceiverMachine, *, clock: Clock) -> None:
         super().__init__(channels, machine, clock=clock)
         self._loop = asyncio.get_running_loop()
-        self.proposal: asyncio.Future[ProposalMessage] = self._loop.create_future()
+        self.proposal_began = asyncio.Event()
+        self.proposal: asyncio.Future[Proposed] = self._loop.create_future()
         self.stored_before = 0
         """Bytes that earlier connections have brought to the disk."""
         self.arrived = asyncio.Event()

@@ -3,6 +3,7 @@
 Pure. Lives as long as the transfer, over all connections.
 """
 
+from collections.abc import Iterable
 from typing import Final
 
 from rtcsend.events import Checking, Done, Progress, Resumed
@@ -39,7 +40,7 @@ class Reporter:
 
         Args:
             start: Bytes that the transfer has brought already.
-            offered: Bytes, from the first on, that an earlier run has left.
+            offered: Position up to which an earlier run may have left something.
             now: Seconds.
         """
         self._meter = RateMeter()
@@ -49,7 +50,7 @@ class Reporter:
             self._emit(Resumed(bytes=start))
 
     def compared(self, position: int, *, kept: int, now: float) -> None:
-        """The walk through the file is at ``position``; ``kept`` bytes need not travel."""
+        """The walk through the stream is at ``position``; ``kept`` bytes need not travel."""
         if not self._offered:
             return
         if position < self._offered:
@@ -69,7 +70,7 @@ class Reporter:
         """Note how far it is at the receiver.
 
         Args:
-            position: Bytes of the file that are there, kept ones included.
+            position: Bytes of the stream that are there, kept ones included.
             moved: Bytes that have travelled, over all connections.
             now: Seconds.
         """
@@ -84,15 +85,15 @@ class Reporter:
         rate = self._meter.update(moved, now=now)
         self._emit(Progress(bytes=self._position, total=self._total, bytes_per_s=rate))
 
-    def done(self, *, digest: str, path: str, now: float) -> Done:
+    def done(self, *, files: int, digest: str, paths: Iterable[str], now: float) -> Done:
         """Return the final event of a transfer that succeeded."""
         return Done(
-            files=1,
+            files=files,
             bytes=self._total,
             moved=min(self._moved, self._total),
             seconds=round(now - self._started, 3),
             blake3=digest,
-            paths=(path,),
+            paths=tuple(paths),
         )
 
 

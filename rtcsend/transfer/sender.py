@@ -5,21 +5,23 @@
     PROPOSED ──accept──▶ SENDING ──end()──▶ ENDED ──complete──▶ COMPLETE ──bye()──▶ CLOSED
         └──accept of nothing (skipped)──────────────────────────────▲
 
-The walk through the file begins where the receiver says. Blocks that an earlier run has left
-there, and whose digest is the same here, are kept: passed over, not sent.
+The entries follow the proposal by themselves, a page at a time. The walk through the stream
+begins where the receiver says. Blocks that an earlier run has left there, and whose digest is
+the same here, are kept: passed over, not sent.
 An ``abort`` from the other side is raised as the error that it stands for, in any state.
 Source: docs/transfer-protocol.md.
 """
 
-import enum
-from collections.abc import Mapping
-from dataclasses import dataclass
+from array import array
+from dataclasses import dataclass, replace
 from typing import Final
 
-from rtcsend.blocks import DIGEST_BYTES, Data, block_count, block_digest, block_size_for
 from rtcsend.errors import DigestMismatch, InternalError, PeerProtocolError
+from rtcsend.manifest.layout import Layout
+from rtcsend.manifest.manifest import Manifest
+from rtcsend.manifest.selection import Selection
 from rtcsend.transfer.frames import serialize_frame
-from rtcsend.transfer.machine import Move, TransferMachine
+from rtcsend.transfer.machine import TransferMachine
 from rtcsend.transfer.messages import (
     AbortMessage,
     AcceptMessage,
@@ -27,59 +29,27 @@ from rtcsend.transfer.messages import (
     CheckingMessage,
     CompleteMessage,
     EndMessage,
+    EntriesMessage,
     HaveMessage,
     PingMessage,
     ProposalMessage,
+    SkipMessage,
     WrittenMessage,
     parse_control_untrusted,
+    serialize_control,
 )
 from rtcsend.transfer.movement import BLOCK_COUNTS, CRAWL_TIME, SYNC_LIMIT, Movement, Waiting
+from rtcsend.transfer.offered import Offered
+from rtcsend.transfer.states import SENDER_TRANSITIONS, SenderMove, SenderState
 
 CHECKING_INTERVAL: Final = 0.5  # seconds between two reports of blocks that are kept
-
-
-class SenderState(enum.Enum):
-    """Where the sending side stands."""
-
-    PROPOSED = "proposed"
-    SENDING = "sending"
-    ENDED = "ended"
-    COMPLETE = "complete"
-    CLOSED = "closed"
-
-
-class SenderMove(Move):
-    """What a sender says and hears."""
-
-    ACCEPTED = "◂ accept [0]"
-    SKIPPED = "◂ accept []"
-    HAVE = "◂ have"
-    FRAME = "frame ▸"
-    CHECKING = "checking ▸"
-    WRITTEN = "◂ written"
-    END = "end ▸"
-    COMPLETE = "◂ complete"
-    BYE = "bye ▸"
-
-
-SENDER_TRANSITIONS: Final[Mapping[tuple[SenderState, SenderMove], SenderState]] = {
-    (SenderState.PROPOSED, SenderMove.ACCEPTED): SenderState.SENDING,
-    (SenderState.PROPOSED, SenderMove.SKIPPED): SenderState.COMPLETE,
-    (SenderState.SENDING, SenderMove.HAVE): SenderState.SENDING,
-    (SenderState.SENDING, SenderMove.FRAME): SenderState.SENDING,
-    (SenderState.SENDING, SenderMove.CHECKING): SenderState.SENDING,
-    (SenderState.SENDING, SenderMove.WRITTEN): SenderState.SENDING,
-    (SenderState.SENDING, SenderMove.END): SenderState.ENDED,
-    (SenderState.ENDED, SenderMove.WRITTEN): SenderState.ENDED,
-    (SenderState.ENDED, SenderMove.COMPLETE): SenderState.COMPLETE,
-    (SenderState.COMPLETE, SenderMove.BYE): SenderState.CLOSED,
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Accepted:
     """The receiver wants it, from ``start`` on; ``limit`` is the lower one of both sides'."""
 
+    selection: Selection
     start: int
     """In bytes."""
     limit: int
@@ -105,31 +75,46 @@ class DigestsCame:
 
 @dataclass(frozen=True, slots=True)
 class Completed:
-    """The receiver has verified, synced and renamed the file."""
+    """The receiver has verified, synced and renamed everything."""
 
 
 SenderEvent = Accepted | Skipped | Written | DigestsCame | Completed
 
 
 class SenderMachine(TransferMachine[SenderState, SenderMove, SenderEvent]):
-    """Sending side of one transfer of one file, over one connection.
+    """Sending side of one transfer, over one connection.
 
-    Contract: see :mod:`rtcsend.transfer.machine`. After :class:`Accepted`, take the file in
-    order from ``start``, each piece ending at a block boundary: wait while
-    :attr:`awaits_digest`; offer it to :meth:`maybe_keep`; what that does not keep goes by
-    :meth:`frames`, as :attr:`sendable` allows. After the last one call :meth:`end`.
+    Contract: see :mod:`rtcsend.transfer.machine`. After :class:`Accepted`, take the stream in
+    order from ``start``, each piece ending at a block boundary. For what is left of a piece:
+    wait while :attr:`awaits_digest`; leave out what :meth:`pass_over` says; send by
+    :meth:`frames` what :meth:`unsent` says, as :attr:`sendable` allows; and again. After the
+    last piece call :meth:`end`.
 
     Args:
         proposal: What is offered: the same over all connections.
-        reached: How far an earlier connection came, in bytes.
+        manifest: The entries of it.
+        selection: What the receiver wanted over an earlier connection; None if it did not say.
+        reached: How far an earlier connection came, in bytes of the stream.
         limit: Bytes per second that this side wants at most; 0 for no limit.
         now: Seconds.
     """
 
-    def __init__(self, proposal: ProposalMessage, *, reached: int, limit: int, now: float) -> None:
+    def __init__(
+        self,
+        proposal: ProposalMessage,
+        manifest: Manifest,
+        *,
+        selection: Selection | None,
+        reached: int,
+        limit: int,
+        now: float,
+    ) -> None:
         super().__init__(SenderState.PROPOSED, SENDER_TRANSITIONS, limit=limit, now=now)
-        self._entry = proposal.entries[0]
-        self._block_size = block_size_for(self._entry.size)
+        self._manifest = manifest
+        self._selection = selection
+        self._next_page = 0 if selection is None else manifest.pages
+        self._skipped = array("I")  # ranges of entries: first, end (exclusive), first, ...
+        self._layout = Layout(())
         self._reached = reached
         self._limit = limit
         self._position = 0
@@ -140,17 +125,32 @@ class SenderMachine(TransferMachine[SenderState, SenderMove, SenderEvent]):
         self._written = 0
         self.kept = 0
         """Bytes that an earlier run has left at the receiver, and that need not be sent."""
-        # The digests of offered blocks that have come, and the block of the first of them.
-        self._offered = 0
-        self._first = 0
-        self._digests = bytearray()
+        self._offered = Offered(self._layout)
+        self._kept_blocks = 0
         self._checking_at = now
         self._digest = ""
-        self._say(proposal, now=now)
+        self._say(replace(proposal, repeated=selection is not None), now=now)
+
+    def next_message(self) -> str | None:
+        """Return the next control message to send; None when there is nothing more.
+
+        The pages of entries are made when it is their turn: many would take much memory.
+        """
+        if super().has_messages or not self.has_messages:
+            return super().next_message()
+        self._state = self._next(SenderMove.ENTRIES)
+        first, page = self._manifest.page(self._next_page)
+        self._next_page += 1
+        return serialize_control(EntriesMessage(first=first, page=page))
+
+    @property
+    def has_messages(self) -> bool:
+        """Whether :meth:`next_message` has something."""
+        return super().has_messages or self._next_page < self._manifest.pages
 
     @property
     def position(self) -> int:
-        """How far the walk through the file has come, in bytes."""
+        """How far the walk through the stream has come, in bytes."""
         return self._position
 
     @property
@@ -160,15 +160,15 @@ class SenderMachine(TransferMachine[SenderState, SenderMove, SenderEvent]):
 
     @property
     def offered(self) -> int:
-        """Bytes, from the first on, that an earlier run has left and the receiver offers."""
-        return min(self._offered * self._block_size, self._entry.size)
+        """Position up to which an earlier run may have left something, and the receiver says."""
+        return self._offered.end_position
 
     @property
     def sendable(self) -> int:
-        """Bytes that may be sent now: what the window leaves, within the file."""
+        """Bytes that may be sent now: what the window leaves, within the stream."""
         if self._state is not SenderState.SENDING:
             return 0
-        return min(self._window - self.in_flight, self._entry.size - self._position)
+        return min(self._window - self.in_flight, self._layout.size - self._position)
 
     @property
     def in_flight(self) -> int:
@@ -177,36 +177,61 @@ class SenderMachine(TransferMachine[SenderState, SenderMove, SenderEvent]):
 
     @property
     def awaits_digest(self) -> bool:
-        """Whether the receiver has offered the next block, and not yet said what it is."""
-        block, inside = divmod(self._position, self._block_size)
-        return not inside and self._known <= block < self._offered
-
-    @property
-    def _known(self) -> int:
-        """The first block whose digest has not come."""
-        return self._first + len(self._digests) // DIGEST_BYTES
-
-    def maybe_keep(self, data: Data, *, now: float) -> bool:
-        """Pass over the next block, ``data``, if the receiver has the very same."""
-        block, inside = divmod(self._position, self._block_size)
-        if inside or block >= self._offered:
+        """Whether the receiver may have the next block, and has not yet said so."""
+        if self._position >= self._offered.end_position or not self._layout.is_boundary(
+            self._position
+        ):
             return False
-        if self.awaits_digest or self._state is not SenderState.SENDING:
-            raise InternalError("A block was compared before its digest was known.")
-        at = (block - self._first) * DIGEST_BYTES
-        if self._digests[at : at + DIGEST_BYTES] != block_digest(data):
-            return False
-        self._position += len(data)
-        self.kept += len(data)
-        if now - self._checking_at >= CHECKING_INTERVAL:
+        return self._offered.is_open(self._layout.block_at(self._position))
+
+    def pass_over(self, data: memoryview, *, now: float) -> int:
+        """Pass over the blocks at the beginning of ``data`` that the receiver has as well.
+
+        Args:
+            data: Of the stream from :attr:`position` to the end of a block.
+            now: Seconds.
+
+        Returns:
+            How many bytes these are.
+        """
+        if self._position >= self._offered.end_position or not self._layout.is_boundary(
+            self._position
+        ):
+            return 0
+        block, passed = self._layout.block_at(self._position), 0
+        while passed < len(data) and self._offered.is_same(block, data[passed:]):
+            passed = self._layout.block_end(block) - self._position
+            block += 1
+            self._kept_blocks += 1
+        self._position += passed
+        self.kept += passed
+        if passed and now - self._checking_at >= CHECKING_INTERVAL:
             self._checking_at = now
             self._state = self._next(SenderMove.CHECKING)
-            message = CheckingMessage(entry=0, bytes=self._position, sent=self.sent)
-            self._say(message, now=now)
-        return True
+            self._say(CheckingMessage(bytes=self._position, sent=self.sent), now=now)
+        return passed
+
+    def unsent(self, data: memoryview) -> int:
+        """Return how many bytes of ``data`` to send before the next block that may be there.
+
+        Args:
+            data: Of the stream from :attr:`position` to the end of a block. Its first block is
+                not there.
+        """
+        if self._position >= self._offered.end_position:
+            return len(data)
+        layout, start = self._layout, self._position
+        block = layout.block_at(start)
+        end = layout.block_end(block) - start
+        while end < len(data):
+            block += 1
+            if self._offered.is_open(block) or self._offered.is_same(block, data[end:]):
+                break
+            end = layout.block_end(block) - start
+        return end
 
     def frames(self, payload: memoryview, *, size: int, now: float) -> list[bytes]:
-        """Return frames of ``size`` bytes of payload for the next bytes of the file.
+        """Return frames of ``size`` bytes of payload for the next bytes of the stream.
 
         ``payload`` is copied; it has at most :attr:`sendable` bytes.
         """
@@ -214,7 +239,7 @@ class SenderMachine(TransferMachine[SenderState, SenderMove, SenderEvent]):
             raise InternalError("A frame was made that the window does not allow.")
         start = self._position
         frames = [
-            serialize_frame(entry=0, offset=start + at, payload=payload[at : at + size])
+            serialize_frame(offset=start + at, payload=payload[at : at + size])
             for at in range(0, len(payload), size)
         ]
         self._position += len(payload)
@@ -223,13 +248,13 @@ class SenderMachine(TransferMachine[SenderState, SenderMove, SenderEvent]):
         return frames
 
     def end(self, digest: str, *, now: float) -> None:
-        """Everything is sent or kept; ``digest`` is the BLAKE3 of it, in hexadecimal."""
+        """Everything is sent or kept; ``digest`` is that of it, in hexadecimal."""
         following = self._next(SenderMove.END)
-        if self._position != self._entry.size:
+        if self._position != self._layout.size:
             raise InternalError("The end was declared before everything was sent.")
         self._state = following
         self._digest = digest
-        self._say(EndMessage(entry=0, digest=digest, sent=self.sent), now=now)
+        self._say(EndMessage(digest=digest, sent=self.sent), now=now)
 
     def bye(self, *, now: float) -> None:
         """Tell the receiver that its final acknowledgement has arrived."""
@@ -250,6 +275,8 @@ class SenderMachine(TransferMachine[SenderState, SenderMove, SenderEvent]):
                 pass
             case AbortMessage(error=error):
                 raise error
+            case SkipMessage(ranges=ranges):
+                self._on_skip(ranges)
             case AcceptMessage():
                 self._on_accept(message)
             case HaveMessage():
@@ -261,32 +288,56 @@ class SenderMachine(TransferMachine[SenderState, SenderMove, SenderEvent]):
             case _:
                 raise PeerProtocolError("The receiver sent what only a sender may send.")
 
+    def _on_skip(self, ranges: tuple[int, ...]) -> None:
+        following = self._next(SenderMove.SKIP)
+        self._check_listed()
+        is_next = not self._skipped or self._skipped[-1] < ranges[0]
+        if not is_next or ranges[-1] > len(self._manifest):
+            raise PeerProtocolError("The receiver skips what is not there, or in disorder.")
+        self._state = following
+        self._skipped.extend(ranges)
+
     def _on_accept(self, message: AcceptMessage) -> None:
         following = self._next(SenderMove.ACCEPTED if message.entries else SenderMove.SKIPPED)
+        self._check_listed()
         if not message.entries:
             self._state = following
             self.events.append(Skipped())
             return
-        if message.start > self._reached:
+        selection = self._selected(message)
+        layout = selection.layout
+        if message.start > min(self._reached, layout.size):
             raise PeerProtocolError("The receiver says that it has what was never sent.")
-        if message.blocks > block_count(self._entry.size, self._block_size):
+        if message.blocks > layout.blocks:
             raise PeerProtocolError("The receiver says that it has more blocks than there are.")
         self._state = following
+        self._layout = layout
         self._window = message.window
         self._position = message.start
-        self._offered = message.blocks
-        self._first = block_count(message.start, self._block_size)
+        self._offered = Offered(layout, start=message.start, end=message.blocks)
         limit = min((limit for limit in (self._limit, message.limit) if limit), default=0)
         self._movement = Movement(limit=limit, now=self._liveness.heard_at)
-        self.events.append(Accepted(start=message.start, limit=limit))
+        self.events.append(Accepted(selection=selection, start=message.start, limit=limit))
+
+    def _check_listed(self) -> None:
+        if self._next_page < self._manifest.pages:
+            raise PeerProtocolError("The receiver answers what it has not heard to its end.")
+
+    def _selected(self, message: AcceptMessage) -> Selection:
+        """Return what the receiver wants: the same as before, if it was asked before."""
+        ranges = zip(self._skipped[::2], self._skipped[1::2], strict=True)
+        selection = Selection(self._manifest, ranges)
+        self._skipped = array("I")
+        if (selection.entries, selection.layout.size) != (message.entries, message.bytes):
+            raise PeerProtocolError("What the receiver accepts does not add up.")
+        if self._selection not in (None, selection):
+            raise PeerProtocolError("The receiver wants something else than before.")
+        return self._selection or selection
 
     def _on_have(self, message: HaveMessage) -> None:
         following = self._next(SenderMove.HAVE)
-        count = len(message.digests) // DIGEST_BYTES
-        if message.first != self._known or message.first + count > self._offered:
-            raise PeerProtocolError("The receiver sent digests of other blocks than it offered.")
+        self._offered.add_untrusted(message.first, message.digests, position=self._position)
         self._state = following
-        self._digests += message.digests
         self.events.append(DigestsCame())
 
     def _on_written(self, written: int) -> None:
@@ -300,18 +351,17 @@ class SenderMachine(TransferMachine[SenderState, SenderMove, SenderEvent]):
     def _on_complete(self, digest: str) -> None:
         following = self._next(SenderMove.COMPLETE)
         if digest != self._digest:
-            raise DigestMismatch("The receiver has a file with another digest.")
+            raise DigestMismatch("The receiver has something with another digest.")
         self._state = following
         self._written = self.sent
         self.events.append(Completed())
 
     def _moved(self) -> int:
-        blocks = self.kept // self._block_size + len(self._digests) // DIGEST_BYTES
-        return self._written + blocks * BLOCK_COUNTS
+        return self._written + (self._kept_blocks + self._offered.said) * BLOCK_COUNTS
 
     def _waiting(self) -> Waiting | None:
         if self._state is SenderState.PROPOSED:
-            if not self._reached:
+            if self._selection is None:
                 return None  # a person decides
             return Waiting(reason="The other side does not answer.", patience=CRAWL_TIME)
         if self._state not in (SenderState.SENDING, SenderState.ENDED):
@@ -319,7 +369,7 @@ class SenderMachine(TransferMachine[SenderState, SenderMove, SenderEvent]):
         if self.sent > self._written:
             return Waiting(reason="The other side writes nothing.", patience=CRAWL_TIME)
         if self._state is SenderState.ENDED:
-            return Waiting(reason="The other side is storing the file.", patience=SYNC_LIMIT)
+            return Waiting(reason="The other side is storing everything.", patience=SYNC_LIMIT)
         if self.awaits_digest:
             return Waiting(reason="The other side reads what it has.", patience=CRAWL_TIME)
-        return Waiting(reason="The file here is slow to read.")
+        return Waiting(reason="The disk here is slow to read.")

@@ -1,6 +1,6 @@
 """The shell around :class:`~rtcsend.transfer.sender.SenderMachine`.
 
-Three coroutines side by side: the file goes out (waiting for the window, the rate limit and
+Three coroutines side by side: the stream goes out (waiting for the window, the rate limit and
 the channel), control messages come in, and the clock ticks. When the connection is lost, the
 same object goes on over the next one.
 """
@@ -8,20 +8,15 @@ same object goes on over the next one.
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import aclosing
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from rtcsend.errors import PeerNeverCame, RtcsendError
 from rtcsend.events import Done, Stalled
 from rtcsend.tasks import first_of
 from rtcsend.transfer.exchange import Exchange
 from rtcsend.transfer.frames import payload_filling
-from rtcsend.transfer.messages import (
-    MAX_SENDER_LENGTH,
-    TRANSFER_SIZE,
-    ProposalMessage,
-    ProposedEntry,
-)
-from rtcsend.transfer.ports import Channels, Clock, Emit, Entropy, OneFileSource
+from rtcsend.transfer.messages import MAX_SENDER_LENGTH, TRANSFER_SIZE, ProposalMessage
+from rtcsend.transfer.ports import Channels, Clock, Emit, Entropy, Source
 from rtcsend.transfer.rate import RateLimiter, frame_size_for
 from rtcsend.transfer.reporting import Reporter, nothing_done
 from rtcsend.transfer.sender import (
@@ -33,14 +28,17 @@ from rtcsend.transfer.sender import (
     Written,
 )
 
+if TYPE_CHECKING:
+    from rtcsend.manifest.selection import Selection
+
 CLOSE_TIMEOUT: Final = 2.0  # seconds for the receiver to see our farewell and close
 
 
 class Sending:
-    """Sends one file, over as many connections as it takes.
+    """Sends what a source has, over as many connections as it takes.
 
     Args:
-        source: The file.
+        source: What to send.
         sender: Host name to show to the receiver's user.
         limit: Bytes per second at most, None for no limit.
         answer_timeout: Seconds to wait for the receiver to accept, over all connections.
@@ -51,7 +49,7 @@ class Sending:
 
     def __init__(
         self,
-        source: OneFileSource,
+        source: Source,
         *,
         sender: str,
         limit: int | None,
@@ -65,13 +63,17 @@ class Sending:
         self._answer_by: float | None = clock() + answer_timeout
         self._emit = emit
         self._clock = clock
-        entry = ProposedEntry(path=source.name, kind="file", size=source.size, sample=source.sample)
+        manifest = source.manifest
         self._proposal = ProposalMessage(
             transfer=entropy(TRANSFER_SIZE // 2).hex(),
-            entries=(entry,),
             sender=sender[:MAX_SENDER_LENGTH],
+            entries=len(manifest),
+            files=manifest.files,
+            bytes=manifest.bytes,
+            digest=manifest.digest,
         )
         # What the connections so far have come to.
+        self._selection: Selection | None = None
         self._reached = 0
         self._moved = 0
         self._digest: str | None = None
@@ -85,7 +87,7 @@ class Sending:
 
     @property
     def position(self) -> int:
-        """How far the file has gone, over all connections, in bytes; grows while it goes on."""
+        """How far the stream has gone, over all connections, in bytes; grows while it goes on."""
         return self._reached
 
     async def run(self, channels: Channels, *, payload_size: int) -> Done:
@@ -101,7 +103,12 @@ class Sending:
                 still open, so that the caller can say so to the other side.
         """
         machine = SenderMachine(
-            self._proposal, reached=self._reached, limit=self._limit or 0, now=self._clock()
+            self._proposal,
+            self._source.manifest,
+            selection=self._selection,
+            reached=self._reached,
+            limit=self._limit or 0,
+            now=self._clock(),
         )
         over = _Connection(channels, machine, payload_size=payload_size, clock=self._clock)
         try:
@@ -129,15 +136,16 @@ class Sending:
             await self._say_bye(over)
             return nothing_done()
         reporter = self._begin(answer, offered=over.machine.offered)
-        await self._send_file(over, answer, reporter)
+        await self._send_stream(over, answer, reporter)
         if self._digest is None:
             self._digest = await self._source.digest()
         over.machine.end(self._digest, now=self._clock())
         over.flush()
         await over.completed.wait()
-        moved = self._moved + over.machine.sent
-        reporter.progress(self._source.size, moved=moved, now=self._clock())
-        done = reporter.done(digest=self._digest, path=self._source.name, now=self._clock())
+        layout, now = answer.selection.layout, self._clock()
+        reporter.progress(layout.size, moved=self._moved + over.machine.sent, now=now)
+        paths = self._source.manifest.top
+        done = reporter.done(files=layout.files, digest=self._digest, paths=paths, now=now)
         await self._say_bye(over)
         return done
 
@@ -151,33 +159,46 @@ class Sending:
     def _begin(self, answer: Accepted, *, offered: int) -> Reporter:
         """Tell the user where it begins; return who tells the rest."""
         self._answer_by = None  # a person has answered: from now on it is programs that wait
+        self._selection = answer.selection
         if self._reporter is None:
-            self._reporter = Reporter(self._source.size, emit=self._emit, now=self._clock())
+            size = answer.selection.layout.size
+            self._reporter = Reporter(size, emit=self._emit, now=self._clock())
         self._reporter.connected(start=answer.start, offered=offered, now=self._clock())
         return self._reporter
 
-    async def _send_file(self, over: "_Connection", answer: Accepted, reporter: Reporter) -> None:
+    async def _send_stream(self, over: "_Connection", answer: Accepted, reporter: Reporter) -> None:
         machine, clock = over.machine, self._clock
         limiter = RateLimiter(answer.limit, now=clock()) if answer.limit else None
-        async with aclosing(self._source.blocks(start=answer.start)) as blocks:
-            async for _offset, block in blocks:
-                while machine.awaits_digest:
-                    await over.wait_for_change()
-                if machine.maybe_keep(block, now=clock()):
-                    over.flush()
-                    rest = memoryview(b"")
-                else:
-                    rest = memoryview(block)
-                reporter.compared(machine.position, kept=machine.kept, now=clock())
-                frame_size = frame_size_for(answer.limit, over.payload_size)
+        pieces = self._source.blocks(answer.selection, start=answer.start)
+        async with aclosing(pieces):
+            async for _position, piece in pieces:
+                rest = memoryview(piece)
                 while rest:
-                    size = min(len(rest), frame_size if limiter else len(rest))
-                    size = await self._room(over, size, frame_size)
-                    if limiter and (delay := limiter.delay(size, now=clock())):
-                        await asyncio.sleep(delay)
-                    frames = machine.frames(rest[:size], size=frame_size, now=clock())
-                    await over.channels.send_frames(frames)
-                    rest = rest[size:]
+                    while machine.awaits_digest:
+                        await over.wait_for_change()
+                    passed = machine.pass_over(rest, now=clock())
+                    if passed:
+                        over.flush()
+                    rest = rest[passed:]
+                    reporter.compared(machine.position, kept=machine.kept, now=clock())
+                    if rest and not machine.awaits_digest:
+                        size = machine.unsent(rest)
+                        await self._send_data(over, rest[:size], limiter, answer.limit)
+                        rest = rest[size:]
+
+    async def _send_data(
+        self, over: "_Connection", rest: memoryview, limiter: RateLimiter | None, limit: int
+    ) -> None:
+        machine, clock = over.machine, self._clock
+        frame_size = frame_size_for(limit, over.payload_size)
+        while rest:
+            size = min(len(rest), frame_size if limiter else len(rest))
+            size = await self._room(over, size, frame_size)
+            if limiter and (delay := limiter.delay(size, now=clock())):
+                await asyncio.sleep(delay)
+            frames = machine.frames(rest[:size], size=frame_size, now=clock())
+            await over.channels.send_frames(frames)
+            rest = rest[size:]
 
     async def _room(self, over: "_Connection", wanted: int, frame_size: int) -> int:
         """Return how many of ``wanted`` bytes may go: whole frames, after a while."""

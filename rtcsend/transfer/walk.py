@@ -1,9 +1,9 @@
-"""How far the sender has come on its walk through the file, as the receiver sees it.
+"""How far the sender has come on its walk through the stream, as the receiver sees it.
 
-Pure. The sender passes the file once, in order: data comes in frames, and what lies between two
-of them, or up to where a message says, was *kept*: it is here from an earlier run. Messages and
-frames travel in two streams that race, so a message counts from a sum of data on. What is kept
-must be whole blocks that this side has offered, and whose digests it has said.
+Pure. The sender passes the stream once, in order: data comes in frames, and what lies between
+two of them, or up to where a message says, was *kept*: it is here from an earlier run. Messages
+and frames travel in two streams of SCTP that race, so a message counts from a sum of data on.
+What is kept must be whole blocks that this side has offered, and whose digests it has said.
 
 Place in the flow: held by :class:`~rtcsend.transfer.receiver.ReceiverMachine`, which knows what
 may come when, and the window. Source: docs/transfer-protocol.md §5.
@@ -11,59 +11,56 @@ may come when, and the window. Source: docs/transfer-protocol.md §5.
 
 import math
 
-from rtcsend.blocks import block_count, block_size_for
 from rtcsend.errors import PeerProtocolError
+from rtcsend.manifest.layout import Layout
+
+_SAID = b"\1"
 
 
 class Walk:
     """The walk over one connection; counts are of bytes.
 
     Args:
-        size: Of the file.
+        layout: Of the stream.
+        start: Bytes that this transfer has already brought.
+        blocks: End (exclusive) of the blocks that an earlier run may have left.
     """
 
-    def __init__(self, size: int) -> None:
-        self.size = size
-        self._block_size = block_size_for(size)
-        self.position = 0
+    def __init__(self, layout: Layout, *, start: int = 0, blocks: int = 0) -> None:
+        self.size = layout.size
+        self._layout = layout
+        self.position = start
         """Everything before it has come or is kept."""
         self.received = 0
         """Payload that this connection has brought."""
         self.kept = 0
         """What an earlier run has left, and need not come."""
-        self.offered_blocks = 0
-        """Blocks, from the first on, that an earlier run has left."""
-        self.said_blocks = 0
-        """The first block whose digest was not yet said."""
+        self.offered_blocks = blocks
+        """End of the blocks that an earlier run may have left."""
+        self.said_blocks = layout.next_block(start)
+        """The first block of which nothing was said yet."""
+        self.compared_blocks = 0
+        """A count that grows with each digest that is said, and each block that is kept."""
+        self._said = bytearray(blocks)  # for each block whether its digest was said
         # After so much payload everything up to a position is kept.
         self._declared_after: float = math.inf
         self._declared_position = 0
 
-    def begin(self, *, start: int, blocks: int) -> None:
-        """Begin where this side says.
-
-        Args:
-            start: Bytes that this transfer has already brought.
-            blocks: Blocks, from the first on, that an earlier run has left.
-        """
-        self.position = start
-        self.said_blocks = block_count(start, self._block_size)
-        self.offered_blocks = blocks
-
     @property
     def offered(self) -> int:
-        """Bytes, from the first on, that an earlier run has left."""
-        return min(self.offered_blocks * self._block_size, self.size)
+        """Position up to which an earlier run may have left something."""
+        return self._layout.block_start(self.offered_blocks)
 
     @property
     def said(self) -> int:
-        """Bytes of these, from the first on, whose digests are said or not needed any more."""
-        return min(self.said_blocks * self._block_size, self.size)
+        """Position up to which it is said, or not needed any more, what that is."""
+        return self._layout.block_start(min(self.said_blocks, self.offered_blocks))
 
-    @property
-    def compared_blocks(self) -> int:
-        """A count that grows with each digest that is said, and each block that is kept."""
-        return self.kept // self._block_size + min(self.said_blocks, self.offered_blocks)
+    def say(self, first: int, count: int) -> None:
+        """Note that the digests of some blocks are said, and that none before is there."""
+        self._said[first : first + count] = _SAID * count
+        self.said_blocks = first + count
+        self.compared_blocks += count
 
     def take(self, offset: int, size: int) -> None:
         """Go on by a frame; what its offset leaves out is kept.
@@ -118,10 +115,14 @@ class Walk:
         Raises:
             PeerProtocolError: They are not whole, or were not offered, or not yet said.
         """
-        is_whole = not position % self._block_size or position == self.size
-        if position < self.position or self.position % self._block_size or not is_whole:
+        layout = self._layout
+        if position < self.position or not (
+            layout.is_boundary(self.position) and layout.is_boundary(position)
+        ):
             raise PeerProtocolError("The sender sent data for the wrong place.")
-        if block_count(position, self._block_size) > min(self.said_blocks, self.offered_blocks):
+        first, end = layout.block_at(self.position), layout.block_at(position)
+        if self._said.count(_SAID, first, end) != end - first:
             raise PeerProtocolError("The sender left out what is not here.")
+        self.compared_blocks += end - first
         self.kept += position - self.position
         self.position = position

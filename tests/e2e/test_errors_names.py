@@ -8,7 +8,7 @@ import pytest
 from rtcsend.pairing.keys import Role
 from tests.e2e.hostile.nonsense import EVIL
 from tests.e2e.hostile.peer import Peer
-from tests.e2e.hostile.sender_tricks import CONTENT, NAMES, entry, proposal, send_honestly
+from tests.e2e.hostile.sender_tricks import CONTENT, NAMES, entry, offer, send_honestly
 from tests.e2e.hostile.trick import Trick, says
 from tests.e2e.hostile.victims import ForkServer
 from tests.e2e.processes import Machine, listing
@@ -25,7 +25,7 @@ async def test_refused(
     name = name.replace("FOLDER", str(machine.folder))
     trick = Trick(
         name="",
-        play=says(proposal(entry(path=name))),
+        play=says(*offer(entry(path=name))),
         code="unsafe-path",
         sentence="name",
         told="unsafe-path",
@@ -77,7 +77,7 @@ async def test_a_hostile_host_name_is_shown_harmless(
         command = ("receive", peer.code, "--server", rendezvous, "-o", out)
         async with machine.on_terminal(*command) as receiver:
             await peer.connect()
-            await peer.say(proposal(entry(), sender=EVIL))
+            await peer.say(*offer(entry(), sender=EVIL))
             await receiver.stderr_has("\nAccept? [Y/n] ")  # ours, at the start of a line
             shown = receiver.stderr
             receiver.type("n\n")

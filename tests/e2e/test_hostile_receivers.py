@@ -8,6 +8,7 @@ from rtcsend.blocks import BLOCK_SIZE
 from tests.e2e.hostile.nonsense import HARMLESS, NONSENSE
 from tests.e2e.hostile.peer import Peer
 from tests.e2e.hostile.receiver_tricks import (
+    ACCEPT,
     NARROW,
     RECEIVER_TRICKS,
     SIZE,
@@ -18,7 +19,7 @@ from tests.e2e.hostile.receiver_tricks import (
 from tests.e2e.hostile.trick import Play, Trick, says
 from tests.e2e.hostile.victims import ForkServer
 from tests.e2e.processes import Machine, random_file
-from tests.transfer.wire import accept, have, written
+from tests.transfer.wire import have, written
 
 pytestmark = [pytest.mark.e2e, pytest.mark.hostile]
 
@@ -40,7 +41,7 @@ NOTHING_WRITTEN = says(NARROW, *[written(0)] * 30_000)
 
 @pytest.mark.parametrize(
     ("prelude", "accepting"),
-    [*((play, accept()) for play in HARMLESS), (NOTHING_WRITTEN, written(0))],
+    [*((play, ACCEPT) for play in HARMLESS), (NOTHING_WRITTEN, written(0))],
 )
 async def test_harmless(
     *,
@@ -54,6 +55,7 @@ async def test_harmless(
     frames: dict[int, bytes] = {}
 
     async def play(peer: Peer) -> None:
+        await peer.hear("entries")
         await prelude(peer)
         frames.update(await receive_honestly(peer, accepting))
 
@@ -77,6 +79,7 @@ async def test_digests_that_lie_save_nothing(
     right = right_digests(whole)
 
     async def play(peer: Peer) -> None:
+        await peer.hear("entries")
         lies = have(0, bytes(32), right[1], right[0])
         frames = await receive_honestly(peer, answer(blocks=3), lies)
         assert content(frames) == whole[:BLOCK_SIZE] + whole[2 * BLOCK_SIZE :]
@@ -90,6 +93,7 @@ async def test_digests_of_what_is_not_there_are_its_own_loss(
     right = have(0, *right_digests(read(film)))
 
     async def play(peer: Peer) -> None:
+        await peer.hear("entries")
         assert await receive_honestly(peer, answer(blocks=3), right) == {}
 
     await forks.send(machine, rendezvous, film, play)
@@ -100,9 +104,12 @@ def again(second: str) -> Play:
 
     async def play(peer: Peer) -> None:
         first = await peer.hear("proposal")
+        await peer.hear("entries")
         await peer.say(NARROW)
+        while not isinstance(await peer.channels.receive(), bytes):
+            pass  # it knows the answer
         await peer.meet_again()
-        assert await peer.hear("proposal") == first
+        assert await peer.hear("proposal") == {**first, "repeated": True}
         await peer.say(second)
 
     return play
@@ -114,6 +121,7 @@ def again(second: str) -> Play:
         Trick(name="all", play=again(answer(start=SIZE)), sentence="never sent"),
         Trick(name="a block", play=again(answer(start=65_536 + BLOCK_SIZE)), sentence="never sent"),
         Trick(name="blocks", play=again(answer(blocks=4)), sentence="more blocks than there are"),
+        Trick(name="another selection", play=again(answer(bytes=1)), sentence="does not add up"),
     ],
     ids=str,
 )

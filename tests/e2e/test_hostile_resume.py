@@ -1,10 +1,13 @@
 """A hostile sender, now or in an earlier run, and what is left: never a mixed file."""
 
 import asyncio
+import json
+import zlib
 from pathlib import Path
 
 import pytest
 
+from rtcsend.base64url import decode_base64url_untrusted
 from rtcsend.blocks import BLOCK_SIZE
 from rtcsend.pairing.keys import Role
 from tests.e2e.hostile.peer import Peer
@@ -14,12 +17,13 @@ from tests.e2e.hostile.resume_tricks import (
     DIGEST,
     KEPT_TRICKS,
     LEFT,
-    PROPOSAL,
+    REPEATED,
     SIZE,
     half,
     leave,
     resume,
 )
+from tests.e2e.hostile.sender_tricks import entry, offer
 from tests.e2e.hostile.trick import Trick
 from tests.e2e.hostile.victims import ForkServer
 from tests.e2e.processes import Machine, listing
@@ -54,7 +58,7 @@ async def test_the_rest_after_a_reconnection(
 
     async def play(peer: Peer) -> None:
         await half(peer)
-        await peer.say(PROPOSAL)
+        await peer.say(REPEATED)
         await peer.hear("accept")
         await peer.content(CONTENT[2 * BLOCK_SIZE :], start=2 * BLOCK_SIZE)
         await finish(peer, SIZE - 2 * BLOCK_SIZE)
@@ -94,7 +98,7 @@ async def test_what_a_hostile_run_has_left_is_mended_by_an_honest_one(
     sample = ""
 
     async def play(peer: Peer) -> None:
-        await peer.say(PROPOSAL.replace("5a" * 32, sample))
+        await peer.say(*offer(entry(size=SIZE, sample=sample)))
         await peer.hear("accept")
         await peer.content(CONTENT[:BLOCK_SIZE] + WRONG[BLOCK_SIZE : 2 * BLOCK_SIZE])
         while (await peer.hear("written"))["bytes"] < 2 * BLOCK_SIZE:
@@ -104,7 +108,9 @@ async def test_what_a_hostile_run_has_left_is_mended_by_an_honest_one(
     async with forks.run(machine, "send", "--json", film, "--server", rendezvous) as sender:
         async with Peer(Role.RECEIVER, rendezvous, code=await sender.code()) as peer:
             await peer.connect()
-            sample = (await peer.hear("proposal"))["entries"][0]["sample"]
+            page = decode_base64url_untrusted((await peer.hear("entries"))["page"])
+            assert page is not None
+            sample = json.loads(zlib.decompress(page))[0]["sample"]
             await peer.say(ABORT)
         await sender.fails("aborted")
     stopped = Trick(name="", play=play, sentence="stopped", code="aborted", told=None)

@@ -89,7 +89,7 @@ async def go_on(folder: Path, content: bytes) -> None:
         folder, "film.iso", size=SIZE, sample=SAMPLE, conflict=Conflict.ASK
     )
     number = 0
-    async for page in sink.survey(0):
+    async for _first, page in sink.survey(0):
         for at in range(0, len(page), 32):
             block = content[number * BLOCK_SIZE : (number + 1) * BLOCK_SIZE]
             assert page[at : at + 32] == block_digest(block), f"block {number} is not whole"
@@ -97,6 +97,6 @@ async def go_on(folder: Path, content: bytes) -> None:
     assert number == sink.blocks
     await sink.keep(number * BLOCK_SIZE)
     await sink.write(content[number * BLOCK_SIZE :])
-    path = await sink.finish(blake3(content).hexdigest())
+    path = (await sink.finish(blake3(content).hexdigest()))[0]
     assert await asyncio.to_thread(path.read_bytes) == content
     assert os.listdir(folder) == ["film.iso"]  # noqa: PTH208 - of names

@@ -84,10 +84,10 @@ async def write_until_it_fails(sink: FileSink) -> CannotWrite:
 async def go_on(folder: Path, conflict: Conflict = Conflict.ASK) -> FileSink:
     """Keep all that is there, and write the rest."""
     sink = await create(folder, conflict)
-    assert len(b"".join([page async for page in sink.survey(0)])) == 32 * sink.blocks
+    assert len(b"".join([page async for _, page in sink.survey(0)])) == 32 * sink.blocks
     await sink.keep(sink.blocks * BLOCK_SIZE)
     await sink.write(CONTENT[sink.written :])
-    assert (await sink.finish(blake3(CONTENT).hexdigest())).read_bytes() == CONTENT
+    assert (await sink.finish(blake3(CONTENT).hexdigest()))[0].read_bytes() == CONTENT
     return sink
 
 
@@ -164,5 +164,5 @@ async def test_a_disk_without_o_direct(small_disk: Path, monkeypatch: pytest.Mon
     sink = await create(small_disk)
     monkeypatch.setattr(store_module, "write_at", refuse)
     await sink.write(CONTENT)
-    assert (await sink.finish(blake3(CONTENT).hexdigest())).read_bytes() == CONTENT
+    assert (await sink.finish(blake3(CONTENT).hexdigest()))[0].read_bytes() == CONTENT
     assert len(refused) == 1

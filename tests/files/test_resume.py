@@ -50,7 +50,7 @@ async def leave(folder: Path, length: int, name: str = "film.iso") -> Path:
 
 async def walk(sink: FileSink, content: bytes = CONTENT) -> list[int]:
     """Do what a sender does: keep the blocks that are equal; return the numbers of the others."""
-    have = b"".join([page async for page in sink.survey(0)])
+    have = b"".join([page async for _, page in sink.survey(0)])
     assert len(have) == sink.blocks * DIGEST_BYTES
     sent = []
     for number in range(BLOCKS):
@@ -94,7 +94,7 @@ async def test_only_what_is_missing_is_sent(
     sink = await create(tmp_path)
     assert sink.blocks == blocks
     assert await walk(sink) == list(range(blocks, BLOCKS))
-    path = await sink.finish(blake3(CONTENT).hexdigest())
+    path = (await sink.finish(blake3(CONTENT).hexdigest()))[0]
     assert path.read_bytes() == CONTENT
     assert sink.stored == len(CONTENT) - min(blocks * BLOCK_SIZE, len(CONTENT))
     assert [path.name for path in tmp_path.iterdir()] == ["film.iso"]
@@ -117,7 +117,7 @@ async def test_an_altered_block_is_sent_again(tmp_path: Path) -> None:
         file.write(b"torn")
     sink = await create(tmp_path)
     assert await walk(sink) == [2, 5]
-    assert (await sink.finish(blake3(CONTENT).hexdigest())).read_bytes() == CONTENT
+    assert (await sink.finish(blake3(CONTENT).hexdigest()))[0].read_bytes() == CONTENT
 
 
 async def test_a_file_that_changed_in_places_between_two_runs(tmp_path: Path) -> None:
@@ -127,7 +127,7 @@ async def test_a_file_that_changed_in_places_between_two_runs(tmp_path: Path) ->
     changed[4 * BLOCK_SIZE] ^= 1
     sink = await create(tmp_path, sample=OTHER)
     assert await walk(sink, bytes(changed)) == [0, 4]
-    assert (await sink.finish(blake3(changed).hexdigest())).read_bytes() == changed
+    assert (await sink.finish(blake3(changed).hexdigest()))[0].read_bytes() == changed
 
 
 async def test_a_block_that_the_disk_cannot_read_is_sent_again(
@@ -166,7 +166,7 @@ def test_whatever_is_there(data: st.DataObject, tmp_path: Path) -> None:
         whole = BLOCKS if length == len(CONTENT) else length // BLOCK_SIZE
         wrong = {number for number in range(BLOCKS) if number in altered or number >= whole}
         assert set(await walk(sink)) == wrong
-        path = await sink.finish(blake3(CONTENT).hexdigest())
+        path = (await sink.finish(blake3(CONTENT).hexdigest()))[0]
         assert path.read_bytes() == CONTENT
         path.unlink()
 
@@ -188,11 +188,11 @@ async def test_the_survey_goes_on_where_it_was(
     sink = await create(tmp_path)
     pages = sink.survey(0)
     first = [await anext(pages), await anext(pages)]
-    assert [len(page) for page in first] == [DIGEST_BYTES] * 2
+    assert [(number, len(page)) for number, page in first] == [(0, DIGEST_BYTES), (1, DIGEST_BYTES)]
     await pages.aclose()
     await sink.keep(BLOCK_SIZE)
-    rest = b"".join([page async for page in sink.survey(1)])
-    assert first[1] + rest[DIGEST_BYTES:] == rest
+    rest = b"".join([page async for _, page in sink.survey(1)])
+    assert first[1][1] + rest[DIGEST_BYTES:] == rest
     assert rest == b"".join(block_digest(block(number)) for number in range(1, 5))
     assert read == [0, 1, 2, 3, 4]
     await sink.abandon(keep_partial=True)

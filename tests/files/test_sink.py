@@ -30,7 +30,7 @@ from rtcsend.files.ring import RING_SIZE
 from rtcsend.files.sink import FileSink
 from rtcsend.files.stdout_sink import StdoutSink
 from rtcsend.options import Conflict
-from rtcsend.transfer.ports import OneFileSink
+from rtcsend.transfer.ports import Sink
 from tests.files.conftest import open_descriptors
 from tests.files.gate import Gate
 
@@ -52,14 +52,14 @@ async def create(
     return await FileSink.create(folder, "film.iso", size=size, sample=SAMPLE, conflict=conflict)
 
 
-async def write(sink: OneFileSink, content: bytes = CONTENT) -> None:
+async def write(sink: Sink, content: bytes = CONTENT) -> None:
     view = memoryview(content)
     for start in range(0, len(content), PIECE):
         await sink.write(view[start : start + PIECE])
 
 
 def test_both_sinks_have_one_interface() -> None:
-    kinds: list[type[OneFileSink]] = [FileSink, StdoutSink]
+    kinds: list[type[Sink]] = [FileSink, StdoutSink]
     assert kinds
 
 
@@ -70,7 +70,7 @@ async def test_a_whole_file(tmp_path: Path) -> None:
     assert names(tmp_path) == [JOURNAL, PARTIAL]
     await sink.flush()
     assert (sink.written, sink.stored, sink.blocks) == (len(CONTENT), len(CONTENT), 0)
-    path = await sink.finish(DIGEST)
+    path = (await sink.finish(DIGEST))[0]
     assert path == tmp_path / "film.iso"
     assert path.read_bytes() == CONTENT
     assert sink.written == len(CONTENT)
@@ -80,7 +80,7 @@ async def test_a_whole_file(tmp_path: Path) -> None:
 
 async def test_an_empty_file(tmp_path: Path) -> None:
     sink = await create(tmp_path, size=0)
-    path = await sink.finish(blake3(b"").hexdigest())
+    path = (await sink.finish(blake3(b"").hexdigest()))[0]
     assert path.read_bytes() == b""
 
 
@@ -89,7 +89,7 @@ async def test_the_permissions_are_those_of_any_new_file(tmp_path: Path) -> None
     sink = await create(tmp_path)
     assert stat.S_IMODE((tmp_path / PARTIAL).stat().st_mode) == 0o600
     await write(sink)
-    path = await sink.finish(DIGEST)
+    path = (await sink.finish(DIGEST))[0]
     assert path.stat().st_mode == (tmp_path / "plain").stat().st_mode
 
 
@@ -97,7 +97,7 @@ async def test_permissions_can_be_given(tmp_path: Path) -> None:
     sink = await FileSink.create(
         tmp_path, "run.sh", size=0, sample=SAMPLE, conflict=Conflict.ASK, mode=0o4755
     )
-    path = await sink.finish(blake3(b"").hexdigest())
+    path = (await sink.finish(blake3(b"").hexdigest()))[0]
     assert stat.S_IMODE(path.stat().st_mode) == 0o755
 
 
@@ -153,7 +153,7 @@ async def test_rename_counts_up(tmp_path: Path) -> None:
     sink = await create(tmp_path, conflict=Conflict.RENAME)
     await write(sink)
     (tmp_path / "film (1).iso").write_text("second")
-    path = await sink.finish(DIGEST)
+    path = (await sink.finish(DIGEST))[0]
     assert path == tmp_path / "film (2).iso"
     assert path.read_bytes() == CONTENT
     assert (tmp_path / "film.iso").read_text() == "first"
@@ -180,7 +180,7 @@ async def test_overwriting_a_link_leaves_what_it_points_to(tmp_path: Path) -> No
     (folder / "film.iso").symlink_to(victim)
     sink = await create(folder, conflict=Conflict.OVERWRITE)
     await write(sink)
-    path = await sink.finish(DIGEST)
+    path = (await sink.finish(DIGEST))[0]
     assert victim.read_text() == "precious"
     assert not path.is_symlink()
     assert path.read_bytes() == CONTENT
@@ -209,7 +209,7 @@ async def test_a_planted_partial_file_is_not_followed(tmp_path: Path) -> None:
     (folder / PARTIAL).symlink_to(victim)
     sink = await create(folder)
     await write(sink)
-    assert (await sink.finish(DIGEST)).read_bytes() == CONTENT
+    assert (await sink.finish(DIGEST))[0].read_bytes() == CONTENT
     assert victim.read_text() == "precious"
 
 
@@ -218,8 +218,8 @@ async def test_two_transfers_of_one_name_do_not_touch_each_other(tmp_path: Path)
     second = await create(tmp_path, size=3, conflict=Conflict.RENAME)
     await write(first)
     await second.write(b"two")
-    assert (await first.finish(DIGEST)).read_bytes() == CONTENT
-    assert (await second.finish(blake3(b"two").hexdigest())).name == "film (1).iso"
+    assert (await first.finish(DIGEST))[0].read_bytes() == CONTENT
+    assert (await second.finish(blake3(b"two").hexdigest()))[0].name == "film (1).iso"
     assert names(tmp_path) == ["film (1).iso", "film.iso"]
 
 
@@ -362,7 +362,7 @@ async def test_the_current_folder_has_a_name_in_errors(
     monkeypatch.chdir(tmp_path)
     sink = await create(Path())
     await write(sink)
-    assert await sink.finish(DIGEST) == Path("film.iso")
+    assert await sink.finish(DIGEST) == (Path("film.iso"),)
     with pytest.raises(TargetExists, match=r"^film\.iso already exists in the current folder\.$"):
         await create(Path())
 
@@ -413,7 +413,7 @@ from rtcsend.errors import CannotWrite
 from rtcsend.files.ring import RING_SIZE
 from rtcsend.files.sink import FileSink
 from rtcsend.options import Conflict
-from rtcsend.transfer.ports import OneFileSink
+from rtcsend.transfer.ports import Sink
 
 async def main() -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (1_100_000, 1_100_000))
@@ -469,7 +469,7 @@ async def test_a_cancelled_call_has_given_its_bytes_away(
         assert sink.stored == 0
     gate.open()
     await sink.write(content[2 * RING_SIZE :])
-    path = await sink.finish(blake3(content).hexdigest())
+    path = (await sink.finish(blake3(content).hexdigest()))[0]
     assert path.read_bytes() == content
 
 
@@ -539,7 +539,7 @@ async def test_where_open_files_cannot_be_renamed(
     monkeypatch.setattr("rtcsend.files.journal_file.KEEPS_OPEN_FILES", True)
     sink = await create(tmp_path)
     await write(sink)
-    assert (await sink.finish(DIGEST)).read_bytes() == CONTENT
+    assert (await sink.finish(DIGEST))[0].read_bytes() == CONTENT
     sink = await create(tmp_path, conflict=Conflict.OVERWRITE)
     await sink.abandon(keep_partial=False)
     assert names(tmp_path) == ["film.iso"]

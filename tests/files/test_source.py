@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractContextManager, aclosing
 from pathlib import Path
 
@@ -17,6 +17,8 @@ from rtcsend.files.positional import read_whole
 from rtcsend.files.read_ahead import BATCH, JOBS
 from rtcsend.files.sample import SAMPLE_BYTES, SAMPLES
 from rtcsend.files.source import FileSource
+from rtcsend.manifest import layout as layout_module
+from rtcsend.manifest.selection import Selection
 from tests.files.conftest import open_descriptors
 from tests.files.gate import Gate
 
@@ -25,7 +27,7 @@ SMALL = 1000  # bytes of a block in tests that need many
 
 @pytest.fixture
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(source_module, "block_size_for", lambda _: SMALL)
+    monkeypatch.setattr(layout_module, "block_size_for", lambda _: SMALL)
 
 
 @pytest.fixture(params=["memory", "disk"])
@@ -42,8 +44,12 @@ def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None
 pytestmark = pytest.mark.usefixtures("way")
 
 
+def blocks_of(source: FileSource, *, start: int = 0) -> AsyncGenerator[tuple[int, Data], None]:
+    return source.blocks(Selection(source.manifest), start=start)
+
+
 async def content_of(source: FileSource, start: int = 0) -> bytes:
-    return b"".join([bytes(block) async for _, block in source.blocks(start=start)])
+    return b"".join([bytes(block) async for _, block in blocks_of(source, start=start)])
 
 
 @pytest.fixture
@@ -61,7 +67,7 @@ async def test_the_blocks_are_the_file_in_order(tmp_path: Path, size: int) -> No
     path = tmp_path / "film.iso"
     path.write_bytes(content)
     async with await FileSource.open(path) as source:
-        blocks = [(offset, bytes(block)) async for offset, block in source.blocks()]
+        blocks = [(offset, bytes(block)) async for offset, block in blocks_of(source)]
         digest = await source.digest()
     assert b"".join(block for _, block in blocks) == content
     assert [offset for offset, _ in blocks] == list(range(0, size, BLOCK_SIZE))
@@ -106,7 +112,7 @@ async def test_what_is_read_ahead_is_bounded(
         return read_whole(fd, count, offset)
 
     monkeypatch.setattr(read_ahead_module, "read_whole", spy)
-    async with await FileSource.open(path) as source, aclosing(source.blocks()) as blocks:
+    async with await FileSource.open(path) as source, aclosing(blocks_of(source)) as blocks:
         await anext(blocks)
         await source._thread.submit(lambda: None)  # behind all that was ordered
         assert read == [BATCH * number for number in range(1 + JOBS)]
@@ -131,14 +137,14 @@ async def test_what_was_read_once_is_not_hashed_again(
     monkeypatch.setattr(source_module, "blake3", Spy)
     content = film.read_bytes()
     async with await FileSource.open(film) as source:
-        async with aclosing(source.blocks()) as blocks:
+        async with aclosing(blocks_of(source)) as blocks:
             for _ in range(3):
                 await anext(blocks)
         start = 2 * SMALL - 100
-        again = [(offset, bytes(block)) async for offset, block in source.blocks(start=start)]
+        again = [(offset, bytes(block)) async for offset, block in blocks_of(source, start=start)]
         assert [offset for offset, _ in again] == [start, 2 * SMALL, 3 * SMALL]
         assert b"".join(block for _, block in again) == content[start:]
-        assert [block async for block in source.blocks(start=len(content))] == []
+        assert [block async for block in blocks_of(source, start=len(content))] == []
         assert await content_of(source) == content
         assert await source.digest() == blake3(content).hexdigest()
     assert sum(hashed) == len(content)
@@ -147,7 +153,7 @@ async def test_what_was_read_once_is_not_hashed_again(
 async def test_it_cannot_begin_beyond_what_was_given(film: Path) -> None:
     async with await FileSource.open(film) as source:
         with pytest.raises(InternalError):
-            await anext(source.blocks(start=1))
+            await anext(blocks_of(source, start=1))
 
 
 async def test_the_sample_is_of_the_content_and_not_of_the_name(tmp_path: Path) -> None:
@@ -266,7 +272,7 @@ async def test_a_change_is_noticed(
     film: Path, small_blocks: None, change: Callable[[Path], None], after: int
 ) -> None:
     async with await FileSource.open(film) as source:
-        blocks = source.blocks()
+        blocks = blocks_of(source)
         for _ in range(after):
             await anext(blocks)
         change(film)
@@ -281,7 +287,7 @@ async def test_a_change_before_the_first_block_is_noticed(film: Path) -> None:
     async with await FileSource.open(film) as source:
         grow(film)
         with pytest.raises(CannotRead, match="changed"):
-            await anext(source.blocks())
+            await anext(blocks_of(source))
 
 
 async def test_growth_is_noticed_at_once_also_with_the_old_time(
@@ -291,7 +297,7 @@ async def test_growth_is_noticed_at_once_also_with_the_old_time(
         grow(film)
         os.utime(film, ns=(source.mtime_ns, source.mtime_ns))
         with pytest.raises(CannotRead, match="changed"):
-            await anext(source.blocks())
+            await anext(blocks_of(source))
 
 
 async def test_an_empty_file_that_grows(tmp_path: Path) -> None:
@@ -300,14 +306,14 @@ async def test_an_empty_file_that_grows(tmp_path: Path) -> None:
     async with await FileSource.open(path) as source:
         grow(path)
         with pytest.raises(CannotRead, match="changed"):
-            await anext(source.blocks())
+            await anext(blocks_of(source))
 
 
 async def test_a_file_that_lies_about_its_size() -> None:
     # Files of /proc have size 0, and content.
     async with await FileSource.open(Path("/proc/self/status")) as source:
         with pytest.raises(CannotRead, match="changed"):
-            await anext(source.blocks())
+            await anext(blocks_of(source))
 
 
 async def test_a_disk_that_fails(film: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -319,7 +325,7 @@ async def test_a_disk_that_fails(film: Path, monkeypatch: pytest.MonkeyPatch) ->
         with monkeypatch.context() as patch:
             patch.setattr(type(film), "stat", lambda _: fail())
             with pytest.raises(CannotRead, match=r"film\.iso cannot be read: Input/output error\."):
-                await anext(source.blocks())
+                await anext(blocks_of(source))
 
 
 # Misuse, cancellation, and what is left behind
@@ -329,7 +335,7 @@ async def test_the_digest_waits_for_the_last_block(film: Path, small_blocks: Non
     async with await FileSource.open(film) as source:
         with pytest.raises(InternalError):
             await source.digest()
-        async with aclosing(source.blocks()) as blocks:
+        async with aclosing(blocks_of(source)) as blocks:
             for _ in range(4):
                 await anext(blocks)
             with pytest.raises(InternalError):
@@ -342,7 +348,7 @@ async def test_the_digest_waits_for_the_last_block(film: Path, small_blocks: Non
 async def test_closed_means_closed(film: Path, small_blocks: None) -> None:
     before = open_descriptors()
     source = await FileSource.open(film)
-    blocks = source.blocks()
+    blocks = blocks_of(source)
     await anext(blocks)
     await source.aclose()
     await source.aclose()
@@ -350,7 +356,7 @@ async def test_closed_means_closed(film: Path, small_blocks: None) -> None:
     with pytest.raises(InternalError):
         await anext(blocks)
     with pytest.raises(InternalError):
-        await anext(source.blocks())
+        await anext(blocks_of(source))
 
 
 async def test_a_cancelled_consumer_leaves_nothing_and_may_be_followed(
@@ -395,7 +401,7 @@ async def test_closing_waits_for_the_thread(film: Path, monkeypatch: pytest.Monk
 async def test_the_error_of_a_block_that_nobody_wants_is_dropped(
     film: Path, small_blocks: None
 ) -> None:
-    async with await FileSource.open(film) as source, aclosing(source.blocks()) as blocks:
+    async with await FileSource.open(film) as source, aclosing(blocks_of(source)) as blocks:
         await anext(blocks)
         film.unlink()
 

@@ -57,7 +57,7 @@ async def test_a_pipe_gets_every_byte(pipe: tuple[int, int], blocking: bool) -> 
         await sink.flush()
         assert sink.written == BLOCK_SIZE
         await sink.write(CONTENT[BLOCK_SIZE:])
-        assert await sink.finish(DIGEST) == STDOUT == Path("-")
+        assert await sink.finish(DIGEST) == (STDOUT,) == (Path("-"),)
     finally:
         os.close(writing)  # also ends the reader
     assert await reader == CONTENT
@@ -116,7 +116,7 @@ async def test_the_end_is_the_end(tmp_path: Path) -> None:
 async def test_nothing_of_it_is_there_before(pipe: tuple[int, int]) -> None:
     sink = StdoutSink(name="film.iso", size=5, fd=pipe[1])
     assert sink.blocks == 0
-    assert [page async for page in sink.survey(0)] == []
+    assert [page async for _, page in sink.survey(0)] == []
     await sink.keep(0)
     with pytest.raises(InternalError):
         await sink.keep(5)

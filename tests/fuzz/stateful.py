@@ -5,6 +5,7 @@ import functools
 import json
 import os
 import tempfile
+import zlib
 from pathlib import Path
 from typing import Any, cast
 
@@ -12,7 +13,10 @@ from rtcsend.datapath.congestion.cubic import Cubic
 from rtcsend.datapath.sctp.association import Association, AssociationConfig
 from rtcsend.datapath.sctp.reset import InboundResets, OutboundResets
 from rtcsend.datapath.sctp.wire import COMMON_HEADER, HEADER_SIZE
+from rtcsend.errors import PeerProtocolError
 from rtcsend.files.paths import ProposedPaths
+from rtcsend.manifest.manifest import MAX_PAGE_SIZE
+from rtcsend.manifest.reading import ManifestReader
 from rtcsend.pairing.envelope import Opener
 from rtcsend.pairing.keys import Role
 from rtcsend.pairing.machine import PairingMachine
@@ -163,3 +167,17 @@ def make_proposal_untrusted(text: str) -> object:
         book.add_untrusted(path.removesuffix("/"), is_folder=path.endswith("/"))
         for path in text.split("\n")
     ]
+
+
+def read_page_untrusted(data: bytes) -> object:
+    """The first page of a proposal of more than any page holds."""
+    reader = ManifestReader(entries=1 << 20, files=1 << 20, size=(1 << 53) - 1, digest="")
+    reader.add_untrusted(0, data)
+    return list(reader.manifest.entries())
+
+
+def read_list_untrusted(data: bytes) -> object:
+    """The same, packed here."""
+    if len(data) > MAX_PAGE_SIZE:
+        raise PeerProtocolError("It would not be packed.")
+    return read_page_untrusted(zlib.compress(data))

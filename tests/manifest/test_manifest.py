@@ -193,6 +193,7 @@ def test_less_than_was_said(key: str) -> None:
         page("[" * 100),
         page("\ufeff[]"),
         page("[1]"),
+        page(b'[{"path":"\xff","kind":"file","size":0}]'),
         page('[{"path":"a","path":"b","kind":"file","size":0}]'),
         page('[{"path":"a","kind":"file","size":0.5}]'),
         page(b'[{"path":"\xff","kind":"file","size":0}]' + b" " * 48_000),

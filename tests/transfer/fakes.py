@@ -1,10 +1,10 @@
-"""A file to send, a place to put it, and both shells over a connection in memory.
+"""Files to send, a place to put it, and both shells over a connection in memory.
 
 All of it on virtual time: a slow disk sleeps, and costs a test nothing.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Coroutine
+from collections.abc import AsyncGenerator, Callable, Container, Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -13,62 +13,97 @@ from typing import Any, TypeVar
 
 from blake3 import blake3
 
-from rtcsend.blocks import BLOCK_SIZE, Data, block_count, block_digest, block_size_for
+from rtcsend.blocks import BLOCK_SIZE, Data, block_digest
 from rtcsend.errors import CannotRead, ConnectionLost, DigestMismatch, RtcsendError
 from rtcsend.events import Done, Event, Progress
+from rtcsend.manifest.manifest import Manifest
+from rtcsend.manifest.selection import Selection
 from rtcsend.transfer.frames import MAX_PAYLOAD
-from rtcsend.transfer.messages import AbortMessage, ProposalMessage, serialize_control
-from rtcsend.transfer.ports import OneFileSink
-from rtcsend.transfer.receiving import Decide, Receiving
+from rtcsend.transfer.messages import AbortMessage, serialize_control
+from rtcsend.transfer.ports import Decide, Offer, Sink
+from rtcsend.transfer.receiving import Receiving
 from rtcsend.transfer.sending import Sending
 from tests.fakes.channels import FakeChannels, Network, channel_pair
 from tests.fakes.clock import run_virtual
+from tests.transfer.wire import file, listed
 
 T = TypeVar("T")
 
 PATIENCE = 1.5  # virtual seconds for the other side to see how this one ended
 
 
+def manifest_of_sizes(sizes: Sequence[int]) -> Manifest:
+    """Return the list of files of these sizes: one is ``film.iso``, many have numbers."""
+    names = ["film.iso"] if len(sizes) == 1 else [f"{number:06}" for number in range(len(sizes))]
+    return listed(*(file(size, name) for size, name in zip(sizes, names, strict=True)))
+
+
 class FakeSource:
-    """A file in memory, or a huge one whose blocks are all the same object."""
+    """Files in memory, or a huge one whose blocks are all the same object.
+
+    Args:
+        content: Of all files in a row.
+        sizes: Of the files; None: there is one.
+        size: Of a huge file.
+        piece: Bytes of a piece at least, but for the last one.
+    """
 
     def __init__(
         self,
         content: bytes = b"",
         *,
+        sizes: Sequence[int] | None = None,
         size: int | None = None,
+        piece: int = 1,
         fails_at: int | None = None,
         stands_still_at: int | None = None,
     ) -> None:
-        self.name = "film.iso"
         self.size = len(content) if size is None else size
-        self.sample = "5a" * 32
+        self.manifest = manifest_of_sizes([self.size] if sizes is None else sizes)
         self.taken = 0
         """Bytes that were read, those of repeated walks too."""
         self._is_sparse = size is not None
         self._content = bytes(BLOCK_SIZE) if self._is_sparse else content
+        self._wanted = self._content
+        self._piece = piece
         self._fails_at = fails_at
         self._stands_still_at = stands_still_at
         self._reached = 0
 
-    async def blocks(self, *, start: int = 0) -> AsyncGenerator[tuple[int, Data], None]:
+    async def blocks(
+        self, selection: Selection, *, start: int
+    ) -> AsyncGenerator[tuple[int, Data], None]:
         assert start <= self._reached
-        block_size = block_size_for(self.size)
-        while start < self.size:
+        layout = selection.layout
+        if not self._is_sparse:
+            self._wanted = wanted_bytes(self._content, selection)
+        while start < layout.size:
             await asyncio.sleep(0)
             if self._fails_at is not None and start >= self._fails_at:
                 raise CannotRead("film.iso changed while it was sent.")
             if self._stands_still_at is not None and start >= self._stands_still_at:
                 await asyncio.Event().wait()
-            end = min(start - start % block_size + block_size, self.size)
+            end = start
+            while end < layout.size and end - start < self._piece:
+                end = layout.block_end(layout.block_at(end))
             self._reached = max(self._reached, end)
             self.taken += end - start
             at = 0 if self._is_sparse else start
-            yield start, memoryview(self._content)[at : at + end - start]
+            yield start, memoryview(self._wanted)[at : at + end - start]
             start = end
 
     async def digest(self) -> str:
-        return "00" * 32 if self._is_sparse else blake3(self._content).hexdigest()
+        return "00" * 32 if self._is_sparse else blake3(self._wanted).hexdigest()
+
+
+def wanted_bytes(content: bytes, selection: Selection) -> bytes:
+    """Return what of the content of all files is wanted."""
+    pieces, at = [], 0
+    for number, size in enumerate(selection.manifest.sizes()):
+        if selection.is_wanted(number):
+            pieces.append(content[at : at + size])
+        at += size
+    return b"".join(pieces)
 
 
 class FakeSink:
@@ -76,7 +111,9 @@ class FakeSink:
 
     Args:
         size: Of the file, when ``earlier`` is given.
+        selection: Of files, instead of one of ``size``.
         earlier: What an earlier run has left: whole blocks, and at the end perhaps a part.
+        gaps: Blocks of it that are not there.
         bytes_per_s: How fast it is, when written and when surveyed.
         keeps: Whether the content is kept and verified; else it is only counted.
         fails_at: Bytes after which writing raises ``failure``.
@@ -89,7 +126,9 @@ class FakeSink:
         self,
         *,
         size: int = 0,
+        selection: Selection | None = None,
         earlier: bytes = b"",
+        gaps: Container[int] = (),
         bytes_per_s: float = 1e9,
         keeps: bool = True,
         fails_at: int | None = None,
@@ -103,12 +142,12 @@ class FakeSink:
         self.is_finished = False
         self.surveyed = 0
         """Blocks whose digests were given out."""
+        self.selection = selection or Selection(manifest_of_sizes([size]))
         self._earlier = earlier
-        self._block_size = block_size_for(size)
-        whole = len(earlier) == size > 0
-        self._blocks = block_count(len(earlier), self._block_size)
-        if not whole and len(earlier) % self._block_size:
-            self._blocks -= 1  # the last one is torn
+        self._layout = layout = self.selection.layout
+        self.gaps = gaps
+        # The last one may be torn.
+        self._blocks = layout.block_at(min(len(earlier), layout.size))
         self._bytes_per_s = bytes_per_s
         self._keeps = keeps
         self._fails_at = fails_at
@@ -122,6 +161,12 @@ class FakeSink:
         self._written = 0
         self._is_busy = False
 
+    def expects(self, manifest: Manifest) -> None:
+        """Take all of what is proposed, unless it was said before what comes."""
+        if self._layout.size == 0:
+            self.selection = Selection(manifest)
+            self._layout = self.selection.layout
+
     @property
     def written(self) -> int:
         return self._written
@@ -134,14 +179,19 @@ class FakeSink:
     def blocks(self) -> int:
         return self._blocks
 
-    async def survey(self, first: int) -> AsyncGenerator[bytes, None]:
+    async def survey(self, first: int) -> AsyncGenerator[tuple[int, bytes], None]:
         while first < self._blocks:
-            last = min(first + self._page, self._blocks)
-            at = [index * self._block_size for index in range(first, last + 1)]
+            if first in self.gaps:
+                first += 1
+                continue
+            last = first + 1
+            while last < min(first + self._page, self._blocks) and last not in self.gaps:
+                last += 1
+            at = [self._layout.block_start(block) for block in range(first, last + 1)]
             parts = [self._earlier[one:other] for one, other in pairwise(at)]
             await asyncio.sleep(sum(map(len, parts)) / self._bytes_per_s)
             self.surveyed += len(parts)
-            yield b"".join(map(block_digest, parts))
+            yield first, b"".join(map(block_digest, parts))
             first = last
 
     async def write(self, data: Data) -> None:
@@ -176,13 +226,13 @@ class FakeSink:
             self._written, self._stored = total, self._stored + collected
             self._is_busy = False
 
-    async def finish(self, expected_digest: str) -> Path:
+    async def finish(self, expected_digest: str) -> list[Path]:
         await self.flush()
         await asyncio.sleep(self._finish_takes)
         if self._keeps and blake3(self.content).hexdigest() != expected_digest:
             raise DigestMismatch("film.iso arrived damaged.")
         self.is_finished = True
-        return Path("/downloads/film.iso")
+        return [Path("/downloads") / name for name in self.selection.manifest.top]
 
     def _enter(self) -> None:
         assert not self._is_busy, "one call at a time"
@@ -230,7 +280,7 @@ class Pair:
         self.sink = sink
         self.sender, self.receiver = Side(), Side()
         self.sender_end, self.receiver_end = channel_pair(network)
-        self.proposals: list[ProposalMessage] = []
+        self.offers: list[Offer] = []
         self.peak_waiting = 0
         self.receiver_end.on_arrival = self._measure
         clock = asyncio.get_running_loop().time
@@ -264,8 +314,10 @@ class Pair:
     async def receive(self) -> Done:
         return await receive_once(self.receiving, self.receiver_end)
 
-    async def _decide(self, proposal: ProposalMessage) -> OneFileSink | None:
-        self.proposals.append(proposal)
+    async def _decide(self, offer: Offer) -> Sink | None:
+        self.offers.append(offer)
+        if self.sink is not None:
+            self.sink.expects(offer.manifest)
         return self.sink
 
     def _measure(self) -> None:

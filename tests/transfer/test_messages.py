@@ -1,5 +1,6 @@
 import json
 import string
+import zlib
 from typing import Any
 
 import pytest
@@ -7,19 +8,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rtcsend import errors
-from rtcsend.blocks import DIGEST_BYTES, MAX_BLOCKS
+from rtcsend.blocks import DIGEST_BYTES
 from rtcsend.errors import PeerProtocolError, RtcsendError
+from rtcsend.manifest.entry import MAX_ENTRIES
+from rtcsend.manifest.layout import MAX_STREAM_BLOCKS
+from rtcsend.manifest.manifest import MAX_PAGE_SIZE
 from rtcsend.options import MIN_LIMIT
 from rtcsend.transfer.frames import MAX_PAYLOAD
 from rtcsend.transfer.messages import (
     DIGEST_SIZE,
     MAX_CONTROL_SIZE,
-    MAX_PATH_LENGTH,
     MAX_SENDER_LENGTH,
     MAX_WINDOW,
     MIN_WINDOW,
     PAGE_BLOCKS,
-    SAMPLE_SIZE,
+    PAGE_RANGES,
     TRANSFER_SIZE,
     AbortMessage,
     AcceptMessage,
@@ -28,10 +31,11 @@ from rtcsend.transfer.messages import (
     CompleteMessage,
     ControlMessage,
     EndMessage,
+    EntriesMessage,
     HaveMessage,
     PingMessage,
     ProposalMessage,
-    ProposedEntry,
+    SkipMessage,
     WrittenMessage,
     parse_control_untrusted,
     serialize_control,
@@ -48,41 +52,50 @@ def hexadecimal(size: int) -> st.SearchStrategy[str]:
 
 
 DIGESTS = hexadecimal(DIGEST_SIZE)
-PROPOSALS = st.builds(
-    ProposalMessage,
-    transfer=hexadecimal(TRANSFER_SIZE),
-    entries=st.tuples(
-        st.builds(
-            ProposedEntry,
-            path=st.text(st.characters(), max_size=MAX_PATH_LENGTH),  # lone surrogates too
-            kind=st.just("file"),
-            size=INTEGERS,
-            sample=hexadecimal(SAMPLE_SIZE),
-        )
-    ),
-    sender=st.text(st.characters(), max_size=MAX_SENDER_LENGTH),
+PROPOSALS = st.integers(1, MAX_ENTRIES).flatmap(
+    lambda entries: st.builds(
+        ProposalMessage,
+        transfer=hexadecimal(TRANSFER_SIZE),
+        sender=st.text(st.characters(), max_size=MAX_SENDER_LENGTH),  # lone surrogates too
+        entries=st.just(entries),
+        files=st.integers(0, entries),
+        bytes=INTEGERS,
+        digest=DIGESTS,
+        repeated=st.booleans(),
+    )
 )
 ACCEPTS = st.builds(
     AcceptMessage,
-    entries=st.sampled_from([(), (0,)]),
+    entries=st.integers(0, MAX_ENTRIES),
+    bytes=INTEGERS,
     window=st.integers(MIN_WINDOW, MAX_WINDOW),
     limit=st.just(0) | st.integers(MIN_LIMIT, MAX_INTEGER),
     start=INTEGERS,
-    blocks=st.integers(0, MAX_BLOCKS),
+    blocks=st.integers(0, MAX_STREAM_BLOCKS),
+)
+RANGES = (
+    st.sets(st.integers(0, MAX_ENTRIES), min_size=1, max_size=8)
+    .filter(lambda numbers: not len(numbers) % 2)
+    .map(lambda numbers: tuple(sorted(numbers)))
 )
 MESSAGES: st.SearchStrategy[ControlMessage] = st.one_of(
     PROPOSALS,
     ACCEPTS,
-    st.builds(WrittenMessage, entry=st.just(0), bytes=INTEGERS),
+    st.builds(
+        EntriesMessage,
+        first=st.integers(0, MAX_ENTRIES - 1),
+        page=st.binary(min_size=1, max_size=100),
+    ),
+    st.builds(SkipMessage, ranges=RANGES),
+    st.builds(WrittenMessage, bytes=INTEGERS),
     st.builds(
         HaveMessage,
-        entry=st.just(0),
-        first=st.integers(0, MAX_BLOCKS - 1),
-        digests=st.integers(1, 5).flatmap(lambda n: st.binary(min_size=32 * n, max_size=32 * n)),
+        first=st.integers(0, MAX_STREAM_BLOCKS),
+        digests=st.integers(0, 5).flatmap(lambda n: st.binary(min_size=32 * n, max_size=32 * n)),
     ),
-    st.builds(CheckingMessage, entry=st.just(0), bytes=INTEGERS, sent=INTEGERS),
-    st.builds(EndMessage, entry=st.just(0), digest=DIGESTS, sent=INTEGERS),
-    st.builds(CompleteMessage, entry=st.just(0), digest=DIGESTS),
+    st.builds(CheckingMessage, bytes=INTEGERS, sent=INTEGERS),
+    st.builds(EndMessage, digest=DIGESTS, sent=INTEGERS),
+    st.builds(CompleteMessage, digest=DIGESTS),
     st.just(ByeMessage()),
     st.just(PingMessage()),
 )
@@ -98,22 +111,29 @@ VALID: dict[str, dict[str, Any]] = {
     "proposal": {
         "type": "proposal",
         "transfer": "0011223344556677" * 2,
-        "entries": [{"path": "film.iso", "kind": "file", "size": 4_400_000_000, "sample": DIGEST}],
         "sender": "ada-laptop",
+        "entries": 5,
+        "files": 4,
+        "bytes": 4_400_000_000,
+        "digest": DIGEST,
+        "repeated": False,
     },
+    "entries": {"type": "entries", "first": 0, "page": "eJw"},
+    "skip": {"type": "skip", "ranges": [0, 3, 7, 8]},
     "accept": {
         "type": "accept",
-        "entries": [0],
+        "entries": 3,
+        "bytes": 4_000_000_000,
         "window": 16_777_216,
         "limit": 0,
         "start": 5,
         "blocks": 7,
     },
-    "have": {"type": "have", "entry": 0, "first": 0, "digests": "A" * 43},
-    "checking": {"type": "checking", "entry": 0, "bytes": 1_048_576, "sent": 0},
-    "written": {"type": "written", "entry": 0, "bytes": 1_048_576},
-    "end": {"type": "end", "entry": 0, "digest": DIGEST, "sent": 13},
-    "complete": {"type": "complete", "entry": 0, "digest": DIGEST},
+    "have": {"type": "have", "first": 0, "digests": "A" * 43},
+    "checking": {"type": "checking", "bytes": 1_048_576, "sent": 0},
+    "written": {"type": "written", "bytes": 1_048_576},
+    "end": {"type": "end", "digest": DIGEST, "sent": 13},
+    "complete": {"type": "complete", "digest": DIGEST},
     "bye": {"type": "bye"},
     "ping": {"type": "ping"},
     "abort": {"type": "abort", "code": "declined", "reason": "film.iso was declined."},
@@ -139,25 +159,33 @@ def test_the_text_is_the_fields_without_blanks(kind: str) -> None:
     assert serialize_control(message) == text or kind == "abort"  # below
 
 
-def test_the_largest_proposal_fits() -> None:
-    entry = ProposedEntry(
-        path="\U0001f3ac" * MAX_PATH_LENGTH, kind="file", size=MAX_INTEGER, sample=DIGEST
-    )
-    proposal = ProposalMessage(
-        transfer="0" * TRANSFER_SIZE, entries=(entry,), sender="\U0001f3ac" * MAX_SENDER_LENGTH
-    )
-    text = serialize_control(proposal)
-    assert len(text) <= MAX_CONTROL_SIZE
-    assert parse_control_untrusted(text) == proposal
+def test_the_largest_messages_fit() -> None:
+    for message in (
+        ProposalMessage(
+            transfer="0" * TRANSFER_SIZE,
+            sender="\U0001f3ac" * MAX_SENDER_LENGTH,
+            entries=MAX_ENTRIES,
+            files=MAX_ENTRIES,
+            bytes=MAX_INTEGER,
+            digest=DIGEST,
+        ),
+        # A page that does not shrink has a few bytes more.
+        EntriesMessage(first=MAX_ENTRIES - 1, page=zlib.compress(bytes(MAX_PAGE_SIZE), 0)),
+        SkipMessage(ranges=tuple(range(MAX_ENTRIES - 2 * PAGE_RANGES, MAX_ENTRIES))),
+        HaveMessage(first=MAX_STREAM_BLOCKS, digests=bytes(PAGE_BLOCKS * DIGEST_BYTES)),
+    ):
+        text = serialize_control(message)
+        assert len(text) <= MAX_CONTROL_SIZE
+        assert parse_control_untrusted(text) == message
 
 
-def test_the_largest_page_fits() -> None:
-    page = HaveMessage(entry=0, first=MAX_BLOCKS - 1, digests=bytes(PAGE_BLOCKS * DIGEST_BYTES))
-    text = serialize_control(page)
-    assert len(text) <= MAX_CONTROL_SIZE
-    assert parse_control_untrusted(text) == page
-    with pytest.raises(PeerProtocolError):
-        parse_control_untrusted(text.replace("A", "A" * 44, 1))
+def test_one_page_more_does_not_fit() -> None:
+    for message in (
+        SkipMessage(ranges=tuple(range(2 * PAGE_RANGES + 2))),
+        HaveMessage(first=0, digests=bytes((PAGE_BLOCKS + 1) * DIGEST_BYTES)),
+    ):
+        with pytest.raises(PeerProtocolError):
+            parse_control_untrusted(serialize_control(message))
 
 
 def test_one_frame_always_fits_the_window() -> None:
@@ -203,19 +231,38 @@ _NO_DIGESTS: list[object] = [
     DIGEST[:-1] + "\n",
     DIGEST[:-1] + "\u0660",  # a digit, for str.isdigit
 ]
-_NO_ENTRIES: list[object] = [None, True, 0, "0", {}, {"0": 0}]
+_NO_LISTS: list[object] = [None, True, 0, "0", {}, {"0": 0}]
 
 FIELDS: list[tuple[str, str, list[object], list[object]]] = [
+    ("proposal", "transfer", ["f" * 32], [*_NO_STRINGS, "", "f" * 31, "F" * 32, "f" * 64]),
     ("proposal", "sender", ["", "a" * MAX_SENDER_LENGTH], [*_NO_STRINGS, "a" * 256]),
-    ("proposal", "entries", [], [*_NO_ENTRIES, [], [0], [None], [[]], [{}]]),
-    ("accept", "entries", [[], [0]], [*_NO_ENTRIES, [1], [-1], [0, 0], ["0"], [True], [[0]]]),
+    ("proposal", "entries", [4, MAX_ENTRIES], [*_NO_INTEGERS, 0, 3, MAX_ENTRIES + 1]),
+    ("proposal", "files", [0, 5], [*_NO_INTEGERS, 6]),
+    ("proposal", "bytes", [0, MAX_INTEGER], _NO_INTEGERS),
+    ("proposal", "digest", ["f" * 64], _NO_DIGESTS),
+    ("proposal", "repeated", [True, False], [None, 0, 1, "true", [], {}]),
+    ("entries", "first", [0, MAX_ENTRIES - 1], [*_NO_INTEGERS, MAX_ENTRIES]),
+    ("entries", "page", ["eA"], [*_NO_STRINGS, "", "eA==", "eB", "e", "+A", "eA\n"]),
+    (
+        "skip",
+        "ranges",
+        [[0, MAX_ENTRIES]],
+        [*_NO_LISTS, [], [0], [1, 1], [1, 0], [0, 1, 1, 2], [-1, 1], [0, MAX_ENTRIES + 1]],
+    ),
+    ("skip", "ranges", [], [[0, 1.5], [False, 1], [0, True], ["0", "1"], [[0, 1]], [None, 1]]),
+    ("accept", "entries", [0, MAX_ENTRIES], [*_NO_INTEGERS, MAX_ENTRIES + 1]),
+    ("accept", "bytes", [0, MAX_INTEGER], _NO_INTEGERS),
+    ("accept", "start", [0, MAX_INTEGER], _NO_INTEGERS),
+    ("accept", "blocks", [0, MAX_STREAM_BLOCKS], [*_NO_INTEGERS, MAX_STREAM_BLOCKS + 1]),
+    ("have", "first", [0, MAX_STREAM_BLOCKS], [*_NO_INTEGERS, MAX_STREAM_BLOCKS + 1]),
+    ("have", "digests", ["", "A" * 43], [*_NO_STRINGS, "A", "A" * 42, "A" * 44, "A" * 42 + "B"]),
+    ("checking", "bytes", [0, MAX_INTEGER], _NO_INTEGERS),
+    ("checking", "sent", [0, MAX_INTEGER], _NO_INTEGERS),
     ("accept", "window", [65_536, 1 << 30], [*_NO_INTEGERS, 0, 65_535, (1 << 30) + 1]),
     ("accept", "limit", [0, MIN_LIMIT, MAX_INTEGER], [*_NO_INTEGERS, 1, MIN_LIMIT - 1]),
-    ("written", "entry", [0], [*_NO_INTEGERS, 1]),
     ("written", "bytes", [0, MAX_INTEGER], _NO_INTEGERS),
-    ("end", "entry", [0], [*_NO_INTEGERS, 1]),
     ("end", "digest", ["f" * 64], _NO_DIGESTS),
-    ("complete", "entry", [0], [*_NO_INTEGERS, 1]),
+    ("end", "sent", [0, MAX_INTEGER], _NO_INTEGERS),
     ("complete", "digest", ["0" * 64], _NO_DIGESTS),
     ("abort", "code", ["", "declined", "x" * 64], [*_NO_STRINGS, "x" * 65]),
     ("abort", "reason", ["", "x" * 500], [*_NO_STRINGS, "x" * 501]),
@@ -243,35 +290,6 @@ def test_no_field_may_be_missing(kind: str, field: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("field", "good", "bad"),
-    [
-        ("path", ["", "a" * MAX_PATH_LENGTH, "../x"], [*_NO_STRINGS, "a" * (MAX_PATH_LENGTH + 1)]),
-        ("kind", ["file"], [*_NO_STRINGS, "", "folder", "FILE"]),
-        ("size", [0, MAX_INTEGER], _NO_INTEGERS),
-    ],
-)
-def test_fields_of_an_entry(field: str, good: list[object], bad: list[object]) -> None:
-    entry = VALID["proposal"]["entries"][0]
-
-    def proposal(value: object) -> object:
-        return {**VALID["proposal"], "entries": [{**entry, field: value}]}
-
-    for value in good:
-        assert isinstance(parse(proposal(value)), ProposalMessage)
-    for value in bad:
-        with pytest.raises(PeerProtocolError):
-            parse(proposal(value))
-    with pytest.raises(PeerProtocolError):
-        parse({**VALID["proposal"], "entries": [{k: v for k, v in entry.items() if k != field}]})
-
-
-def test_two_entries_are_one_too_many() -> None:
-    entries = VALID["proposal"]["entries"] * 2
-    with pytest.raises(PeerProtocolError):
-        parse({**VALID["proposal"], "entries": entries})
-
-
-@pytest.mark.parametrize(
     "text",
     [
         "",
@@ -288,10 +306,10 @@ def test_two_entries_are_one_too_many() -> None:
         '{"type":null}',
         '{"type":["ping"]}',
         '{"type":"ping","type":"bye"}',
-        '{"type":"written","entry":0,"bytes":1e3}',
-        '{"type":"written","entry":0,"bytes":NaN}',
-        '{"type":"written","entry":0,"bytes":1,"bytes":2}',
-        '{"type":"written","entry":-0.0,"bytes":1}',
+        '{"type":"written","bytes":1e3}',
+        '{"type":"written","bytes":NaN}',
+        '{"type":"written","bytes":1,"bytes":2}',
+        '{"type":"written","bytes":-0.0}',
         '\ufeff{"type":"ping"}',
         '{"type":"ping","x":' + "[" * 4 + "]" * 4 + "}",
         '{"type":"ping","x":' + "[" * 30_000 + "]" * 30_000 + "}",

@@ -1,8 +1,9 @@
 """Both machines over two ordered lanes that are late independently of each other.
 
-Hypothesis chooses what happens next: a frame is sent, a lane delivers, the disk writes, time
-passes. Whatever it chooses, the file arrives whole and in order, the window is kept, and
-from any point the transfer comes to its end.
+Hypothesis chooses the files, what of them is wanted and what is there already, and what happens
+next: a frame is sent, a lane delivers, the disk writes or is read, time passes. Whatever it
+chooses, the stream arrives whole and in order, what is there does not travel, the window is
+kept, and from any point the transfer comes to its end.
 """
 
 import random
@@ -13,17 +14,22 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from rtcsend import blocks
+from rtcsend.blocks import block_digest
+from rtcsend.manifest.selection import Selection
 from rtcsend.transfer import receiver as receiver_module
 from rtcsend.transfer.frames import MAX_PAYLOAD, parse_frame_untrusted
-from rtcsend.transfer.messages import MIN_WINDOW, ProposalMessage, ProposedEntry
-from rtcsend.transfer.receiver import AllReceived, Proposed, ReceiverMachine, ReceiverState
-from rtcsend.transfer.sender import SenderMachine, SenderState
+from rtcsend.transfer.messages import MIN_WINDOW, ProposalMessage, parse_control_untrusted
+from rtcsend.transfer.receiver import AllReceived, Kept, Proposed, ReceiverMachine
+from rtcsend.transfer.sender import SenderMachine
+from rtcsend.transfer.states import ReceiverState, SenderState
 from tests.fakes.link import Lane
-from tests.transfer.wire import SAMPLE, TRANSFER
+from tests.transfer.wire import file, listed, proposal_of
 
 WINDOW = MIN_WINDOW  # the smallest, so that it matters for small files
 STEP = MIN_WINDOW // 4
 MAX_SIZE = 4 * WINDOW
+BLOCK = MIN_WINDOW // 4
 MAX_DELAY = 3.0  # seconds on a lane, well under the limit of silence
 DIGEST = "ab" * 32
 CONTENT = random.Random(1).randbytes(MAX_SIZE)
@@ -37,23 +43,47 @@ class Pair(RuleBasedStateMachine):
         self.patch = pytest.MonkeyPatch()
         self.patch.setattr(receiver_module, "RECEIVE_WINDOW", WINDOW)
         self.patch.setattr(receiver_module, "WRITTEN_STEP", STEP)
+        self.patch.setattr(blocks, "BLOCK_SIZE", BLOCK)
         self.now = 0.0
         self.control_out: Lane[str] = Lane()
         self.data_out: Lane[bytes] = Lane()
         self.control_back: Lane[str] = Lane()
-        self.unwritten: deque[bytes] = deque()
+        self.unwritten: deque[bytes | int] = deque()  # data, and positions of what is kept
         self.stored = bytearray()
+        self.written = 0
         self.is_skipped = False
         self.digest: str | None = None
 
-    @initialize(size=st.one_of(st.just(0), st.integers(0, MAX_SIZE)))
-    def start(self, size: int) -> None:
-        self.content = CONTENT[:size]
-        self.sent = 0
-        entry = ProposedEntry(path="x", kind="file", size=size, sample=SAMPLE)
-        proposal = ProposalMessage(transfer=TRANSFER, entries=(entry,), sender="ada")
-        self.sender = SenderMachine(proposal, reached=0, limit=0, now=self.now)
-        self.receiver = ReceiverMachine(proposal=None, digest=None, limit=0, now=self.now)
+    @initialize(
+        sizes=st.lists(
+            st.sampled_from((0, 1, 100, BLOCK - 1, BLOCK, BLOCK + 1, 3 * BLOCK)), min_size=1
+        ),
+        skipped=st.sets(st.integers(0, 5)),
+        offered=SHARES,
+        same=st.sets(st.integers(0, 30)),
+        other=st.sets(st.integers(0, 30)),
+    )
+    def start(
+        self,
+        sizes: list[int],
+        skipped: set[int],
+        offered: float,
+        same: set[int],
+        other: set[int],
+    ) -> None:
+        manifest = listed(*(file(size, f"{at:03}") for at, size in enumerate(sizes)))
+        not_wanted = [(at, at + 1) for at in skipped if at < len(sizes)]
+        self.selection = Selection(manifest, not_wanted[: len(sizes) - 1])
+        self.layout = layout = self.selection.layout
+        self.content = (CONTENT * (layout.size // MAX_SIZE + 1))[: layout.size]
+        self.offered = int(offered * layout.blocks)
+        self.there = {block: block in same for block in same | other if block < self.offered}
+        message = parse_control_untrusted(proposal_of(manifest))
+        assert isinstance(message, ProposalMessage)
+        self.sender = SenderMachine(
+            message, manifest, selection=None, reached=0, limit=0, now=self.now
+        )
+        self.receiver = ReceiverMachine(earlier=None, digest=None, limit=0, now=self.now)
         self.flush()
 
     # What the shells do.
@@ -67,6 +97,8 @@ class Pair(RuleBasedStateMachine):
         while event := self.receiver.next_event():
             if isinstance(event, AllReceived):
                 self.digest = event.digest
+            elif isinstance(event, Kept):
+                self.unwritten.append(event.position)
             assert not isinstance(event, Proposed) or event.proposal.sender == "ada"
         while self.sender.next_event():
             pass
@@ -74,7 +106,7 @@ class Pair(RuleBasedStateMachine):
     def to_receiver(self, message: str | bytes | None) -> bool:
         if isinstance(message, bytes):
             frame = self.receiver.receive_frame_untrusted(message, now=self.now)
-            self.unwritten.append(bytes(frame.payload))
+            self.unwritten += [frame.offset, bytes(frame.payload)]
         elif message is not None:
             self.receiver.receive_control_untrusted(message, now=self.now)
         self.flush()
@@ -124,23 +156,64 @@ class Pair(RuleBasedStateMachine):
     def decide(self, is_wanted: int) -> None:
         self.is_skipped = not is_wanted
         if self.is_skipped:
-            self.receiver.skip(now=self.now)
+            self.receiver.skip_all(now=self.now)
         else:
-            self.receiver.accept(start=0, blocks=0, now=self.now)
+            self.receiver.accept(self.selection, start=0, blocks=self.offered, now=self.now)
         self.flush()
 
-    @precondition(lambda self: self.sender.sendable)
-    @rule(share=SHARES)
-    def send(self, share: float) -> None:
-        size = max(1, int(share * min(self.sender.sendable, MAX_PAYLOAD)))
-        payload = memoryview(self.content)[self.sent : self.sent + size]
+    @precondition(
+        lambda self: (
+            self.receiver.state is ReceiverState.RECEIVING
+            and self.receiver.next_offered < self.offered
+        )
+    )
+    @rule(count=st.integers(1, 4))
+    def disk_is_read(self, count: int) -> None:
+        left = [block for block in sorted(self.there) if block >= self.receiver.next_offered]
+        if not left:
+            self.receiver.have_no_more(now=self.now)
+        else:
+            page = [block for block in left if block < left[0] + count]
+            page = [block for at, block in enumerate(page) if block == left[0] + at]
+            digests = b"".join(map(self.digest_of, page))
+            self.receiver.have(page[0], digests, now=self.now)
+        self.flush()
+
+    def digest_of(self, block: int) -> bytes:
+        if not self.there[block]:
+            return bytes(32)
+        return block_digest(
+            self.content[self.layout.block_start(block) : self.layout.block_end(block)]
+        )
+
+    @precondition(
+        lambda self: (
+            self.sender.state is SenderState.SENDING
+            and self.sender.position < self.layout.size
+            and not self.sender.awaits_digest
+        )
+    )
+    @rule(share=SHARES, piece=st.integers(1, 4))
+    def send(self, share: float, piece: int) -> None:
+        """Take a piece of some blocks; keep what is there, or send some of it."""
+        start, layout = self.sender.position, self.layout
+        last = min(layout.block_at(start) + piece, layout.blocks) - 1
+        rest = memoryview(self.content)[start : layout.block_end(last)]
+        if self.sender.pass_over(rest, now=self.now):
+            self.flush()
+            return
+        most = min(self.sender.unsent(rest), self.sender.sendable, MAX_PAYLOAD)
+        if not most:
+            return
+        payload = rest[: max(1, int(share * most))]
         (frame,) = self.sender.frames(payload, size=MAX_PAYLOAD, now=self.now)
-        assert parse_frame_untrusted(frame).offset == self.sent
-        self.sent += size
+        assert parse_frame_untrusted(frame).offset == start
         self.data_out.put(frame, arrival=self.now + MAX_DELAY)
 
     @precondition(
-        lambda self: self.sender.state is SenderState.SENDING and self.sent == len(self.content)
+        lambda self: (
+            self.sender.state is SenderState.SENDING and self.sender.position == self.layout.size
+        )
     )
     @rule()
     def end(self) -> None:
@@ -151,8 +224,13 @@ class Pair(RuleBasedStateMachine):
     @rule(share=SHARES)
     def disk_writes(self, share: float) -> None:
         for _ in range(max(1, int(share * len(self.unwritten)))):
-            self.stored += self.unwritten.popleft()
-        self.receiver.written(len(self.stored), now=self.now)
+            data = self.unwritten.popleft()
+            if isinstance(data, bytes):
+                self.stored += data
+                self.written += len(data)
+            else:
+                self.stored += self.content[len(self.stored) : data]
+        self.receiver.written(self.written, now=self.now)
         self.flush()
 
     @rule()
@@ -174,14 +252,23 @@ class Pair(RuleBasedStateMachine):
     @invariant()
     def the_window_is_kept(self) -> None:
         if hasattr(self, "sender"):
-            assert self.sent - len(self.stored) <= WINDOW
-            assert sum(map(len, self.unwritten)) <= WINDOW
+            assert self.sender.sent - self.written <= WINDOW
+            waiting = [len(data) for data in self.unwritten if isinstance(data, bytes)]
+            assert sum(waiting) <= WINDOW
             assert 0 <= self.sender.sendable <= WINDOW
 
     @invariant()
     def what_is_stored_is_the_beginning_of_the_file(self) -> None:
         if hasattr(self, "content"):
             assert self.content.startswith(self.stored)
+
+    @invariant()
+    def what_is_there_does_not_travel(self) -> None:
+        if hasattr(self, "sender") and self.sender.position == self.layout.size:
+            kept = [block for block, is_same in self.there.items() if is_same]
+            sizes = [self.layout.block_end(at) - self.layout.block_start(at) for at in kept]
+            assert self.sender.kept == (0 if self.is_skipped else sum(sizes))
+            assert self.sender.sent == self.layout.size - self.sender.kept or self.is_skipped
 
     @invariant()
     def nobody_is_ahead_of_the_other(self) -> None:
@@ -208,16 +295,23 @@ class Pair(RuleBasedStateMachine):
         assert self.receiver.state is ReceiverState.CLOSED
         assert self.stored == (b"" if self.is_skipped else self.content)
 
+    def disk_is_read_on(self) -> None:
+        if self.receiver.next_offered < self.offered:
+            self.disk_is_read(4)
+
     def one_round(self) -> None:
         self.control_arrives()
         self.data_arrives()
         self.answer_arrives()
         if self.receiver.state is ReceiverState.DECIDING:
             self.decide(1)
-        if self.sender.sendable:
-            self.send(0.5)
-        elif self.sender.state is SenderState.SENDING and self.sent == len(self.content):
-            self.end()
+        if self.receiver.state is ReceiverState.RECEIVING:
+            self.disk_is_read_on()
+        if self.sender.state is SenderState.SENDING:
+            if self.sender.position == self.layout.size:
+                self.end()
+            elif not self.sender.awaits_digest:
+                self.send(0.5, 2)
         if self.unwritten:
             self.disk_writes(0.5)
         self.disk_is_idle()

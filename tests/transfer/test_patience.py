@@ -17,9 +17,8 @@ from rtcsend.errors import ConnectionLost, PeerNeverCame, PeerProtocolError, Rtc
 from rtcsend.events import Done
 from rtcsend.transfer.frames import FRAME_HEADER, MAX_PAYLOAD, serialize_frame
 from rtcsend.transfer.liveness import SILENCE_LIMIT
-from rtcsend.transfer.messages import ProposalMessage
 from rtcsend.transfer.movement import CRAWL_TIME, SYNC_LIMIT
-from rtcsend.transfer.ports import OneFileSink
+from rtcsend.transfer.ports import Offer, Sink
 from rtcsend.transfer.receiving import FAREWELL_TIMEOUT, PROPOSAL_TIMEOUT, Receiving
 from rtcsend.transfer.sending import CLOSE_TIMEOUT, Sending
 from tests.fakes.channels import FakeChannels, channel_pair
@@ -27,12 +26,13 @@ from tests.transfer.fakes import FakeSink, FakeSource, Side, receive_once, run_s
 from tests.transfer.wire import (
     BYE,
     PING,
-    SKIP,
+    SKIP_ALL,
     accept,
     checking,
     complete,
     end,
     have,
+    page,
     proposal,
     written,
 )
@@ -69,7 +69,7 @@ def sends(first: int, last: int) -> Step:
     async def step(channels: FakeChannels) -> None:
         for at in range(first, last, MAX_PAYLOAD):
             payload = CONTENT[at : min(at + MAX_PAYLOAD, last)]
-            await channels.send_data(serialize_frame(entry=0, offset=at, payload=payload))
+            await channels.send_data(serialize_frame(offset=at, payload=payload))
 
     return step
 
@@ -96,7 +96,7 @@ async def pings(channels: FakeChannels, _second: int) -> None:
 
 
 async def a_byte(channels: FakeChannels, second: int) -> None:
-    frame = serialize_frame(entry=0, offset=second, payload=CONTENT[second : second + 1])
+    frame = serialize_frame(offset=second, payload=CONTENT[second : second + 1])
     await channels.send_data(frame)
 
 
@@ -125,7 +125,7 @@ async def play(channels: FakeChannels, steps: tuple[Step, ...], murmur: Murmur |
 
 
 def receive(steps: tuple[Step, ...], murmur: Murmur | None, *, earlier: bytes = b"") -> Side:
-    async def decide(_proposal: ProposalMessage) -> OneFileSink | None:
+    async def decide(_offer: Offer) -> Sink | None:
         return FakeSink(size=SIZE, earlier=earlier)
 
     async def main() -> Side:
@@ -164,12 +164,13 @@ def send(steps: tuple[Step, ...], murmur: Murmur | None) -> Side:
     return virtual(main)
 
 
-PROPOSED = (says(proposal(SIZE)), hears("accept"))
+PROPOSED = (says(proposal(SIZE), page(SIZE)), hears("accept"))
 HALF = (*PROPOSED, sends(0, SIZE // 2))
 COMPLETE = (*PROPOSED, sends(0, SIZE), says(end(SIZE, DIGEST)), hears("complete"))
 
 FROM_SENDERS = {
     "at once": ((), PeerNeverCame, PROPOSAL_TIMEOUT),
+    "amid the proposal": ((says(proposal(SIZE)),), PeerProtocolError, CRAWL_TIME),
     "after the proposal": (PROPOSED, PeerProtocolError, CRAWL_TIME),
     "amid the data": (HALF, PeerProtocolError, CRAWL_TIME),
     "before the end": ((*PROPOSED, sends(0, SIZE)), PeerProtocolError, CRAWL_TIME),
@@ -177,8 +178,8 @@ FROM_SENDERS = {
     "after complete": (COMPLETE, Done, FAREWELL_TIMEOUT),
     "after its farewell": ((*COMPLETE, says(BYE)), Done, 0.0),
 }
-ACCEPTED = (hears("proposal"), says(accept(65_536)))
-ENDED = (hears("proposal"), says(accept()), takes_all)
+ACCEPTED = (hears("entries"), says(accept(SIZE, 65_536)))
+ENDED = (hears("entries"), says(accept(SIZE)), takes_all)
 FROM_RECEIVERS = {
     "at once": ((), PeerNeverCame, ANSWER_TIMEOUT),
     "after it accepted": (ACCEPTED, PeerProtocolError, CRAWL_TIME),
@@ -188,18 +189,18 @@ FROM_RECEIVERS = {
         CRAWL_TIME,
     ),
     "before its digests": (
-        (hears("proposal"), says(accept(blocks=2))),
+        (hears("entries"), says(accept(SIZE, blocks=2))),
         PeerProtocolError,
         CRAWL_TIME,
     ),
     "amid its digests": (
-        (hears("proposal"), says(accept(blocks=2), have(0, bytes(32)))),
+        (hears("entries"), says(accept(SIZE, blocks=2), have(0, bytes(32)))),
         PeerProtocolError,
         CRAWL_TIME,
     ),
     "after the end": (ENDED, PeerProtocolError, SYNC_LIMIT),
     "after complete": ((*ENDED, says(complete(DIGEST))), Done, CLOSE_TIMEOUT),
-    "after it skipped": ((hears("proposal"), says(SKIP)), Done, CLOSE_TIMEOUT),
+    "after it skipped": ((hears("entries"), says(SKIP_ALL)), Done, CLOSE_TIMEOUT),
 }
 MARGIN = 6.0  # seconds; a look, and a second's murmur, and what the steps take
 

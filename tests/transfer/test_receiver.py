@@ -17,36 +17,41 @@ from rtcsend.errors import (
     RtcsendError,
 )
 from rtcsend.events import Stalled
+from rtcsend.manifest.manifest import Manifest
+from rtcsend.manifest.selection import Selection
 from rtcsend.transfer.frames import MAX_PAYLOAD, serialize_frame
 from rtcsend.transfer.liveness import SILENCE_LIMIT
-from rtcsend.transfer.messages import ProposalMessage, ProposedEntry, parse_control_untrusted
+from rtcsend.transfer.messages import parse_control_untrusted
 from rtcsend.transfer.receiver import (
     RECEIVE_WINDOW,
-    RECEIVER_TRANSITIONS,
     WRITTEN_STEP,
     AllReceived,
     Kept,
+    ProposalBegan,
     Proposed,
     ReceiverEvent,
     ReceiverMachine,
-    ReceiverMove,
-    ReceiverState,
     SenderKnows,
 )
+from rtcsend.transfer.states import RECEIVER_TRANSITIONS, ReceiverMove, ReceiverState
 from tests.transfer.wire import (
     ABORT,
     BYE,
     DIGEST,
     PING,
-    SAMPLE,
-    SKIP,
-    TRANSFER,
+    SKIP_ALL,
     accept,
     checking,
     complete,
     end,
+    file,
     have,
+    listed,
+    page,
+    pages_of,
     proposal,
+    proposal_of,
+    skip,
     written,
 )
 
@@ -56,23 +61,38 @@ RECEIVED = 100  # bytes of it, in the state "receiving"
 END = end(SIZE)
 
 
-def frame(offset: int, count: int, *, entry: int = 0) -> bytes:
-    return serialize_frame(entry=entry, offset=offset, payload=bytes(count))
+def frame(offset: int, count: int) -> bytes:
+    return serialize_frame(offset=offset, payload=bytes(count))
 
 
 def awaiting(limit: int = 0) -> ReceiverMachine:
-    return ReceiverMachine(proposal=None, digest=None, limit=limit, now=0.0)
+    return ReceiverMachine(earlier=None, digest=None, limit=limit, now=0.0)
+
+
+def selection(size: int = SIZE, path: str = "x") -> Selection:
+    return Selection(listed(file(size, path)))
+
+
+def propose(machine: ReceiverMachine, size: int, path: str = "x") -> None:
+    machine.receive_control_untrusted(proposal(size, path=path), now=0.0)
+    machine.receive_control_untrusted(page(size, path=path), now=0.0)
+
+
+def listing() -> ReceiverMachine:
+    machine = awaiting()
+    machine.receive_control_untrusted(proposal(SIZE, path="x"), now=0.0)
+    return machine
 
 
 def deciding(size: int = SIZE) -> ReceiverMachine:
     machine = awaiting()
-    machine.receive_control_untrusted(proposal(size, path="x"), now=0.0)
+    propose(machine, size)
     return machine
 
 
 def receiving(size: int = SIZE, received: int = RECEIVED) -> ReceiverMachine:
     machine = deciding(size)
-    machine.accept(start=0, blocks=0, now=0.0)
+    machine.accept(selection(size), start=0, blocks=0, now=0.0)
     receive(machine, 0, received)
     return machine
 
@@ -110,12 +130,13 @@ def closed() -> ReceiverMachine:
 
 def skipped() -> ReceiverMachine:
     machine = deciding()
-    machine.skip(now=0.0)
+    machine.skip_all(now=0.0)
     return machine
 
 
 STATES: dict[str, Callable[[], ReceiverMachine]] = {
     "awaiting": awaiting,
+    "listing": listing,
     "deciding": deciding,
     "receiving": receiving,
     "receiving, end seen": receiving_after_end,
@@ -126,6 +147,10 @@ STATES: dict[str, Callable[[], ReceiverMachine]] = {
 }
 MESSAGES: dict[str, str | bytes] = {
     "proposal": proposal(SIZE, path="x"),
+    "proposal, repeated": proposal_of(listed(file(SIZE, "x")), repeated=True),
+    "entries": page(SIZE, path="x"),
+    "other entries": page(SIZE, path="y"),
+    "skip": skip(0, 1),
     "end": END,
     "end, less than there is": end(RECEIVED - 1),
     "end, more than the window": end(RECEIVE_WINDOW + 1),
@@ -136,7 +161,7 @@ MESSAGES: dict[str, str | bytes] = {
     "bye": BYE,
     "ping": PING,
     "abort": ABORT,
-    "accept": accept(),
+    "accept": accept(SIZE),
     "have": have(0, bytes(32)),
     "written": written(0),
     "complete": complete(),
@@ -147,19 +172,11 @@ MESSAGES: dict[str, str | bytes] = {
     "next frame, too long": frame(RECEIVED, SIZE - RECEIVED + 1),
     "a frame left out": frame(RECEIVED + 1, 1),
     "a frame again": frame(RECEIVED - 1, 1),
-    "a frame of another entry": frame(RECEIVED, 1, entry=1),
     "a frame after the last": frame(SIZE, 1),
     "no frame": b"\x01",
 }
-PROPOSED = Proposed(
-    proposal=ProposalMessage(
-        transfer=TRANSFER,
-        entries=(ProposedEntry(path="x", kind="file", size=SIZE, sample=SAMPLE),),
-        sender="ada",
-    )
-)
 ALLOWED: dict[tuple[str, str], ReceiverEvent | None] = {
-    ("awaiting", "proposal"): PROPOSED,
+    ("awaiting", "proposal"): ProposalBegan(),
     ("receiving", "next frame"): None,
     ("receiving", "end"): None,
     ("receiving, end seen", "next frame"): AllReceived(digest=DIGEST),
@@ -193,6 +210,13 @@ def test_every_state_and_message(state: str, message: str) -> None:
     machine = STATES[state]()
     drain(machine)
     key = state, message
+    if key == ("listing", "entries"):
+        feed(machine, MESSAGES[message])
+        (proposed,) = drain(machine)
+        assert isinstance(proposed, Proposed)
+        assert proposed.proposal.sender == "ada"
+        assert list(proposed.manifest.entries()) == [file(SIZE, "x")]
+        return
     if key in ALLOWED:
         feed(machine, MESSAGES[message])
         expected = ALLOWED[key]
@@ -211,8 +235,11 @@ def test_every_state_is_in_the_table() -> None:
 
 
 LOCAL: dict[str, tuple[str, Callable[[ReceiverMachine], None]]] = {
-    "accept": ("deciding", lambda machine: machine.accept(start=0, blocks=0, now=0.0)),
-    "skip": ("deciding", lambda machine: machine.skip(now=0.0)),
+    "accept": (
+        "deciding",
+        lambda machine: machine.accept(selection(), start=0, blocks=0, now=0.0),
+    ),
+    "skip": ("deciding", lambda machine: machine.skip_all(now=0.0)),
     "complete": ("verifying", lambda machine: machine.complete(DIGEST, now=0.0)),
 }
 
@@ -232,17 +259,17 @@ def test_local_calls_have_their_state(state: str, call: str) -> None:
 @pytest.mark.parametrize("limit", [0, 5_000])
 def test_accept(limit: int) -> None:
     machine = awaiting(limit)
-    machine.receive_control_untrusted(proposal(SIZE), now=0.0)
-    machine.accept(start=7, blocks=1, now=0.0)
+    propose(machine, SIZE)
+    machine.accept(selection(), start=7, blocks=1, now=0.0)
     assert said(machine) == [
-        json.loads(accept(RECEIVE_WINDOW, limit=limit, start=7, blocks=1)),
+        json.loads(accept(SIZE, RECEIVE_WINDOW, limit=limit, start=7, blocks=1)),
     ]
     assert said(machine) == []
 
 
 def test_skip() -> None:
     machine = skipped()
-    assert said(machine) == [{**json.loads(SKIP), "window": RECEIVE_WINDOW}]
+    assert said(machine) == [{**json.loads(SKIP_ALL), "window": RECEIVE_WINDOW}]
     assert machine.is_over
 
 
@@ -253,8 +280,8 @@ def test_what_a_closed_connection_means(state: str) -> None:
 
 def test_the_payload_comes_out() -> None:
     machine = receiving(received=0)
-    message = serialize_frame(entry=0, offset=0, payload=b"payload")
-    _, offset, payload = machine.receive_frame_untrusted(message, now=0.0)
+    message = serialize_frame(offset=0, payload=b"payload")
+    offset, payload = machine.receive_frame_untrusted(message, now=0.0)
     assert (offset, bytes(payload)) == (0, b"payload")
 
 
@@ -279,7 +306,7 @@ def test_an_empty_file() -> None:
     machine.receive_control_untrusted(end(0), now=0.0)
     assert drain(machine) == [AllReceived(digest=DIGEST)]
     machine.complete(DIGEST, now=0.0)
-    assert said(machine)[-1] == {"type": "complete", "entry": 0, "digest": DIGEST}
+    assert said(machine)[-1] == {"type": "complete", "digest": DIGEST}
 
 
 def test_one_byte_more_than_proposed() -> None:
@@ -313,12 +340,12 @@ def test_acknowledgements_come_by_steps_or_when_asked_for() -> None:
     machine.written(WRITTEN_STEP - 1, now=0.0)
     assert said(machine) == []
     machine.written(WRITTEN_STEP, now=0.0)
-    assert said(machine) == [{"type": "written", "entry": 0, "bytes": WRITTEN_STEP}]
+    assert said(machine) == [{"type": "written", "bytes": WRITTEN_STEP}]
     machine.written(WRITTEN_STEP + 1, now=0.0)
     assert said(machine) == []
     machine.acknowledge(now=0.0)
     machine.acknowledge(now=0.0)
-    assert said(machine) == [{"type": "written", "entry": 0, "bytes": WRITTEN_STEP + 1}]
+    assert said(machine) == [{"type": "written", "bytes": WRITTEN_STEP + 1}]
 
 
 def test_a_step_is_well_within_the_window() -> None:
@@ -366,16 +393,25 @@ def test_all_that_is_said_is_understood() -> None:
 def again(*, size: int = SIZE, digest: str | None = None) -> ReceiverMachine:
     """Return a machine that has heard a proposal over an earlier connection."""
     first = awaiting()
-    first.receive_control_untrusted(proposal(size), now=0.0)
-    proposed = first.next_event()
+    propose(first, size)
+    _, proposed = drain(first)
     assert isinstance(proposed, Proposed)
-    return ReceiverMachine(proposal=proposed.proposal, digest=digest, limit=0, now=0.0)
+    return ReceiverMachine(earlier=proposed, digest=digest, limit=0, now=0.0)
+
+
+def repeated(size: int = SIZE) -> str:
+    return proposal_of(listed(file(size, "x")), repeated=True)
 
 
 @pytest.mark.parametrize(
     "other",
-    [proposal(SIZE + 1), proposal(SIZE, path="y"), proposal(SIZE, transfer="00" * 16)],
-    ids=["size", "name", "transfer"],
+    [
+        proposal(SIZE + 1),
+        proposal(SIZE, path="y"),
+        proposal(SIZE, path="x", transfer="00" * 16),
+        repeated(SIZE + 1),
+    ],
+    ids=["size", "name", "transfer", "repeated"],
 )
 def test_another_proposal_than_before(other: str) -> None:
     with pytest.raises(PeerProtocolError, match="something else"):
@@ -384,8 +420,8 @@ def test_another_proposal_than_before(other: str) -> None:
 
 def test_it_goes_on_where_this_side_says() -> None:
     machine = again()
-    machine.receive_control_untrusted(proposal(SIZE), now=0.0)
-    machine.accept(start=RECEIVED, blocks=0, now=0.0)
+    machine.receive_control_untrusted(repeated(), now=0.0)
+    machine.accept(selection(), start=RECEIVED, blocks=0, now=0.0)
     drain(machine)
     with pytest.raises(PeerProtocolError, match="wrong place"):
         machine.receive_frame_untrusted(frame(RECEIVED - 1, 1), now=0.0)
@@ -397,8 +433,8 @@ def test_it_goes_on_where_this_side_says() -> None:
 @pytest.mark.parametrize("digest", [DIGEST, "cd" * 32])
 def test_the_digest_is_the_same_as_before(digest: str) -> None:
     machine = again(digest=DIGEST)
-    machine.receive_control_untrusted(proposal(SIZE), now=0.0)
-    machine.accept(start=SIZE, blocks=0, now=0.0)
+    machine.receive_control_untrusted(repeated(), now=0.0)
+    machine.accept(selection(), start=SIZE, blocks=0, now=0.0)
     if digest == DIGEST:
         machine.receive_control_untrusted(end(0, digest), now=0.0)
         assert machine.state is ReceiverState.VERIFYING
@@ -415,10 +451,10 @@ FILE_SIZE = 4 * BLOCK + 100
 def resuming(*, start: int = 0, blocks: int = 5, said_blocks: int | None = None) -> ReceiverMachine:
     """Return a machine that has offered blocks, and said the digests of some."""
     machine = again(size=FILE_SIZE)
-    machine.receive_control_untrusted(proposal(FILE_SIZE), now=0.0)
-    machine.accept(start=start, blocks=blocks, now=0.0)
+    machine.receive_control_untrusted(repeated(FILE_SIZE), now=0.0)
+    machine.accept(selection(FILE_SIZE), start=start, blocks=blocks, now=0.0)
     if count := (blocks if said_blocks is None else said_blocks):
-        machine.have(bytes(32 * count), now=0.0)
+        machine.have(0, bytes(32 * count), now=0.0)
     drain(machine)
     said(machine)
     return machine
@@ -426,14 +462,15 @@ def resuming(*, start: int = 0, blocks: int = 5, said_blocks: int | None = None)
 
 def test_digests_are_said_in_order() -> None:
     machine = resuming(said_blocks=0)
-    machine.have(bytes(64), now=0.0)
-    machine.have(bytes(96), now=0.0)
+    machine.have(0, bytes(64), now=0.0)
+    machine.have(2, bytes(96), now=0.0)
+    machine.have_no_more(now=0.0)
     assert said(machine) == [
         json.loads(have(0, bytes(64))),
         json.loads(have(2, bytes(96))),
     ]
     with pytest.raises(InternalError):
-        machine.have(bytes(32), now=0.0)
+        machine.have(5, bytes(32), now=0.0)
 
 
 def test_after_a_part_of_a_block_the_next_ones_are_offered() -> None:
@@ -513,6 +550,124 @@ def test_lies_about_what_is_kept(machine: ReceiverMachine, messages: list[str | 
         feed(machine, messages[-1])
 
 
+# Many entries, of which some are wanted, and blocks with gaps
+
+SIZES = (5, 0, BLOCK + 3, 2, BLOCK, 0)
+TREE = listed(*(file(size, f"{at}") for at, size in enumerate(SIZES)))
+TREE_SIZE = 2 * BLOCK + 10
+
+
+def tree(*, blocks: int = 0, skipped: list[tuple[int, int]] | None = None) -> ReceiverMachine:
+    """Return a machine that has accepted a tree."""
+    machine = awaiting()
+    for text in [proposal_of(TREE), *pages_of(TREE)]:
+        machine.receive_control_untrusted(text, now=0.0)
+    wanted = Selection(TREE, skipped or [])
+    machine.accept(wanted, start=0, blocks=blocks, now=0.0)
+    drain(machine)
+    return machine
+
+
+def many() -> Manifest:
+    return listed(*(file(number, f"{number:05}") for number in range(2_000)))
+
+
+def test_the_list_comes_in_pages() -> None:
+    manifest, machine = many(), awaiting()
+    machine.receive_control_untrusted(proposal_of(manifest), now=0.0)
+    assert drain(machine) == [ProposalBegan()]
+    *pages, last = pages_of(manifest)
+    assert len(pages) > 1
+    for text in pages:
+        machine.receive_control_untrusted(text, now=0.0)
+        assert drain(machine) == []
+    machine.receive_control_untrusted(last, now=0.0)
+    (proposed,) = drain(machine)
+    assert isinstance(proposed, Proposed)
+    assert list(proposed.manifest.entries()) == list(manifest.entries())
+
+
+def test_a_list_that_comes_again_is_the_one_that_was_asked_about() -> None:
+    machine = again()
+    earlier = machine._earlier
+    propose(machine, SIZE)
+    assert drain(machine) == [ProposalBegan(), earlier]
+
+
+def test_a_list_that_does_not_come() -> None:
+    machine = listing()
+    reasons = live(machine, 119)
+    assert all("list" in reason for reason in reasons)
+    assert reasons
+    with pytest.raises(PeerProtocolError, match="does not go on"):
+        live(machine, 125)
+
+
+def test_what_is_not_wanted_is_said_before() -> None:
+    machine = tree(skipped=[(0, 2), (4, 5)])
+    assert said(machine) == [
+        json.loads(skip(0, 2, 4, 5)),
+        json.loads(accept(BLOCK + 5, RECEIVE_WINDOW, count=3)),
+    ]
+
+
+def test_many_gaps_take_several_messages() -> None:
+    manifest = listed(*(file(1, f"{number:05}") for number in range(10_000)))
+    wanted = Selection(manifest, [(number, number + 1) for number in range(0, 10_000, 2)])
+    machine = awaiting()
+    for text in [proposal_of(manifest), *pages_of(manifest)]:
+        machine.receive_control_untrusted(text, now=0.0)
+    machine.accept(wanted, start=0, blocks=0, now=0.0)
+    *skips, last = list(iter(machine.next_message, None))
+    for text in skips:
+        parse_control_untrusted(text)
+    ranges = [number for text in skips for number in json.loads(text)["ranges"]]
+    assert ranges == list(range(10_000))
+    assert json.loads(last) == json.loads(accept(5_000, RECEIVE_WINDOW, count=5_000))
+
+
+def test_frames_span_files() -> None:
+    machine = tree()
+    receive(machine, 0, TREE_SIZE)
+    machine.receive_control_untrusted(end(TREE_SIZE), now=0.0)
+    assert machine.state is ReceiverState.VERIFYING
+
+
+def test_digests_leave_gaps() -> None:
+    machine = tree(blocks=5)
+    said(machine)
+    machine.have(0, bytes(32), now=0.0)
+    machine.have(2, bytes(64), now=0.0)
+    machine.have_no_more(now=0.0)
+    assert said(machine) == [
+        json.loads(text) for text in (have(0, bytes(32)), have(2, bytes(64)), have(5))
+    ]
+    machine.have_no_more(now=0.0)
+    assert said(machine) == []
+    machine.receive_frame_untrusted(frame(5, 10), now=0.0)  # the first block is kept
+    receive(machine, 15, BLOCK - 10)
+    machine.receive_frame_untrusted(frame(BLOCK + 10, 1), now=0.0)  # two more
+    assert machine.kept == 10
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        pytest.param(frame(BLOCK + 5, 1), id="over a gap"),
+        pytest.param(frame(4, 1), id="inside a small file"),
+        pytest.param(checking(BLOCK + 5, sent=0), id="checking, over a gap"),
+        pytest.param(checking(BLOCK, sent=0), id="checking, inside a file"),
+        pytest.param(end(0), id="the end"),
+    ],
+)
+def test_what_is_not_there_cannot_be_kept(message: str | bytes) -> None:
+    machine = tree(blocks=5)
+    machine.have(0, bytes(32), now=0.0)
+    machine.have(2, bytes(96), now=0.0)
+    with pytest.raises(PeerProtocolError):
+        feed(machine, message)
+
+
 # A sender that lives, and does not go on
 
 
@@ -569,9 +724,12 @@ def test_where_nothing_has_to_move_nothing_stalls(make: Callable[[], ReceiverMac
 
 def test_the_table_says_what_the_machine_does() -> None:
     made: dict[ReceiverMove, Callable[[ReceiverMachine], object]] = {
-        ReceiverMove.PROPOSAL: lambda machine: feed(machine, proposal(SIZE)),
-        ReceiverMove.ACCEPT: lambda machine: machine.accept(start=0, blocks=0, now=0.0),
-        ReceiverMove.SKIP: lambda machine: machine.skip(now=0.0),
+        ReceiverMove.PROPOSAL: lambda machine: feed(machine, proposal(SIZE, path="x")),
+        ReceiverMove.LISTED: lambda machine: feed(machine, page(SIZE, path="x")),
+        ReceiverMove.ACCEPT: lambda machine: machine.accept(
+            selection(), start=0, blocks=0, now=0.0
+        ),
+        ReceiverMove.SKIP_ALL: lambda machine: machine.skip_all(now=0.0),
         ReceiverMove.COMPLETE: lambda machine: machine.complete(DIGEST, now=0.0),
         ReceiverMove.BYE: lambda machine: feed(machine, BYE),
     }

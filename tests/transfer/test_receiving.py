@@ -17,8 +17,7 @@ from rtcsend.errors import (
 )
 from rtcsend.transfer.frames import MAX_PAYLOAD, serialize_frame
 from rtcsend.transfer.liveness import SILENCE_LIMIT
-from rtcsend.transfer.messages import ProposalMessage
-from rtcsend.transfer.ports import OneFileSink
+from rtcsend.transfer.ports import Offer, Sink
 from rtcsend.transfer.receiver import RECEIVE_WINDOW
 from rtcsend.transfer.receiving import FAREWELL_TIMEOUT, PROPOSAL_TIMEOUT, Receiving
 from tests.fakes.channels import FakeChannels, channel_pair
@@ -34,14 +33,20 @@ Sender = Callable[[FakeChannels], Awaitable[None]]
 END = end(len(CONTENT), DIGEST)
 
 
-def proposal(size: int = len(CONTENT)) -> str:
-    return wire.proposal(size)
+PROPOSAL = wire.proposal(len(CONTENT))
+
+
+async def say_proposal(channels: FakeChannels, size: int = len(CONTENT)) -> None:
+    await channels.send_control(wire.proposal(size))
+    await channels.send_control(wire.page(size))
 
 
 def receive_from(sender: Sender, sink: FakeSink | None) -> Side:
     """Receive from a sender that is played by a coroutine; return how it ended."""
 
-    async def decide(_proposal: ProposalMessage) -> OneFileSink | None:
+    async def decide(offer: Offer) -> Sink | None:
+        if sink is not None:
+            sink.expects(offer.manifest)
         return sink
 
     async def main() -> Side:
@@ -66,14 +71,14 @@ async def expect(channels: FakeChannels, kind: str) -> None:
 
 
 async def propose(channels: FakeChannels, size: int = len(CONTENT)) -> None:
-    await channels.send_control(proposal(size))
+    await say_proposal(channels, size)
     await expect(channels, "accept")
 
 
 async def send_content(channels: FakeChannels, *, up_to: int = len(CONTENT)) -> None:
     for offset in range(0, up_to, MAX_PAYLOAD):
         payload = CONTENT[offset : min(offset + MAX_PAYLOAD, up_to)]
-        await channels.send_data(serialize_frame(entry=0, offset=offset, payload=payload))
+        await channels.send_data(serialize_frame(offset=offset, payload=payload))
 
 
 async def send_all(channels: FakeChannels) -> None:
@@ -115,7 +120,7 @@ def test_proposed_in_the_last_moment(early: float) -> None:
         while (left := PROPOSAL_TIMEOUT - early - asyncio.get_running_loop().time()) > 0:
             await channels.send_control(PING)
             await asyncio.sleep(min(1.0, left))
-        await channels.send_control(proposal())
+        await say_proposal(channels)
         await channels.wait_closed()
 
     assert type(receive_from(sender, FakeSink()).error) in {PeerNeverCame, ConnectionLost}
@@ -192,9 +197,9 @@ AFTER_COMPLETE: dict[str, list[str | bytes]] = {
     "a ping": [PING],
     "an abort": [ABORT],
     "the end again": [END],
-    "a proposal": [proposal()],
+    "a proposal": [PROPOSAL],
     "rubbish": ["rubbish"],
-    "a frame": [serialize_frame(entry=0, offset=0, payload=b"x")],
+    "a frame": [serialize_frame(offset=0, payload=b"x")],
 }
 
 
@@ -218,7 +223,7 @@ def test_nothing_undoes_what_is_stored(what: str) -> None:
 def test_closed_before_the_end(stage: str) -> None:
     async def sender(channels: FakeChannels) -> None:
         if stage == "proposed":
-            await channels.send_control(proposal())
+            await say_proposal(channels)
             await asyncio.sleep(0.01)
         elif stage != "at once":
             await propose(channels)
@@ -252,7 +257,7 @@ def test_an_abort_ends_it_at_once(stage: str) -> None:
 def test_an_abort_while_a_person_decides() -> None:
     answers: list[str] = []
 
-    async def decide(_proposal: ProposalMessage) -> OneFileSink | None:
+    async def decide(_offer: Offer) -> Sink | None:
         try:
             await asyncio.Event().wait()
         finally:
@@ -267,7 +272,7 @@ def test_an_abort_while_a_person_decides() -> None:
             emit=lambda _event: None,
             clock=asyncio.get_running_loop().time,
         )
-        await theirs.send_control(proposal())
+        await say_proposal(theirs)
         await theirs.send_control(ABORT)
         with pytest.raises(PeerAborted):
             await receiving.run(ours)
@@ -279,13 +284,13 @@ def test_an_abort_while_a_person_decides() -> None:
 @pytest.mark.parametrize(
     "messages",
     [
-        pytest.param([proposal()], id="a second proposal"),
+        pytest.param([PROPOSAL], id="a second proposal"),
         pytest.param([b"\x01"], id="no frame"),
-        pytest.param([serialize_frame(entry=0, offset=1, payload=b"x")], id="a gap"),
-        pytest.param([serialize_frame(entry=1, offset=0, payload=b"x")], id="another entry"),
+        pytest.param([serialize_frame(offset=1, payload=b"x")], id="a gap"),
+        pytest.param([wire.page(len(CONTENT))], id="the list again"),
         pytest.param([END, END], id="the end twice"),
         pytest.param([BYE], id="bye before the end"),
-        pytest.param(['{"type":"written","entry":0,"bytes":0}'], id="what a receiver says"),
+        pytest.param(['{"type":"written","bytes":0}'], id="what a receiver says"),
         pytest.param(["null"], id="no message"),
     ],
 )
@@ -325,7 +330,7 @@ def test_a_sender_that_overruns_the_window(payload_size: int) -> None:
         await propose(channels, 1 << 30)
         for offset in range(0, RECEIVE_WINDOW + 1, payload_size):
             payload = bytes(min(payload_size, RECEIVE_WINDOW + 1 - offset))
-            await channels.send_data(serialize_frame(entry=0, offset=offset, payload=payload))
+            await channels.send_data(serialize_frame(offset=offset, payload=payload))
         await channels.wait_closed()
 
     sink = FakeSink(bytes_per_s=1.0)  # stands still
@@ -339,7 +344,9 @@ def test_a_sender_of_tiny_frames_costs_no_more_memory_than_another() -> None:
     count = 20_000
     waiting: list[int] = []
 
-    async def decide(_proposal: ProposalMessage) -> OneFileSink | None:
+    async def decide(offer: Offer) -> Sink | None:
+        if sink is not None:
+            sink.expects(offer.manifest)
         return sink
 
     sink = FakeSink(blocks_at=0, blocks_for=5.0)
@@ -357,10 +364,10 @@ def test_a_sender_of_tiny_frames_costs_no_more_memory_than_another() -> None:
         size = 16 * MAX_PAYLOAD + count
         await propose(theirs, size)
         for offset in range(0, 16 * MAX_PAYLOAD, MAX_PAYLOAD):  # a block, at which the disk stops
-            await theirs.send_data(serialize_frame(entry=0, offset=offset, payload=sink_block))
+            await theirs.send_data(serialize_frame(offset=offset, payload=sink_block))
         content = sink_block * 16
         for offset in range(len(content), size):
-            await theirs.send_data(serialize_frame(entry=0, offset=offset, payload=b"y"))
+            await theirs.send_data(serialize_frame(offset=offset, payload=b"y"))
         await asyncio.sleep(1.0)
         assert ours.payload_received == size
         waiting.append(len(receiving._backlog._queue))
@@ -379,7 +386,7 @@ def test_the_disk_fails_while_the_sender_waits_for_the_window() -> None:
         await propose(channels, 1 << 30)
         for offset in range(0, RECEIVE_WINDOW, MAX_PAYLOAD):
             payload = bytes(MAX_PAYLOAD)
-            await channels.send_data(serialize_frame(entry=0, offset=offset, payload=payload))
+            await channels.send_data(serialize_frame(offset=offset, payload=payload))
         await expect(channels, "abort")
         channels.close()
 

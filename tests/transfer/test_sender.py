@@ -2,6 +2,8 @@
 
 import json
 from collections.abc import Callable
+from contextlib import suppress
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -18,36 +20,40 @@ from rtcsend.errors import (
     RtcsendError,
 )
 from rtcsend.events import Stalled
+from rtcsend.manifest.manifest import Manifest
+from rtcsend.manifest.selection import Selection
 from rtcsend.transfer.frames import MAX_PAYLOAD, parse_frame_untrusted
 from rtcsend.transfer.liveness import SILENCE_LIMIT
-from rtcsend.transfer.messages import MIN_WINDOW, ProposalMessage, ProposedEntry
+from rtcsend.transfer.messages import MIN_WINDOW, ProposalMessage, parse_control_untrusted
 from rtcsend.transfer.sender import (
     CHECKING_INTERVAL,
-    SENDER_TRANSITIONS,
     Accepted,
     Completed,
     DigestsCame,
     SenderEvent,
     SenderMachine,
-    SenderMove,
-    SenderState,
     Skipped,
     Written,
 )
+from rtcsend.transfer.states import SENDER_TRANSITIONS, SenderMove, SenderState
 from tests.transfer.wire import (
     ABORT,
     BYE,
     DIGEST,
     PING,
-    SAMPLE,
-    SKIP,
-    TRANSFER,
+    SKIP_ALL,
     accept,
     checking,
     complete,
     end,
+    entries,
+    file,
     have,
+    listed,
+    page,
     proposal,
+    proposal_of,
+    skip,
     written,
 )
 
@@ -55,14 +61,31 @@ SIZE = 200
 SENT = 100  # bytes of it, in the state "sending"
 OTHER_DIGEST = "cd" * 32
 
-ACCEPT = accept(MIN_WINDOW)
+ACCEPT = accept(SIZE, MIN_WINDOW)
 BLOCK = 1 << 20
 
 
-def new_machine(size: int = SIZE, *, reached: int = 0, limit: int = 0) -> SenderMachine:
-    entry = ProposedEntry(path="x", kind="file", size=size, sample=SAMPLE)
-    proposal = ProposalMessage(transfer=TRANSFER, entries=(entry,), sender="ada")
-    machine = SenderMachine(proposal, reached=reached, limit=limit, now=0.0)
+def new_machine(
+    size: int = SIZE, *, reached: int = 0, limit: int = 0, is_known: bool = False
+) -> SenderMachine:
+    manifest = listed(file(size, "x"))
+    return machine_of(manifest, reached=reached, limit=limit, is_known=is_known)
+
+
+def machine_of(
+    manifest: Manifest, *, reached: int = 0, limit: int = 0, is_known: bool = False
+) -> SenderMachine:
+    """Return a machine that has said all of its proposal."""
+    proposal = parse_control_untrusted(proposal_of(manifest))
+    assert isinstance(proposal, ProposalMessage)
+    machine = SenderMachine(
+        proposal,
+        manifest,
+        selection=Selection(manifest) if is_known else None,
+        reached=reached,
+        limit=limit,
+        now=0.0,
+    )
     said(machine)
     return machine
 
@@ -107,9 +130,11 @@ def closed() -> SenderMachine:
 
 def skipped() -> SenderMachine:
     machine = new_machine()
-    machine.receive_control_untrusted(SKIP, now=0.0)
+    machine.receive_control_untrusted(SKIP_ALL, now=0.0)
     return machine
 
+
+SELECTION = Selection(listed(file(SIZE, "x")))
 
 STATES = {
     "proposed": proposed,
@@ -121,9 +146,13 @@ STATES = {
 }
 MESSAGES = {
     "accept": ACCEPT,
-    "accept nothing": SKIP,
-    "accept, beyond what was sent": accept(start=1),
-    "accept, more blocks than there are": accept(blocks=2),
+    "accept nothing": SKIP_ALL,
+    "accept, beyond what was sent": accept(SIZE, start=1),
+    "accept, more blocks than there are": accept(SIZE, blocks=2),
+    "accept, more entries than there are": accept(SIZE, count=2),
+    "accept, other sizes": accept(SIZE - 1),
+    "skip": skip(0, 1),
+    "skip what is not there": skip(1, 2),
     "digests": have(0, bytes(32)),
     "written 0": written(0),
     "written some": written(SENT),
@@ -134,6 +163,7 @@ MESSAGES = {
     "ping": PING,
     "abort": ABORT,
     "proposal": proposal(1),
+    "entries": page(1),
     "checking": checking(1, sent=0),
     "end": end(0),
     "bye": BYE,
@@ -141,7 +171,8 @@ MESSAGES = {
     "empty": "",
 }
 ALLOWED: dict[tuple[str, str], SenderEvent | None] = {
-    ("proposed", "accept"): Accepted(start=0, limit=0),
+    ("proposed", "accept"): Accepted(selection=SELECTION, start=0, limit=0),
+    ("proposed", "skip"): None,
     ("proposed", "accept nothing"): Skipped(),
     ("sending", "written 0"): Written(bytes=0),
     ("sending", "written some"): Written(bytes=SENT),
@@ -187,11 +218,17 @@ def test_every_state_is_in_the_table() -> None:
     assert {make().state for make in STATES.values()} == set(SenderState)
 
 
-def test_the_proposal_comes_first_and_once() -> None:
-    entry = ProposedEntry(path="film.iso", kind="file", size=5, sample=SAMPLE)
-    message = ProposalMessage(transfer=TRANSFER, entries=(entry,), sender="ada")
-    machine = SenderMachine(message, reached=0, limit=0, now=0.0)
-    assert said(machine) == [json.loads(proposal(5))]
+@pytest.mark.parametrize("is_known", [False, True])
+def test_the_proposal_comes_first_and_once(is_known: bool) -> None:
+    manifest = listed(*(file(5, f"{number:05}") for number in range(2_000)))
+    proposal = parse_control_untrusted(proposal_of(manifest))
+    assert isinstance(proposal, ProposalMessage)
+    selection = Selection(manifest) if is_known else None
+    machine = SenderMachine(proposal, manifest, selection=selection, reached=0, limit=0, now=0.0)
+    first, *others = said(machine)
+    assert first == json.loads(proposal_of(manifest, repeated=is_known))
+    pages = [] if is_known else [manifest.page(number) for number in range(manifest.pages)]
+    assert others == [json.loads(entries(*page)) for page in pages]
     assert said(machine) == []
 
 
@@ -200,20 +237,20 @@ def test_the_proposal_comes_first_and_once() -> None:
 )
 def test_the_lower_limit_counts(ours: int, theirs: int, agreed: int) -> None:
     machine = new_machine(limit=ours)
-    machine.receive_control_untrusted(accept(limit=theirs), now=0.0)
-    assert drain(machine) == [Accepted(start=0, limit=agreed)]
+    machine.receive_control_untrusted(accept(SIZE, limit=theirs), now=0.0)
+    assert drain(machine) == [Accepted(selection=SELECTION, start=0, limit=agreed)]
 
 
 def test_frames_follow_each_other() -> None:
     machine = new_machine(size=5)
-    machine.receive_control_untrusted(ACCEPT, now=0.0)
+    machine.receive_control_untrusted(accept(5), now=0.0)
     frames = machine.frames(memoryview(b"abcd"), size=3, now=0.0)
     frames += machine.frames(memoryview(b"e"), size=3, now=0.0)
     parsed = [parse_frame_untrusted(frame) for frame in frames]
-    assert [(frame.entry, frame.offset, bytes(frame.payload)) for frame in parsed] == [
-        (0, 0, b"abc"),
-        (0, 3, b"d"),
-        (0, 4, b"e"),
+    assert [(frame.offset, bytes(frame.payload)) for frame in parsed] == [
+        (0, b"abc"),
+        (3, b"d"),
+        (4, b"e"),
     ]
 
 
@@ -224,7 +261,7 @@ def test_the_end_is_told_with_its_digest() -> None:
 
 def test_an_empty_file_ends_at_once() -> None:
     machine = new_machine(size=0)
-    machine.receive_control_untrusted(ACCEPT, now=0.0)
+    machine.receive_control_untrusted(accept(0), now=0.0)
     assert machine.sendable == 0
     machine.end(DIGEST, now=0.0)
     machine.receive_control_untrusted(complete(), now=0.0)
@@ -251,7 +288,7 @@ def test_the_end_may_not_come_early() -> None:
 
 def test_the_window_closes_and_opens() -> None:
     machine = new_machine(size=10 * MIN_WINDOW)
-    machine.receive_control_untrusted(ACCEPT, now=0.0)
+    machine.receive_control_untrusted(accept(10 * MIN_WINDOW, MIN_WINDOW), now=0.0)
     assert machine.sendable == MIN_WINDOW
     send(machine, MIN_WINDOW)
     assert machine.sendable == 0
@@ -284,7 +321,7 @@ def test_acknowledgements_may_repeat_and_never_shrink() -> None:
 )
 def test_window_arithmetic(size: int, window: int, steps: list[tuple[bool, float]]) -> None:
     machine = new_machine(size=size)
-    machine.receive_control_untrusted(accept(window), now=0.0)
+    machine.receive_control_untrusted(accept(size, window), now=0.0)
     sent = done = 0
     for is_frame, share in steps:
         assert machine.sendable == min(window - (sent - done), size - sent) >= 0
@@ -356,8 +393,10 @@ def test_any_text_in_any_state(text: str) -> None:
 
 def test_it_goes_on_where_the_receiver_says() -> None:
     machine = new_machine(size=3 * BLOCK, reached=2 * BLOCK)
-    machine.receive_control_untrusted(accept(start=BLOCK + 5), now=0.0)
-    assert drain(machine) == [Accepted(start=BLOCK + 5, limit=0)]
+    machine.receive_control_untrusted(accept(3 * BLOCK, start=BLOCK + 5), now=0.0)
+    (accepted,) = drain(machine)
+    assert isinstance(accepted, Accepted)
+    assert accepted.start == BLOCK + 5
     (frame,) = machine.frames(memoryview(b"abc"), size=3, now=0.0)
     assert parse_frame_untrusted(frame).offset == BLOCK + 5
     assert (machine.position, machine.reached, machine.sent) == (BLOCK + 8, 2 * BLOCK, 3)
@@ -368,7 +407,7 @@ def test_it_goes_on_where_the_receiver_says() -> None:
 
 def test_a_receiver_that_has_all_is_told_the_end_at_once() -> None:
     machine = new_machine(reached=SIZE)
-    machine.receive_control_untrusted(accept(start=SIZE), now=0.0)
+    machine.receive_control_untrusted(accept(SIZE, start=SIZE), now=0.0)
     machine.end(DIGEST, now=0.0)
     assert said(machine) == [json.loads(end(0))]
     machine.receive_control_untrusted(complete(), now=0.0)
@@ -378,7 +417,7 @@ def test_a_receiver_that_has_all_is_told_the_end_at_once() -> None:
 @pytest.mark.parametrize("start", [6, SIZE, SIZE + 1, 2**53 - 1])
 def test_what_was_never_sent_is_not_there(start: int) -> None:
     with pytest.raises(PeerProtocolError, match="never sent"):
-        new_machine(reached=5).receive_control_untrusted(accept(start=start), now=0.0)
+        new_machine(reached=5).receive_control_untrusted(accept(SIZE, start=start), now=0.0)
 
 
 # What an earlier run has left
@@ -390,7 +429,7 @@ FILE_SIZE = 2 * BLOCK + 100
 
 def resuming(blocks: int = 3, start: int = 0) -> SenderMachine:
     machine = new_machine(size=FILE_SIZE, reached=start)
-    machine.receive_control_untrusted(accept(start=start, blocks=blocks), now=0.0)
+    machine.receive_control_untrusted(accept(FILE_SIZE, start=start, blocks=blocks), now=0.0)
     drain(machine)
     return machine
 
@@ -401,49 +440,47 @@ def test_blocks_that_are_the_same_are_kept() -> None:
     machine.receive_control_untrusted(have(0, block_digest(ONE), block_digest(ONE)), now=0.0)
     assert drain(machine) == [DigestsCame()]
     awaits.append(machine.awaits_digest)
-    assert machine.maybe_keep(ONE, now=0.0)
-    assert not machine.maybe_keep(TWO, now=0.0)
+    assert machine.pass_over(memoryview(ONE), now=0.0) == len(ONE)
+    assert machine.pass_over(memoryview(TWO), now=0.0) == 0
+    assert machine.unsent(memoryview(TWO)) == BLOCK
     frames = machine.frames(memoryview(TWO), size=MAX_PAYLOAD, now=0.0)
     assert parse_frame_untrusted(frames[0]).offset == BLOCK
     assert [*awaits, machine.awaits_digest] == [True, False, True]
     machine.receive_control_untrusted(have(2, block_digest(LAST)), now=0.0)
-    assert machine.maybe_keep(memoryview(LAST), now=0.0)
+    assert machine.pass_over(memoryview(LAST), now=0.0) == len(LAST)
     machine.end(DIGEST, now=0.0)
     assert machine.kept == BLOCK + 100
     assert said(machine) == [json.loads(end(BLOCK))]
 
 
-def test_a_block_is_not_compared_before_its_digest_came() -> None:
-    with pytest.raises(InternalError):
-        resuming().maybe_keep(ONE, now=0.0)
-
-
 def test_a_block_that_was_begun_is_sent_to_its_end() -> None:
     machine = resuming(blocks=2, start=5)
     awaits = [machine.awaits_digest]
-    assert not machine.maybe_keep(ONE[5:], now=0.0)
+    assert machine.pass_over(memoryview(ONE)[5:], now=0.0) == 0
+    assert machine.unsent(memoryview(ONE)[5:]) == BLOCK - 5
     machine.frames(memoryview(ONE)[5:], size=MAX_PAYLOAD, now=0.0)
     assert [*awaits, machine.awaits_digest] == [False, True]
     machine.receive_control_untrusted(have(1, block_digest(TWO)), now=0.0)
-    assert machine.maybe_keep(TWO, now=0.0)
+    assert machine.pass_over(memoryview(TWO), now=0.0) == len(TWO)
 
 
 def test_what_is_kept_is_told_now_and_then() -> None:
     machine = resuming(blocks=2)
     machine.receive_control_untrusted(have(0, block_digest(ONE), block_digest(TWO)), now=0.0)
-    machine.maybe_keep(ONE, now=0.1)
+    machine.pass_over(memoryview(ONE), now=0.1)
     assert said(machine) == []
-    machine.maybe_keep(TWO, now=CHECKING_INTERVAL)
+    machine.pass_over(memoryview(TWO), now=CHECKING_INTERVAL)
     assert said(machine) == [json.loads(checking(2 * BLOCK, sent=0))]
 
 
 @pytest.mark.parametrize(
     "texts",
     [
-        pytest.param([have(1, bytes(32))], id="not the first"),
         pytest.param([have(0, bytes(128))], id="more than offered"),
         pytest.param([have(0, bytes(32)), have(0, bytes(32))], id="again"),
-        pytest.param([have(0, bytes(32)), have(2, bytes(32))], id="a gap"),
+        pytest.param([have(2, bytes(32)), have(1, bytes(32))], id="back"),
+        pytest.param([have(0)], id="nothing new"),
+        pytest.param([have(4)], id="nothing, beyond the end"),
         pytest.param([have(0, bytes(96)), have(3, bytes(32))], id="one more"),
     ],
 )
@@ -458,6 +495,130 @@ def test_digests_of_other_blocks_than_offered(texts: list[str]) -> None:
 def test_digests_that_nobody_offered() -> None:
     with pytest.raises(PeerProtocolError):
         sending().receive_control_untrusted(have(0, bytes(32)), now=0.0)
+
+
+# Many files
+
+TREE = listed(*(file(size, f"{at}") for at, size in enumerate((5, 0, BLOCK + 3, 2, BLOCK, 0))))
+TREE_SIZE = 2 * BLOCK + 10
+CONTENTS = [bytes([at]) * size for at, size in enumerate((5, 0, BLOCK + 3, 2, BLOCK, 0))]
+STREAM = memoryview(b"".join(CONTENTS))
+# Its blocks: the file of 5 bytes, two, the file of 2 bytes, one.
+BLOCK_STARTS = [0, 5, 5 + BLOCK, 8 + BLOCK, 10 + BLOCK, TREE_SIZE]
+DIGESTS = [block_digest(STREAM[one:two]) for one, two in pairwise(BLOCK_STARTS)]
+
+
+def walk(machine: SenderMachine, *, end: int = TREE_SIZE) -> list[tuple[str, int]]:
+    """Send what is left of the stream in one piece; return what was kept and sent, in bytes."""
+    steps = []
+    while machine.position < end and not machine.awaits_digest:
+        if passed := machine.pass_over(STREAM[machine.position : end], now=0.0):
+            steps.append(("kept", passed))
+        elif count := machine.unsent(STREAM[machine.position : end]):
+            machine.frames(STREAM[machine.position :][:count], size=MAX_PAYLOAD, now=0.0)
+            steps.append(("sent", count))
+    return steps
+
+
+def tree(blocks: int, *, start: int = 0) -> SenderMachine:
+    machine = machine_of(TREE, reached=start)
+    answer = accept(TREE_SIZE, 1 << 30, count=6, start=start, blocks=blocks)
+    machine.receive_control_untrusted(answer, now=0.0)
+    return machine
+
+
+def test_a_piece_of_many_files_goes_at_once() -> None:
+    machine = tree(0)
+    assert walk(machine) == [("sent", TREE_SIZE)]
+    machine.end(DIGEST, now=0.0)
+
+
+def test_of_many_files_some_are_there() -> None:
+    machine = tree(5)
+    machine.receive_control_untrusted(have(0, DIGESTS[0], bytes(32)), now=0.0)
+    assert walk(machine) == [("kept", 5), ("sent", BLOCK)]
+    machine.receive_control_untrusted(have(3, DIGESTS[3]), now=0.0)  # nothing said of block 2
+    assert walk(machine) == [("sent", 3), ("kept", 2)]
+    machine.receive_control_untrusted(have(5), now=0.0)
+    assert walk(machine) == [("sent", BLOCK)]
+    machine.end(DIGEST, now=0.0)
+    assert machine.kept == 7
+
+
+@given(st.sets(st.integers(0, 4)), st.integers(0, 5), st.integers(0, 5))
+def test_whatever_is_there_is_kept(there: set[int], blocks: int, first: int) -> None:
+    machine = tree(blocks, start=BLOCK_STARTS[first])
+    for block in sorted(there):
+        if first <= block < blocks:
+            machine.receive_control_untrusted(have(block, DIGESTS[block]), now=0.0)
+    if machine.awaits_digest or machine.offered > machine.position:
+        with suppress(PeerProtocolError):  # the last one was said
+            machine.receive_control_untrusted(have(blocks), now=0.0)
+    kept = sum(count for step, count in walk(machine) if step == "kept")
+    assert machine.position == TREE_SIZE
+    lengths = [two - one for one, two in pairwise(BLOCK_STARTS)]
+    assert kept == sum(lengths[block] for block in there if first <= block < blocks)
+
+
+def test_what_is_not_wanted_is_not_in_the_stream() -> None:
+    machine = machine_of(TREE)
+    machine.receive_control_untrusted(skip(0, 1), now=0.0)
+    machine.receive_control_untrusted(skip(3, 5), now=0.0)
+    machine.receive_control_untrusted(accept(BLOCK + 3, count=3), now=0.0)
+    (accepted,) = drain(machine)
+    assert isinstance(accepted, Accepted)
+    assert list(accepted.selection.skipped()) == [(0, 1), (3, 5)]
+    assert machine.sendable == BLOCK + 3
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        pytest.param([skip(0, 1), skip(1, 2)], id="not joined"),
+        pytest.param([skip(2, 3), skip(0, 1)], id="back"),
+        pytest.param([skip(0, 7)], id="too many"),
+        pytest.param([skip(0, 6), accept(TREE_SIZE, count=6)], id="and all accepted"),
+        pytest.param([skip(0, 1), accept(TREE_SIZE, count=5)], id="another sum"),
+        pytest.param([skip(0, 1), accept(TREE_SIZE - 5, count=6)], id="another number"),
+        pytest.param([accept(TREE_SIZE, count=6, blocks=6)], id="more blocks"),
+    ],
+)
+def test_a_selection_that_does_not_add_up(texts: list[str]) -> None:
+    machine = machine_of(TREE)
+    for text in texts[:-1]:
+        machine.receive_control_untrusted(text, now=0.0)
+    with pytest.raises(PeerProtocolError):
+        machine.receive_control_untrusted(texts[-1], now=0.0)
+
+
+@pytest.mark.parametrize("text", [accept(5), skip(0, 1), SKIP_ALL])
+def test_an_answer_before_all_is_proposed(text: str) -> None:
+    manifest = listed(file(5))
+    proposal = parse_control_untrusted(proposal_of(manifest))
+    assert isinstance(proposal, ProposalMessage)
+    machine = SenderMachine(proposal, manifest, selection=None, reached=0, limit=0, now=0.0)
+    machine.next_message()
+    with pytest.raises(PeerProtocolError, match="not heard"):
+        machine.receive_control_untrusted(text, now=0.0)
+
+
+def test_another_selection_than_before() -> None:
+    machine = machine_of(TREE, is_known=True)
+    machine.receive_control_untrusted(skip(0, 1), now=0.0)
+    with pytest.raises(PeerProtocolError, match="than before"):
+        machine.receive_control_untrusted(accept(TREE_SIZE - 5, count=5), now=0.0)
+
+
+def test_digests_that_have_served_are_forgotten() -> None:
+    sizes = [1] * 3_000
+    machine = machine_of(listed(*(file(size, f"{at:04}") for at, size in enumerate(sizes))))
+    machine.receive_control_untrusted(accept(3_000, count=3_000, blocks=3_000), now=0.0)
+    piece = memoryview(bytes(1_000))
+    for first in range(0, 3_000, 1_000):
+        digests = [block_digest(b"\0")] * 1_000
+        machine.receive_control_untrusted(have(first, *digests), now=0.0)
+        assert machine.pass_over(piece, now=0.0) == 1_000
+    assert machine.kept == 3_000
 
 
 # A receiver that lives, and does not go on
@@ -482,7 +643,7 @@ def test_a_person_may_take_any_time() -> None:
 @pytest.mark.parametrize(
     ("make", "reason"),
     [
-        (lambda: new_machine(reached=1), "does not answer"),
+        (lambda: new_machine(is_known=True), "does not answer"),
         (sending, "writes nothing"),
         (ended, "writes nothing"),
         (resuming, "reads what it has"),
@@ -499,7 +660,7 @@ def test_a_receiver_that_does_not_move(make: Callable[[], SenderMachine], reason
 
 def test_one_byte_a_second_is_no_movement() -> None:
     machine = new_machine(size=BLOCK)
-    machine.receive_control_untrusted(ACCEPT, now=0.0)
+    machine.receive_control_untrusted(accept(BLOCK), now=0.0)
     send(machine, MIN_WINDOW)
     with pytest.raises(PeerProtocolError, match="does not go on"):
         live(machine, 130, written)
@@ -507,7 +668,7 @@ def test_one_byte_a_second_is_no_movement() -> None:
 
 def test_what_was_agreed_to_be_slow_may_be_slow() -> None:
     machine = new_machine(size=BLOCK, limit=10)
-    machine.receive_control_untrusted(ACCEPT, now=0.0)
+    machine.receive_control_untrusted(accept(BLOCK), now=0.0)
     send(machine, MIN_WINDOW)
     live(machine, 500, lambda second: written(10 * second))
 
@@ -529,8 +690,9 @@ def test_a_slow_file_here_is_nobodys_fault_there() -> None:
 
 def test_the_table_says_what_the_machine_does() -> None:
     made: dict[SenderMove, Callable[[SenderMachine], object]] = {
+        SenderMove.SKIP: lambda machine: machine.receive_control_untrusted(skip(0, 1), now=0.0),
         SenderMove.ACCEPTED: lambda machine: machine.receive_control_untrusted(ACCEPT, now=0.0),
-        SenderMove.SKIPPED: lambda machine: machine.receive_control_untrusted(SKIP, now=0.0),
+        SenderMove.SKIPPED: lambda machine: machine.receive_control_untrusted(SKIP_ALL, now=0.0),
         SenderMove.WRITTEN: lambda machine: machine.receive_control_untrusted(written(0), now=0.0),
         SenderMove.COMPLETE: lambda machine: machine.receive_control_untrusted(complete(), now=0.0),
         SenderMove.BYE: lambda machine: machine.bye(now=0.0),
@@ -550,5 +712,5 @@ def test_the_table_says_what_the_machine_does() -> None:
 def test_every_state_can_be_reached_and_left() -> None:
     assert {state for state, _ in SENDER_TRANSITIONS} == set(SenderState) - {SenderState.CLOSED}
     reached = set(SENDER_TRANSITIONS.values())
-    assert reached == set(SenderState) - {SenderState.PROPOSED}
+    assert reached == set(SenderState)
     assert {move for _, move in SENDER_TRANSITIONS} == set(SenderMove)

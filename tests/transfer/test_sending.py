@@ -25,9 +25,10 @@ from rtcsend.transfer.messages import (
 from rtcsend.transfer.sending import CLOSE_TIMEOUT, Sending
 from tests.fakes.channels import FakeChannels, channel_pair
 from tests.transfer.fakes import FakeSource, Side, run_side, virtual
-from tests.transfer.wire import ABORT, PING, SKIP, accept, complete, written
+from tests.transfer.wire import ABORT, PING, SKIP_ALL, accept, complete, written
 
 CONTENT = b"0123456789" * 30_000
+SIZE = len(CONTENT)
 ANSWER_TIMEOUT = 50.0
 
 Receiver = Callable[[FakeChannels], Awaitable[None]]
@@ -57,8 +58,13 @@ def send_to(receiver: Receiver, source: FakeSource | None = None) -> Side:
 
 async def take_all(channels: FakeChannels, *, acknowledge: bool = True) -> tuple[bytes, str]:
     """Accept, take the whole file, and return it with the digest from ``end``."""
-    await channels.receive()
-    await channels.send_control(accept())
+    await hear_proposal(channels)
+    return await take_content(channels, acknowledge=acknowledge)
+
+
+async def take_content(channels: FakeChannels, *, acknowledge: bool = True) -> tuple[bytes, str]:
+    """The same when all is proposed."""
+    await channels.send_control(accept(SIZE))
     content, digest = bytearray(), ""
     while not digest or len(content) < len(CONTENT):
         message = await channels.receive()
@@ -69,6 +75,12 @@ async def take_all(channels: FakeChannels, *, acknowledge: bool = True) -> tuple
         elif isinstance(control := parse_control_untrusted(message), EndMessage):
             digest = control.digest
     return bytes(content), digest
+
+
+async def hear_proposal(channels: FakeChannels) -> None:
+    """Read the proposal, and the list of what it is."""
+    assert "proposal" in str(await channels.receive())
+    assert "entries" in str(await channels.receive())
 
 
 async def next_control(channels: FakeChannels) -> str:
@@ -94,8 +106,8 @@ def test_a_whole_transfer(acknowledge: bool) -> None:
 
 def test_the_smallest_window_is_kept() -> None:
     async def receiver(channels: FakeChannels) -> None:
-        await channels.receive()
-        await channels.send_control(accept(MIN_WINDOW))
+        await hear_proposal(channels)
+        await channels.send_control(accept(SIZE, MIN_WINDOW))
         received = 0
         while received < len(CONTENT):
             await asyncio.sleep(1.0)  # whoever does not keep the window has sent more by now
@@ -114,8 +126,8 @@ def test_the_smallest_window_is_kept() -> None:
 
 def test_acknowledgements_of_a_few_bytes_end_too() -> None:
     async def receiver(channels: FakeChannels) -> None:
-        await channels.receive()
-        await channels.send_control(accept(MIN_WINDOW))
+        await hear_proposal(channels)
+        await channels.send_control(accept(SIZE, MIN_WINDOW))
         acknowledged, digest = 0, ""
         while acknowledged < len(CONTENT) or not digest:
             message = await channels.receive()
@@ -148,10 +160,11 @@ def test_answered_in_the_last_moment(early: float) -> None:
     """The answer and the deadline meet; neither is a bug of ours."""
 
     async def receiver(channels: FakeChannels) -> None:
+        await hear_proposal(channels)
         while (left := ANSWER_TIMEOUT - early - asyncio.get_running_loop().time()) > 0:
             await channels.send_control(PING)
             await asyncio.sleep(min(1.0, left))
-        await channels.send_control(accept())
+        await channels.send_control(accept(SIZE))
         await channels.wait_closed()
 
     assert type(send_to(receiver).error) in {PeerNeverCame, ConnectionLost}
@@ -159,8 +172,8 @@ def test_answered_in_the_last_moment(early: float) -> None:
 
 def test_skipped() -> None:
     async def receiver(channels: FakeChannels) -> None:
-        await channels.receive()
-        await channels.send_control(SKIP)
+        await hear_proposal(channels)
+        await channels.send_control(SKIP_ALL)
         assert await next_control(channels) == '{"type":"bye"}'
         assert channels.payload_received == 0
         channels.close()
@@ -168,10 +181,10 @@ def test_skipped() -> None:
     assert send_to(receiver).done.files == 0
 
 
-@pytest.mark.parametrize("answer", [SKIP, accept()])
+@pytest.mark.parametrize("answer", [SKIP_ALL, accept(SIZE)])
 def test_a_receiver_that_does_not_close_is_not_waited_for(answer: str) -> None:
     async def receiver(channels: FakeChannels) -> None:
-        await channels.receive()
+        await hear_proposal(channels)
         await channels.send_control(answer)
         message = parse_control_untrusted(await next_control(channels))
         if isinstance(message, EndMessage):
@@ -187,17 +200,18 @@ def test_a_receiver_that_does_not_close_is_not_waited_for(answer: str) -> None:
     "answers",
     [
         pytest.param([b"\x00"], id="a byte"),
-        pytest.param([serialize_frame(entry=0, offset=0, payload=b"x")], id="a frame"),
+        pytest.param([serialize_frame(offset=0, payload=b"x")], id="a frame"),
         pytest.param(["{}"], id="no message"),
-        pytest.param([accept(), accept()], id="accepted twice"),
+        pytest.param([accept(SIZE), accept(SIZE)], id="accepted twice"),
         pytest.param([written(0)], id="acknowledged before it accepted"),
-        pytest.param([accept(), written(len(CONTENT) + 1)], id="acknowledged too much"),
+        pytest.param([accept(SIZE), written(len(CONTENT) + 1)], id="acknowledged too much"),
         pytest.param([complete("ab" * 32)], id="complete before it accepted"),
         pytest.param(['{"type":"bye"}'], id="what a sender says"),
     ],
 )
 def test_a_receiver_that_breaks_the_rules(answers: list[str | bytes]) -> None:
     async def receiver(channels: FakeChannels) -> None:
+        await hear_proposal(channels)
         for answer in answers:
             if isinstance(answer, bytes):
                 await channels.send_data(answer)
@@ -244,8 +258,8 @@ def test_a_receiver_that_repeats_itself_is_not_repeated() -> None:
 def test_an_abort_ends_it_at_once(when: str) -> None:
     async def receiver(channels: FakeChannels) -> None:
         if when == "accepted":
-            await channels.receive()
-            await channels.send_control(accept())
+            await hear_proposal(channels)
+            await channels.send_control(accept(SIZE))
         elif when == "all taken":
             await take_all(channels)
         await channels.send_control('{"type":"abort","code":"declined","reason":"No."}')
@@ -259,8 +273,8 @@ def test_an_abort_ends_it_at_once(when: str) -> None:
 
 def test_the_source_fails_before_its_first_byte() -> None:
     async def receiver(channels: FakeChannels) -> None:
-        await channels.receive()
-        await channels.send_control(accept())
+        await hear_proposal(channels)
+        await channels.send_control(accept(SIZE))
         assert "changed" in await next_control(channels)
         channels.close()
 
@@ -271,11 +285,11 @@ def test_the_source_fails_before_its_first_byte() -> None:
 def test_closed_before_complete(stage: str) -> None:
     async def receiver(channels: FakeChannels) -> None:
         if stage != "at once":
-            await channels.receive()
+            await hear_proposal(channels)
         if stage == "accepted":
-            await channels.send_control(accept())
+            await channels.send_control(accept(SIZE))
         elif stage == "all taken":
-            await take_all(channels)
+            await take_content(channels)
         channels.close()
 
     assert type(send_to(receiver).error) is ConnectionLost
@@ -288,7 +302,7 @@ AFTER_COMPLETE: dict[str, list[str | bytes]] = {
     "complete again": [complete("ab" * 32)],
     "an acknowledgement": [written(len(CONTENT))],
     "rubbish": ["rubbish"],
-    "a frame": [serialize_frame(entry=0, offset=0, payload=b"x")],
+    "a frame": [serialize_frame(offset=0, payload=b"x")],
 }
 
 
@@ -326,7 +340,7 @@ def test_an_error_does_not_close_the_channels() -> None:
         with pytest.raises(RtcsendError):
             await sending.run(ours, payload_size=MAX_PAYLOAD)
         await ours.send_control(ABORT)
-        assert "proposal" in str(await theirs.receive())
+        await hear_proposal(theirs)
         assert await theirs.receive() == ABORT
 
     virtual(main)

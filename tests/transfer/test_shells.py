@@ -16,12 +16,12 @@ from rtcsend.errors import (
     PeerProtocolError,
 )
 from rtcsend.events import Done, Resumed, Stalled
-from rtcsend.transfer.messages import ProposalMessage, ProposedEntry
-from rtcsend.transfer.ports import OneFileSink
+from rtcsend.transfer.ports import Offer, Sink
 from rtcsend.transfer.receiver import RECEIVE_WINDOW
 from rtcsend.transfer.reporting import REPORT_INTERVAL
 from tests.fakes.channels import Network
 from tests.transfer.fakes import FakeSink, FakeSource, Pair, transfer, virtual
+from tests.transfer.wire import file
 
 MIB = BLOCK = 1 << 20
 CONTENT = bytes(range(251)) * 20_000  # 5 MB that no shift or swap of frames leaves the same
@@ -58,18 +58,16 @@ def test_a_file_arrives(size: int, payload_size: int) -> None:
 
 def test_the_proposal_says_what_it_is() -> None:
     pair = transfer(lambda: Pair(FakeSource(b"abc"), FakeSink()))
-    assert pair.proposals == [
-        ProposalMessage(
-            transfer=bytes(range(16)).hex(),
-            entries=(ProposedEntry(path="film.iso", kind="file", size=3, sample="5a" * 32),),
-            sender="ada-laptop",
-        )
-    ]
+    (offer,) = pair.offers
+    assert offer.sender == "ada-laptop"
+    assert list(offer.manifest.entries()) == [file(3)]
+    proposal = json.loads(pair.sender_end.controls_sent[0])
+    assert proposal["transfer"] == bytes(range(16)).hex()
 
 
 def test_who_says_what_and_in_which_order() -> None:
     pair = transfer(lambda: Pair(FakeSource(b"abc"), FakeSink()))
-    assert kinds(pair.sender_end.controls_sent) == ["proposal", "end", "bye"]
+    assert kinds(pair.sender_end.controls_sent) == ["proposal", "entries", "end", "bye"]
     assert kinds(pair.receiver_end.controls_sent) == ["accept", "complete"]
 
 
@@ -143,7 +141,8 @@ def test_syncing_may_take_longer_than_silence_may() -> None:
 def test_a_person_may_take_longer_than_silence_may() -> None:
     sink = FakeSink()
 
-    async def decide(_proposal: ProposalMessage) -> OneFileSink:
+    async def decide(offer: Offer) -> Sink:
+        sink.expects(offer.manifest)
         await asyncio.sleep(1_000.0)
         return sink
 
@@ -184,14 +183,14 @@ def test_skipped() -> None:
     pair = transfer(lambda: Pair(FakeSource(CONTENT), None))
     nothing = Done(files=0, bytes=0, moved=0, seconds=0.0, blake3="", paths=())
     assert pair.sender.done == pair.receiver.done == nothing
-    assert kinds(pair.sender_end.controls_sent) == ["proposal", "bye"]
+    assert kinds(pair.sender_end.controls_sent) == ["proposal", "entries", "bye"]
     assert pair.sender.events == pair.receiver.events == []
     assert pair.receiver_end.payload_received == 0
     assert max(pair.sender.ended_at, pair.receiver.ended_at) < 1
 
 
 def test_declined() -> None:
-    async def decide(_proposal: ProposalMessage) -> OneFileSink | None:
+    async def decide(_offer: Offer) -> Sink | None:
         raise Declined("film.iso was declined.")
 
     pair = transfer(lambda: Pair(FakeSource(CONTENT), None, decides=decide))

@@ -1,13 +1,19 @@
 """The wire vectors that other clients check themselves against hold for this one."""
 
 import json
+import zlib
 from pathlib import Path
 from typing import Any
 
 import pytest
 from blake3 import blake3
 
-from rtcsend.errors import PeerProtocolError
+from rtcsend.base64url import decode_base64url_untrusted
+from rtcsend.errors import PeerProtocolError, UnsafePath
+from rtcsend.manifest.digest import ListDigest
+from rtcsend.manifest.entry import parse_entry_untrusted
+from rtcsend.manifest.manifest import Manifest
+from rtcsend.manifest.reading import ManifestReader
 from rtcsend.transfer.frames import parse_frame_untrusted, serialize_frame
 from rtcsend.transfer.messages import (
     AbortMessage,
@@ -15,6 +21,7 @@ from rtcsend.transfer.messages import (
     parse_control_untrusted,
     serialize_control,
 )
+from tests.manifest.trees import reader_of
 
 PATH = Path(__file__).parents[1] / "vectors" / "transfer.json"
 VECTORS: dict[str, list[dict[str, Any]]] = json.loads(PATH.read_text("utf-8"))
@@ -35,15 +42,41 @@ def vectors(kind: str) -> pytest.MarkDecorator:
 @vectors("frames")
 def test_frames(vector: dict[str, Any]) -> None:
     message, payload = bytes.fromhex(vector["hex"]), bytes.fromhex(vector["payload"])
-    entry, offset = vector["entry"], vector["offset"]
-    assert serialize_frame(entry=entry, offset=offset, payload=payload) == message
-    assert parse_frame_untrusted(message) == (entry, offset, memoryview(payload))
+    offset = vector["offset"]
+    assert serialize_frame(offset=offset, payload=payload) == message
+    assert parse_frame_untrusted(message) == (offset, memoryview(payload))
 
 
 @vectors("bad_frames")
 def test_bad_frames(vector: dict[str, Any]) -> None:
     with pytest.raises(PeerProtocolError):
         parse_frame_untrusted(bytes.fromhex(vector["hex"]))
+
+
+@vectors("pages")
+def test_pages(vector: dict[str, Any]) -> None:
+    page, text = decode_base64url_untrusted(vector["page"]), vector["text"].encode()
+    assert page is not None
+    assert zlib.decompress(page) == text
+    assert blake3(text).hexdigest() == vector["digest"]
+    entries = [parse_entry_untrusted(value) for value in json.loads(text)]
+    manifest = Manifest()
+    for entry in entries:
+        manifest.add(entry)
+    manifest.close()
+    assert manifest.digest == vector["digest"]
+    reader = reader_of(manifest)
+    reader.add_untrusted(0, page)
+    assert list(reader.manifest.entries()) == entries
+
+
+@vectors("bad_pages")
+def test_bad_pages(vector: dict[str, Any]) -> None:
+    page = decode_base64url_untrusted(vector["page"])
+    assert page is not None
+    reader = ManifestReader(entries=5, files=5, size=5, digest="00" * 32)
+    with pytest.raises((PeerProtocolError, UnsafePath)):
+        reader.add_untrusted(0, page)
 
 
 @vectors("control")
@@ -76,9 +109,17 @@ def test_digests(vector: dict[str, Any]) -> None:
     assert blake3(bytes.fromhex(vector["hex"])).hexdigest() == vector["blake3"]
 
 
+@pytest.mark.parametrize("vector", VECTORS["list_digests"], ids=lambda vector: vector["blake3"])
+def test_digests_of_many_files(vector: dict[str, Any]) -> None:
+    digest = ListDigest()
+    for of_file, path in vector["files"]:
+        digest.add(of_file, path)
+    assert digest.hexdigest() == vector["blake3"]
+
+
 def test_every_type_has_a_vector() -> None:
     kinds = {vector["fields"]["type"] for vector in VECTORS["control"]} | {"abort"}
     assert kinds == {
-        "proposal", "accept", "have", "checking", "written", "end", "complete", "bye", "ping",
-        "abort",
+        "proposal", "entries", "skip", "accept", "have", "checking", "written", "end",
+        "complete", "bye", "ping", "abort",
     }  # fmt: skip

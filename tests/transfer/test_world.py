@@ -2,14 +2,15 @@
 
 The connection is cut at random moments, loudly or in silence; the receiver has some of the file
 from an earlier run, parts of it altered; the disk, the person and the network take their time.
-Whatever the seed: what the receiver has at the end is what the sender has, and what was sent
-twice is what was in flight when a connection was cut.
+Whatever the seed: what the receiver has at the end is what the sender has, of one file or of
+many of which some are wanted, and what was sent twice is what was in flight when a connection
+was cut.
 """
 
 import asyncio
 import functools
 import random
-from collections.abc import AsyncGenerator, Coroutine
+from collections.abc import AsyncGenerator, Container, Coroutine
 from typing import Any
 
 import pytest
@@ -18,13 +19,14 @@ from rtcsend import blocks
 from rtcsend.blocks import Data
 from rtcsend.errors import CannotRead, ConnectionLost, DigestMismatch, PeerAborted, RtcsendError
 from rtcsend.events import Done, Event, Progress, Resumed
+from rtcsend.manifest.selection import Selection
 from rtcsend.transfer import receiver as receiver_module
-from rtcsend.transfer.messages import MIN_WINDOW, ProposalMessage
-from rtcsend.transfer.ports import OneFileSink
+from rtcsend.transfer.messages import MIN_WINDOW
+from rtcsend.transfer.ports import Offer, Sink
 from rtcsend.transfer.receiving import Receiving
 from rtcsend.transfer.sending import Sending
 from tests.fakes.channels import FakeChannels, Network, channel_pair
-from tests.transfer.fakes import FakeSink, FakeSource, say_farewell, virtual
+from tests.transfer.fakes import FakeSink, FakeSource, say_farewell, virtual, wanted_bytes
 
 SEEDS = 300
 BLOCK = 4_096
@@ -134,38 +136,44 @@ class World:
                 ours.cut()
                 theirs.cut()
 
-    async def _decide(self, proposal: ProposalMessage) -> OneFileSink | None:
+    async def _decide(self, offer: Offer) -> Sink | None:
         self.asked += 1
-        assert proposal.entries[0].size == self.source.size
+        assert offer.manifest.digest == self.source.manifest.digest
         if self.chance.random() < 0.3:
             await asyncio.sleep(self.chance.uniform(0, 2))
         return self.sink
 
 
-def left_by_an_earlier_run(chance: random.Random) -> bytes:
-    """Return some beginning of the file, in which some blocks are altered or torn."""
-    earlier = bytearray(CONTENT[: chance.choice([0, len(CONTENT), chance.randrange(len(CONTENT))])])
+def left_by_an_earlier_run(chance: random.Random, content: bytes = CONTENT) -> bytes:
+    """Return some beginning of the stream, in which some blocks are altered or torn."""
+    size = len(content)
+    earlier = bytearray(content[: chance.choice([0, size, chance.randrange(size + 1)])])
     for _ in range(chance.choice([0, 0, 1, 5])):
         if earlier:
             earlier[chance.randrange(len(earlier))] ^= 1
     return bytes(earlier)
 
 
-def same_blocks(sink: FakeSink, earlier: bytes) -> int:
+def same_blocks(sink: FakeSink, earlier: bytes, content: bytes = CONTENT) -> int:
     """Return the bytes of the whole blocks that need not travel."""
-    at = [number * BLOCK for number in range(sink.blocks)]
-    blocks = [CONTENT[start : start + BLOCK] for start in at]
-    return sum(
-        len(block)
-        for start, block in zip(at, blocks, strict=True)
-        if earlier[start:][:BLOCK] == block
-    )
+    layout = sink.selection.layout
+    blocks = [block for block in range(sink.blocks) if block not in sink.gaps]
+    ranges = [slice(layout.block_start(block), layout.block_end(block)) for block in blocks]
+    return sum(len(content[at]) for at in ranges if earlier[at] == content[at])
 
 
-def new_sink(chance: random.Random, earlier: bytes) -> FakeSink:
+def new_sink(
+    chance: random.Random,
+    earlier: bytes,
+    *,
+    selection: Selection | None = None,
+    gaps: Container[int] = (),
+) -> FakeSink:
     return FakeSink(
         size=len(CONTENT),
+        selection=selection,
         earlier=earlier,
+        gaps=gaps,
         bytes_per_s=10 ** chance.uniform(5, 8),
         finish_takes=chance.choice([0.0, 0.0, 1.0, 20.0]),
         page=chance.choice([1, 3, 1_024]),
@@ -182,29 +190,64 @@ async def one_transfer(seed: int) -> None:
     chance = random.Random(seed)
     earlier = left_by_an_earlier_run(chance)
     source, sink = FakeSource(CONTENT), new_sink(chance, earlier)
-    kept = same_blocks(sink, earlier)
+    await check_transfer(seed, chance, source, sink, earlier=earlier, content=CONTENT)
+
+
+@pytest.mark.parametrize("batch", range(5))
+def test_nor_of_many_files(batch: int) -> None:
+    for seed in range(batch * SEEDS // 10, (batch + 1) * SEEDS // 10):
+        virtual(functools.partial(one_transfer_of_many, seed))
+
+
+async def one_transfer_of_many(seed: int) -> None:
+    chance = random.Random(seed)
+    sizes = [
+        chance.choice([0, 1, 77, BLOCK - 1, BLOCK, BLOCK + 1, 3 * BLOCK + 5])
+        for _ in range(chance.choice([1, 2, 5, 30]))
+    ]
+    everything = (CONTENT * 2)[: sum(sizes)]
+    source = FakeSource(everything, sizes=sizes, piece=chance.choice([1, 2 * BLOCK, 1 << 20]))
+    skipped = [(at, at + 1) for at in range(1, len(sizes)) if chance.random() < 0.2]
+    selection = Selection(source.manifest, skipped)
+    content = wanted_bytes(everything, selection)
+    earlier = left_by_an_earlier_run(chance, content)
+    gaps = {block for block in range(selection.layout.blocks) if chance.random() < 0.3}
+    sink = new_sink(chance, earlier, selection=selection, gaps=gaps)
+    await check_transfer(seed, chance, source, sink, earlier=earlier, content=content)
+
+
+async def check_transfer(
+    seed: int,
+    chance: random.Random,
+    source: FakeSource,
+    sink: FakeSink,
+    *,
+    earlier: bytes,
+    content: bytes,
+) -> None:
+    kept = same_blocks(sink, earlier, content)
     world = World(seed, source, sink)
     cuts = chance.choice([0, 1, 1, 2, 5])
     results = await world.run(cuts=cuts)
     assert sink.is_finished, (seed, results)
-    assert sink.content == CONTENT, seed
+    assert sink.content == content, seed
     assert world.asked == 1, seed
     cut = len(world.connections) - 1
-    twice = world.payload_sent - (len(CONTENT) - kept)
+    twice = world.payload_sent - (len(content) - kept)
     assert 0 <= twice <= world.sent_in_vain + cut * BLOCK, (seed, twice, world.sent_in_vain, cut)
-    check_events(world, seed)
+    check_events(world, seed, size=len(content))
 
 
-def check_events(world: World, seed: int) -> None:
+def check_events(world: World, seed: int, *, size: int) -> None:
     for events in (world.sent_events, world.received_events):
         progress = [event.bytes for event in events if isinstance(event, Progress)]
         assert progress == sorted(progress), seed
-        assert progress[-1] == len(CONTENT), seed
+        assert progress[-1] == size, seed
         resumed = [event.bytes for event in events if isinstance(event, Resumed)]
-        assert all(0 < count <= len(CONTENT) for count in resumed), seed
+        assert all(0 < count <= size for count in resumed), seed
     done = world.receiving.done
     assert done is not None, seed
-    assert done.bytes == len(CONTENT), seed
+    assert done.bytes == size, seed
 
 
 class ChangingSource(FakeSource):
@@ -215,12 +258,14 @@ class ChangingSource(FakeSource):
         self._changes_at = changes_at
         self._is_noticed = is_noticed
 
-    async def blocks(self, *, start: int = 0) -> AsyncGenerator[tuple[int, Data], None]:
-        async for offset, data in super().blocks(start=start):
+    async def blocks(
+        self, selection: Selection, *, start: int
+    ) -> AsyncGenerator[tuple[int, Data], None]:
+        async for offset, data in super().blocks(selection, start=start):
             if self.taken > self._changes_at:
                 if self._is_noticed:
                     raise CannotRead("film.iso changed while it was sent.")
-                self._content = CONTENT[::-1]
+                self._content = self._wanted = CONTENT[::-1]
             yield offset, data
 
 

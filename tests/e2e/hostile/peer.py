@@ -111,16 +111,17 @@ class Peer:
 
     # What it says
 
-    async def say(self, message: str | Fields) -> None:
-        """Send a control message, or what is none."""
-        text = message if isinstance(message, str) else json.dumps(message)
-        await self.channels.send_control(text)
+    async def say(self, *messages: str | Fields) -> None:
+        """Send control messages, or what are none."""
+        for message in messages:
+            text = message if isinstance(message, str) else json.dumps(message)
+            await self.channels.send_control(text)
 
     async def frame(
-        self, offset: int, payload: bytes = b"x", *, entry: int = 0, start: bytes = b"\1\0\0\0"
+        self, offset: int, payload: bytes = b"x", *, more: int = 0, start: bytes = b"\1\0\0\0"
     ) -> None:
         """Send a frame."""
-        header = start + FRAME_HEADER.pack(0, 0, 0, entry, offset)[4:]
+        header = start + FRAME_HEADER.pack(0, 0, 0, more, offset)[4:]
         await self.channels.send_data(header + payload)
 
     async def content(self, data: bytes, *, start: int = 0, size: int = 65_536) -> None:

@@ -8,22 +8,35 @@ from rtcsend.blocks import BLOCK_SIZE, block_digest
 from rtcsend.transfer.frames import FRAME_HEADER
 from tests.e2e.hostile.peer import Peer
 from tests.e2e.hostile.trick import Play, Trick, says
-from tests.transfer.wire import BYE, SKIP, accept, checking, complete, end, have, proposal, written
+from tests.transfer.wire import (
+    BYE,
+    SKIP_ALL,
+    accept,
+    checking,
+    complete,
+    end,
+    have,
+    page,
+    proposal,
+    skip,
+    written,
+)
 
 SIZE = 2 * BLOCK_SIZE + 5  # bytes of the file: three blocks
-NARROW = accept(65_536)  # the smallest window: the sender soon waits
+ACCEPT = accept(SIZE)
+NARROW = accept(SIZE, 65_536)  # the smallest window: the sender soon waits
 NEVER = "never sent"
 OTHERS = "other blocks than it offered"
 
 
 def answer(**fields: object) -> str:
     """Return an acceptance, but for some fields."""
-    return json.dumps({**json.loads(accept()), **fields})
+    return json.dumps({**json.loads(ACCEPT), **fields})
 
 
 def digests(first: object, raw: bytes, **fields: object) -> str:
     text = base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
-    return json.dumps({"type": "have", "entry": 0, "first": first, "digests": text, **fields})
+    return json.dumps({"type": "have", "first": first, "digests": text, **fields})
 
 
 def answers() -> Iterator[tuple[str, str, str]]:
@@ -36,52 +49,59 @@ def answers() -> Iterator[tuple[str, str, str]]:
     yield "less than no limit", answer(limit=-1), "bad “limit”"
     yield "a byte a second", answer(limit=1), "slower than anybody can wait for"
     yield "a limit of 2^63", answer(limit=1 << 63), "not valid JSON"
-    yield "another entry", answer(entries=[1]), "bad “entry”"
-    yield "entries twice", answer(entries=[0, 0]), "bad “entries”"
-    yield "entry minus one", answer(entries=[-1]), "bad “entry”"
-    yield "entry in words", answer(entries=["0"]), "bad “entry”"
-    yield "entries in no list", answer(entries=0), "bad “entries”"
+    yield "entries in a list", answer(entries=[0]), "bad “entries”"
+    yield "entry minus one", answer(entries=-1), "bad “entries”"
+    yield "entries in words", answer(entries="1"), "bad “entries”"
+    yield "more entries than there are", answer(entries=2), "does not add up"
+    yield "fewer bytes than there are", answer(bytes=SIZE - 1), "does not add up"
+    yield "more bytes than there are", answer(bytes=SIZE + 1), "does not add up"
     yield "a start that is not its own", answer(start=1), NEVER
     yield "a start at the end", answer(start=SIZE), NEVER
     yield "a start beyond the end", answer(start=(1 << 53) - 1), NEVER
     yield "a start below", answer(start=-1), "bad “start”"
     yield "more blocks than there are", answer(blocks=4), "more blocks than there are"
-    yield "more blocks than there may be", answer(blocks=262_145), "bad “blocks”"
+    yield "more blocks than there may be", answer(blocks=1_310_721), "bad “blocks”"
 
 
 def words() -> Iterator[tuple[str, tuple[str, ...], str]]:
     only, shrunk = "only a sender may send", "cannot have written"
-    yield "accepted twice", (accept(), accept()), "illegal move"
-    yield "accepted, then skipped", (accept(), SKIP), "illegal move"
+    yield "accepted twice", (ACCEPT, ACCEPT), "illegal move"
+    yield "accepted, then skipped", (ACCEPT, SKIP_ALL), "illegal move"
     yield "a proposal of its own", (proposal(SIZE),), only
+    yield "a list of its own", (page(SIZE),), only
+    yield "skips what is not there", (skip(1, 2),), "skips what is not there"
+    yield "skips it, and takes all", (skip(0, 1), ACCEPT), "does not add up"
+    yield "skips it twice", (skip(0, 1), skip(0, 1)), "in disorder"
+    yield "skips backwards", ('{"type":"skip","ranges":[1,0]}',), "malformed ranges"
+    yield "skips nothing", ('{"type":"skip","ranges":[]}',), "malformed ranges"
+    yield "skips it too late", (NARROW, skip(0, 1)), "illegal move"
     yield "an end of its own", (NARROW, end(0)), only
     yield "a walk of its own", (NARROW, checking(BLOCK_SIZE, sent=0)), only
     yield "a farewell of its own", (NARROW, BYE), only
     yield "written before it came", (NARROW, written(SIZE)), shrunk
     yield "written beyond everything", (NARROW, written((1 << 53) - 1)), shrunk
     yield "written before it accepted", (written(0),), "illegal move"
-    yield "written of another entry", (NARROW, '{"type":"written","entry":1}'), "bad “entry”"
     yield "less than nothing written", (NARROW, written(-1)), "bad “bytes”"
-    yield "a half byte written", (NARROW, '{"type":"written","entry":0,"bytes":0.5}'), "not valid"
+    yield "a half byte written", (NARROW, '{"type":"written","bytes":0.5}'), "not valid"
     yield "complete at once", (NARROW, complete()), "illegal move"
     yield "complete before it accepted", (complete(),), "illegal move"
     yield "a digest that is none", (NARROW, complete("x" * 64)), "malformed digest"
     offered, one = answer(blocks=2, window=65_536), bytes(32)
     yield "digests that nobody offered", (NARROW, have(0, one)), OTHERS
     yield "digests before it accepted", (have(0, one),), "illegal move"
-    yield "digests out of order", (offered, have(1, one)), OTHERS
-    yield "digests with a gap", (offered, have(0, one), have(2, one)), OTHERS
+    yield "digests out of order", (offered, have(1, one), have(0, one)), OTHERS
+    yield "digests beyond a gap", (offered, have(0, one), have(2, one)), OTHERS
     yield "digests twice", (offered, have(0, one), have(0, one)), OTHERS
     yield "more digests than offered", (offered, have(0, one, one, one)), OTHERS
-    yield "digests of the last block there can be", (offered, have(262_143, one)), OTHERS
-    yield "digests of a block beyond", (offered, have(262_144, one)), "bad “first”"
+    yield "digests of the last block there can be", (offered, have(1_310_719, one)), OTHERS
+    yield "digests of a block beyond", (offered, have(1_310_721, one)), "bad “first”"
     yield "digests of a block below", (offered, digests(-1, one)), "bad “first”"
     yield "half of a digest", (offered, digests(0, bytes(48))), "malformed digests"
-    yield "no digests", (offered, digests(0, b"")), "malformed digests"
+    yield "no digests, and nothing new", (offered, digests(0, b"")), OTHERS
     yield "1,025 digests", (offered, digests(0, bytes(32 * 1_025))), "bad “digests”"
     yield "digests with padding", (offered, have(0, one).replace('"}', '="}')), "malformed"
     yield "digests of other letters", (offered, have(0, one).replace("AAA", "é😀\\n")), "malformed"
-    yield "digests of another entry", (offered, digests(0, one, entry=1)), "bad “entry”"
+    yield "no digests beyond the last", (offered, digests(3, b"")), OTHERS
 
 
 async def shrinking(peer: Peer) -> None:
@@ -98,15 +118,15 @@ async def frames(peer: Peer) -> None:
 
 
 async def another_digest(peer: Peer) -> None:
-    await take(peer, accept())
+    await take(peer, ACCEPT)
     await peer.say(complete("0" * 64))
 
 
 def proposed(play: Play) -> Play:
-    """Play when the proposal has come."""
+    """Play when the proposal has come, with its list."""
 
     async def wrapped(peer: Peer) -> None:
-        await peer.hear("proposal")
+        await peer.hear("entries")
         await play(peer)
 
     return wrapped

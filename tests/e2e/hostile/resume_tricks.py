@@ -10,7 +10,7 @@ from rtcsend.blocks import BLOCK_SIZE
 from rtcsend.files.sink import FileSink
 from rtcsend.options import Conflict
 from tests.e2e.hostile.peer import Peer
-from tests.e2e.hostile.sender_tricks import entry, frame, proposal, then
+from tests.e2e.hostile.sender_tricks import entry, frame, offer, repeated, then
 from tests.e2e.hostile.trick import Play, Trick, says
 from tests.transfer.wire import BYE, SAMPLE, checking, end
 
@@ -18,7 +18,8 @@ SIZE = 3 * BLOCK_SIZE + 5
 CONTENT = random.Random(11).randbytes(SIZE)
 DIGEST = blake3(CONTENT).hexdigest()
 LEFT = 2 * BLOCK_SIZE + 999  # bytes: two blocks, and a torn one
-PROPOSAL = proposal(entry(size=SIZE))
+OFFER = offer(entry(size=SIZE))
+REPEATED = repeated(OFFER[0])
 
 
 async def leave(folder: Path, content: bytes, *, name: str = "film.iso") -> None:
@@ -30,7 +31,7 @@ async def leave(folder: Path, content: bytes, *, name: str = "film.iso") -> None
 
 async def resume(peer: Peer) -> None:
     """Propose, and hear what is there."""
-    await peer.say(PROPOSAL)
+    await peer.say(*OFFER)
     assert (await peer.hear("accept"))["blocks"] == 2
     assert len((await peer.hear("have"))["digests"]) == 86  # of 64 bytes
 
@@ -80,7 +81,7 @@ KEPT_TRICKS = [
 
 async def half(peer: Peer) -> None:
     """Send half of the file, until it is written; then lose the connection, and meet again."""
-    await peer.say(PROPOSAL)
+    await peer.say(*OFFER)
     await peer.hear("accept")
     await peer.content(CONTENT[: 2 * BLOCK_SIZE])
     while (await peer.hear("written"))["bytes"] < 2 * BLOCK_SIZE:
@@ -93,7 +94,7 @@ def again(play: Play) -> Play:
 
     async def wrapped(peer: Peer) -> None:
         await half(peer)
-        await peer.say(PROPOSAL)
+        await peer.say(REPEATED)
         accepted = await peer.hear("accept")
         assert (accepted["start"], accepted["blocks"]) == (2 * BLOCK_SIZE, 0)
         await play(peer)
@@ -102,10 +103,10 @@ def again(play: Play) -> Play:
 
 
 def changed() -> Iterator[tuple[str, str]]:
-    yield "another name", proposal(entry(size=SIZE, path="other.iso"))
-    yield "another size", proposal(entry(size=SIZE + 1))
-    yield "another sample", proposal(entry(size=SIZE, sample="00" * 32))
-    yield "another transfer", proposal(entry(size=SIZE), transfer="0" * 32)
+    yield "another name", repeated(offer(entry(size=SIZE, path="other.iso"))[0])
+    yield "another size", repeated(offer(entry(size=SIZE + 1))[0])
+    yield "another sample", repeated(offer(entry(size=SIZE, sample="00" * 32))[0])
+    yield "another transfer", repeated(offer(entry(size=SIZE), transfer="0" * 32)[0])
 
 
 AGAIN_TRICKS = [
@@ -122,5 +123,10 @@ AGAIN_TRICKS = [
     ),
     Trick(name="an end before the end", play=again(says(end(0, DIGEST))), sentence="left out"),
     Trick(name="frames at once", play=then(half, frame(2 * BLOCK_SIZE)), sentence="asked for"),
+    Trick(
+        name="the list again, and none was said",
+        play=then(half, says(REPEATED, OFFER[1])),
+        sentence="illegal move",
+    ),
     Trick(name="a farewell", play=then(half, says(BYE)), sentence="illegal move"),
 ]

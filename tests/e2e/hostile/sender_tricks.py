@@ -1,8 +1,10 @@
 """What a hostile sender does, from its first word to its last."""
 
 import asyncio
+import base64
 import dataclasses
 import json
+import zlib
 from collections.abc import Iterator
 
 from blake3 import blake3
@@ -12,65 +14,142 @@ from rtcsend.transfer.receiver import RECEIVE_WINDOW
 from tests.e2e.hostile.nonsense import CONTROL, DATA
 from tests.e2e.hostile.peer import Peer
 from tests.e2e.hostile.trick import Play, Trick, says
-from tests.transfer.wire import BYE, SAMPLE, accept, checking, complete, end, have, written
+from tests.transfer.wire import BYE, SAMPLE, accept, checking, complete, end, have, skip, written
 
 SIZE = 400_000  # bytes that are proposed where nothing else is said
 CONTENT = bytes(range(250)) * (SIZE // 250)
 DIGEST = blake3(CONTENT).hexdigest()
 
 
-def proposal(*entries: object, **fields: object) -> str:
-    message = {"type": "proposal", "transfer": "7e" * 16, "sender": "ada", "entries": entries}
-    return json.dumps({**message, **fields})
+def offer(*entries: object, **fields: object) -> tuple[str, str]:
+    """Return a proposal, but for some fields, and the list of its entries, whatever they are."""
+    page = json.dumps(entries).encode()
+    found = [entry for entry in entries if isinstance(entry, dict)]
+    sizes = [entry["size"] for entry in found if isinstance(entry.get("size"), int)]
+    message = {
+        "type": "proposal",
+        "transfer": "7e" * 16,
+        "sender": "ada",
+        "entries": max(1, len(entries)),
+        "files": sum(entry.get("kind") == "file" for entry in found),
+        "bytes": min(max(sum(sizes), 0), (1 << 53) - 1),
+        "digest": blake3(page).hexdigest(),
+        "repeated": False,
+    }
+    return json.dumps({**message, **fields}), listed(zlib.compress(page))
+
+
+def repeated(proposal: str) -> str:
+    return json.dumps({**json.loads(proposal), "repeated": True})
+
+
+def listed(compressed: bytes, *, first: object = 0) -> str:
+    """Return a message of some entries."""
+    text = base64.urlsafe_b64encode(compressed).rstrip(b"=").decode()
+    return json.dumps({"type": "entries", "first": first, "page": text})
 
 
 def entry(**fields: object) -> dict[str, object]:
     return {"path": "film.iso", "kind": "file", "size": SIZE, "sample": SAMPLE, **fields}
 
 
-PROPOSAL = proposal(entry())
+def file(path: str) -> dict[str, object]:
+    return entry(path=path)
+
+
+def folder(path: str) -> dict[str, object]:
+    return {"path": path, "kind": "directory"}
+
+
+PROPOSAL, ENTRIES = offer(entry())
 
 
 def proposals() -> Iterator[tuple[str, str, str]]:
     """Yield name, message, and what is said about it."""
+    yield "no entries", offer(entry(), entries=0)[0], "bad “entries”"
+    yield "over a million entries", offer(entry(), entries=(1 << 20) + 1)[0], "bad “entries”"
+    yield "entries in a list", offer(entry(), entries=[entry()])[0], "bad “entries”"
+    yield "a list that is too long", offer(sender=[0] * 80_000)[0], "too long"  # of 262,144 bytes
+    yield "more files than entries", offer(entry(), files=2)[0], "bad “files”"
+    yield "2^53 bytes in all", offer(entry(), bytes=1 << 53)[0], "not valid JSON"
+    yield "less than nothing in all", offer(entry(), bytes=-1)[0], "bad “bytes”"
+    yield "a digest of words", offer(entry(), digest="x" * 64)[0], "malformed digest"
+    yield "a transfer that is none", offer(entry(), transfer="\n" * 32)[0], "malformed transfer"
+    yield "a name for itself of 256", offer(entry(), sender="x" * 256)[0], "bad “sender”"
+    yield "repeated, and never said", repeated(PROPOSAL), "never proposed"
+    yield "perhaps repeated", offer(entry(), repeated=None)[0], "bad “repeated”"
+
+
+def entries() -> Iterator[tuple[str, tuple[str, ...], str]]:
+    """Yield name, a proposal with its list, and what is said about it."""
     kind = "unknown kind"
-    yield "no entries", proposal(), "proposes nothing"
-    yield "two entries", proposal(entry(), entry()), "bad “entries”"
-    yield "twenty thousand entries", proposal(*([0] * 20_000)), "bad “entries”"
-    yield "a million entries", proposal(*([0] * 80_000)), "too long"  # of 262,144 bytes
-    yield "entries that are none", proposal("film.iso"), kind
-    yield "entries in no list", json.dumps({"type": "proposal", "entries": entry()}), "“entries”"
-    yield "a folder", proposal(entry(kind="folder")), kind
-    yield "2^53 bytes", proposal(entry(size=1 << 53)), "not valid JSON"
-    yield "2^63 bytes", proposal(entry(size=1 << 63)), "not valid JSON"
-    yield "less than nothing", proposal(entry(size=-1)), "bad “size”"
-    yield "a size in words", proposal(entry(size="1")), "bad “size”"
-    yield "a size that is true", proposal(entry(size=True)), "bad “size”"
-    yield "a size that is missing", proposal({"path": "x", "kind": "file"}), "bad “size”"
-    yield "a path that is a number", proposal(entry(path=7)), "bad “path”"
-    yield "a path of 5,001", proposal(entry(path="x" * 5_001)), "bad “path”"
-    yield "a sample that is none", proposal(entry(sample="../../../etc")), "malformed sample"
-    yield "a sample of 65 digits", proposal(entry(sample="0" * 65)), "bad “sample”"
-    yield "a transfer that is none", proposal(entry(), transfer="\n" * 32), "malformed transfer"
-    yield "a name for itself of 256", proposal(entry(), sender="x" * 256), "bad “sender”"
+    yield "entries that are none", offer("film.iso"), kind
+    yield "a fifo", offer(entry(kind="fifo")), kind
+    yield "a folder of bytes", offer({**folder("x"), "size": 1}), "folder or link with content"
+    yield "a link to nowhere", offer({"path": "x", "kind": "link"}), "bad “target”"
+    yield "2^53 bytes", offer(entry(size=1 << 53)), "not valid JSON"
+    yield "2^63 bytes", offer(entry(size=1 << 63)), "not valid JSON"
+    yield "less than nothing", offer(entry(size=-1)), "bad “size”"
+    yield "a size in words", offer(entry(size="1")), "bad “size”"
+    yield "a size that is true", offer(entry(size=True)), "bad “size”"
+    yield "a size that is missing", offer({"path": "x", "kind": "file"}), "bad “size”"
+    yield "a path that is a number", offer(entry(path=7)), "bad “path”"
+    yield "a path of 5,001", offer(entry(path="x" * 5_001)), "bad “path”"
+    yield "a path that is no Unicode", offer(entry(path="\ud800")), "no valid Unicode"
+    yield "a path and other bytes", offer(entry(raw="YQ")), "malformed raw"
+    yield "a sample that is none", offer(entry(sample="../../../etc")), "malformed sample"
+    yield "a sample of 65 digits", offer(entry(sample="0" * 65)), "malformed sample"
+    yield "a set-user-id bit", offer(entry(mode=0o4755)), "bad “mode”"
+    yield "a time without end", offer(entry(mtime=1 << 50, mtime_ns=0)), "bad “mtime”"
+    yield "the same twice", offer(file("a"), file("a")), "twice"
+    yield "a folder twice", offer(folder("a"), file("a/b"), folder("a")), "twice"
+    yield "a file in a file", offer(file("a"), file("a/b")), "folder that is not there"
+    yield "a file in no folder", offer(file("a/b")), "folder that is not there"
+    yield "names in disorder", offer(folder("a"), file("a/c"), file("a/b")), "disorder"
+    yield "folders without an end", offer(*NESTED), "nested too deeply"
+    yield "fewer files than said", offer(entry(), files=0), "more than it proposed"
+    yield "more files than said", offer(entry(), folder("x"), files=2), "does not add up"
+    yield "fewer bytes than said", offer(entry(), bytes=SIZE - 1), "more than it proposed"
+    yield "more bytes than said", offer(entry(), bytes=SIZE + 1), "does not add up"
+    yield "another digest than said", offer(entry(), digest="00" * 32), "does not add up"
+    yield "more entries than said", offer(entry(), folder("x"), entries=1), "another number"
+    yield from pages()
+
+
+NESTED = [folder("/".join("d" * depth)) for depth in range(1, 150)]
+
+
+def pages() -> Iterator[tuple[str, tuple[str, ...], str]]:
+    bomb = zlib.compress(b"[" + b" " * 40_000_000 + b"]")
+    yield "a list of nothing", (PROPOSAL, listed(zlib.compress(b"[]"))), "another number"
+    yield "a list that is none", (PROPOSAL, listed(zlib.compress(b"{}"))), "no JSON list"
+    yield "a list that was not packed", (PROPOSAL, listed(b"[]")), "malformed page"
+    yield "a list that grows", (PROPOSAL, listed(bomb)), "malformed page"
+    yield "a list of trees", (PROPOSAL, listed(zlib.compress(b"[" * 9))), "nested too deeply"
+    yield "a list from elsewhere", (PROPOSAL, listed(b"x", first=1)), "in disorder"
+    yield "a list from below", (PROPOSAL, listed(b"x", first=-1)), "bad “first”"
+    yield "the list again", (PROPOSAL, ENTRIES, ENTRIES), "illegal move"
+    yield "a list before its proposal", (ENTRIES,), "illegal move"
+    two, first = offer(entry(path="a"), entry(path="b")), offer(entry(path="a"))[1]
+    yield "a page twice", (two[0], first, first), "in disorder"
 
 
 def after_accept(play: Play, **fields: object) -> Play:
     """Play when a proposal is accepted."""
 
     async def wrapped(peer: Peer) -> None:
-        await peer.say(proposal(entry(**fields)))
+        await peer.say(*offer(entry(**fields)))
         await peer.hear("accept")
         await play(peer)
 
     return wrapped
 
 
-def frame(offset: int, payload: bytes = b"x", number: int = 0, start: bytes = b"\1\0\0\0") -> Play:
+def frame(offset: int, payload: bytes = b"x", more: int = 0, start: bytes = b"\1\0\0\0") -> Play:
     """Return a play of one frame."""
 
     async def play(peer: Peer) -> None:
-        await peer.frame(offset, payload, entry=number, start=start)
+        await peer.frame(offset, payload, more=more, start=start)
 
     return play
 
@@ -118,8 +197,8 @@ def frames() -> Iterator[tuple[str, Play, str]]:
     yield "twice the same", then(frame(0), frame(0)), wrong
     yield "backwards", then(frame(0, b"xxxx"), frame(0)), wrong
     yield "a block that nobody offered", frame(1 << 20), "more data than it had proposed"
-    yield "of another entry", frame(0, number=1), "nobody asked for"
-    yield "of the last entry there can be", frame(0, number=0xFFFF_FFFF), "nobody asked for"
+    yield "with more reserved bits", frame(0, more=1), kind
+    yield "with all reserved bits", frame(0, more=0xFFFF_FFFF), kind
     yield "of another kind", frame(0, start=b"\2\0\0\0"), kind
     yield "with flags", frame(0, start=b"\1\x80\0\0"), kind
     yield "with reserved bits", frame(0, start=b"\1\0\0\1"), kind
@@ -140,9 +219,9 @@ def frames() -> Iterator[tuple[str, Play, str]]:
 def words() -> Iterator[tuple[str, Play, str]]:
     not_here, not_there = "left out what is not here", "keeps what is not there"
     only = "only a receiver may send"
-    yield "another proposal after it was accepted", says(proposal(entry(path="x"))), "illegal move"
+    yield "another proposal after it was accepted", says(offer(entry(path="x"))[0]), "illegal move"
     yield "the same proposal again", says(PROPOSAL), "illegal move"
-    yield "its own answer", says(accept()), only
+    yield "its own answer", says(accept(SIZE)), only
     yield "its own digests", says(have(0, bytes(32))), only
     yield "its own acknowledgement", says(written(1)), only
     yield "its own receipt", says(complete()), only
@@ -167,12 +246,13 @@ def words() -> Iterator[tuple[str, Play, str]]:
         "than the window allows",
     )
     yield "kept after the end", says(end(SIZE), checking(SIZE, sent=SIZE)), not_there
-    yield "less than nothing kept", says('{"type":"checking","entry":0,"bytes":-1}'), "bad “bytes”"
-    yield "of another entry", says('{"type":"end","entry":1}'), ""
+    yield "less than nothing kept", says('{"type":"checking","bytes":-1}'), "bad “bytes”"
+    yield "the list again", says(ENTRIES), "illegal move"
+    yield "its own selection", says(skip(0, 1)), only
 
 
 NAMES = [
-    *("../evil", "..", ".", "", "/etc/passwd", "a/../../evil", "a/b", "C:\\evil", "..\\evil"),
+    *("../evil", "..", ".", "", "/etc/passwd", "a/../../evil", "C:\\evil", "..\\evil"),
     *("film\0.iso", "\u00e9" * 3000, "x" * 5_000),
 ]
 """What no file is called. (tests/files/test_paths.py has the others.)"""
@@ -228,6 +308,10 @@ SENDER_TRICKS = [
     cut("ends the association", vanish),
     *(Trick(name=name, play=says(text), sentence=said) for name, text, said in proposals()),
     *(
+        Trick(name=f"list: {name}", play=says(*texts), sentence=said)
+        for name, texts, said in entries()
+    ),
+    *(
         Trick(name=f"frame: {name}", play=after_accept(play), sentence=said)
         for name, play, said in frames()
     ),
@@ -240,7 +324,7 @@ SENDER_TRICKS = [
     Trick(name="two proposals", play=says(PROPOSAL, PROPOSAL), sentence="illegal move"),
     Trick(
         name="more than there is room for",
-        play=says(proposal(entry(size=(1 << 53) - 1))),
+        play=says(*offer(entry(size=(1 << 53) - 1))),
         code="cannot-write",
         sentence="No space left",
         told="cannot-write",
@@ -251,7 +335,7 @@ SENDER_TRICKS = [
 
 async def send_honestly(peer: Peer, *, path: str = "film.iso", size: int = 65_536) -> None:
     """Send CONTENT as one should, in frames of ``size`` bytes."""
-    await peer.say(proposal(entry(path=path)))
+    await peer.say(*offer(entry(path=path)))
     await peer.hear("accept")
     await peer.content(CONTENT, size=size)
     await peer.say(end(SIZE, DIGEST))

@@ -34,7 +34,6 @@ def says(*messages: str) -> Play:
     """Return a play of control messages."""
 
     async def play(peer: Peer) -> None:
-        for message in messages:
-            await peer.say(message)
+        await peer.say(*messages)
 
     return play
