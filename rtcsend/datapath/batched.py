@@ -143,6 +143,7 @@ class BatchedPath:
         }
         self._carrier = Carrier(ice, lanes=own_peer)
         self._fragments = False
+        self._is_wide = False
         self._around = 0  # bytes of a record that are not its packet's
         self._received = False
         self._timer: asyncio.TimerHandle | None = None
@@ -203,6 +204,7 @@ class BatchedPath:
         """Packets go another way from now on: ICE has selected another pair."""
         if not self._closed and self._records is not None:
             self.association.path_changed(now=self._loop.time())
+            self._is_wide = False
             self.wake()
 
     def wake(self) -> None:
@@ -261,6 +263,9 @@ class BatchedPath:
     def _send(self) -> None:
         """Send what may go, while there is room for it below."""
         assert self._records is not None, "started"
+        if self._is_wide is not self._carrier.is_wide():
+            self._is_wide = not self._is_wide
+            self.association.expect_reordering(expected=self._is_wide)
         for _ in range(MAX_ROUNDS):
             if not self._carrier.room():
                 return  # on_writable will wake us

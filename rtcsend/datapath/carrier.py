@@ -99,6 +99,10 @@ class Carrier:
         ways = self._ways()
         return not ways or any(self._has_room(way) for way, _ in ways)
 
+    def is_wide(self) -> bool:
+        """Return whether batches take turns on several ways, and may overtake one another."""
+        return len(self._ways()) > 1
+
     def _ways(self) -> list[Way]:
         selected = self._ice.selected_transport()
         return [] if selected is None else [selected, *self._ice.lanes()]

@@ -160,6 +160,11 @@ def test_lanes_take_turns_in_small_bursts() -> None:
     assert all(sum(map(len, each)) <= LANE_BURST for each in got)
 
 
+def test_it_is_wide_with_more_than_one_way() -> None:
+    assert not Ends(Relay()).carrier.is_wide()
+    assert Ends(Relay(), Relay()).carrier.is_wide()
+
+
 def test_full_lanes_are_left_out_until_they_have_room() -> None:
     relays = [Relay() for _ in range(2)]
     ends, records = Ends(*relays), batch(64)

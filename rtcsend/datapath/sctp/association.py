@@ -161,6 +161,13 @@ class Association:
             self._control.append(pack_chunk(ChunkType.ABORT, 0, b""))
         self._close(None)
 
+    def expect_reordering(self, *, expected: bool) -> None:
+        """Packets take several ways at once from now on, so that they overtake one another.
+
+        Until :meth:`path_changed`, or until it is said that they do not any more.
+        """
+        self._outbound.rack.expect_reordering(expected=expected)
+
     def path_changed(self, *, now: float) -> None:
         """Packets go another way from now on: another pair of candidates was selected.
 

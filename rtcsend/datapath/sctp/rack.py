@@ -52,6 +52,8 @@ class Rack:
         self._outstanding = outstanding
         self.reorder_deadline: float | None = None
         """When to look for losses again; None while nothing hangs in the balance."""
+        self.least_steps = 1
+        """Of :attr:`reorder_steps`; more where packets are known to overtake one another."""
         self.reorder_steps = 1
         """Shares of the minimum RTT that the reordering window has."""
         self._persist = 0
@@ -69,6 +71,10 @@ class Rack:
     def has_retransmissions(self) -> bool:
         """Whether something lost waits to be sent again."""
         return bool(self._to_retransmit)
+
+    def expect_reordering(self, *, expected: bool) -> None:
+        """Give what is overtaken all the time that RFC 8985 allows, a smoothed RTT, or not."""
+        self.least_steps = self.reorder_steps = MAX_REORDER_STEPS if expected else 1
 
     @property
     def newest_sent_at(self) -> float:
@@ -110,7 +116,7 @@ class Rack:
             self._recovery_until = None
             self._persist -= 1
             if self._persist <= 0:
-                self.reorder_steps = 1
+                self.reorder_steps = self.least_steps
 
     def detect(self, *, min_rtt: float, srtt: float, now: float) -> Lost:
         """Declare lost what was overtaken by enough. Source: RFC 8985 §6.2, step 5.

@@ -15,6 +15,7 @@ from rtcsend.datapath.sctp.rack import (
 from rtcsend.datapath.sctp.serial import add
 from rtcsend.datapath.sctp.wire import HEADER_SIZE, Sack
 from tests.datapath.sctp.sending import MIN_RTT, PAYLOAD, ROOM, SRTT, Sending, flight
+from tests.fakes.sctp_link import Conditions, Pair
 
 
 @dataclass
@@ -396,3 +397,25 @@ def test_a_timeout_is_a_recovery() -> None:
 
 def test_reordering_steps_have_a_limit() -> None:
     assert MAX_REORDER_STEPS * REORDER_SHARE <= 4
+
+
+def test_where_reordering_is_expected_a_round_trip_is_waited_always() -> None:
+    rounds = Rounds()
+    rack = rounds.sending.rack
+    rack.expect_reordering(expected=True)
+    for _ in range(REORDER_PERSIST + 1):
+        rounds.recovery()
+    assert rounds.steps == MAX_REORDER_STEPS
+    rack.expect_reordering(expected=False)
+    assert rounds.steps == 1
+
+
+@pytest.mark.parametrize("expected", [True, False])
+def test_what_several_ways_reorder_is_not_lost(expected: bool) -> None:
+    pair = Pair(1, Conditions(delay=0.02, reordering=0.5, reordering_delay=0.03))
+    sender, receiver = pair.ends
+    assert pair.run(5.0, lambda: sender.established_at is not None)
+    sender.association.expect_reordering(expected=expected)
+    sender.to_send = [(0.0, 1, bytes(50_000)) for _ in range(40)]
+    assert pair.run(20.0, lambda: len(receiver.received.get(1, ())) == 40)
+    assert (sender.link.retransmissions == 0) is expected
