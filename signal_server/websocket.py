@@ -20,11 +20,13 @@ from websockets.protocol import State
 from websockets.server import ServerProtocol
 
 from signal_server.messages import MAX_FRAME
+from signal_server.outputs import CLOSE_TOO_LARGE
 
 CLOSE_TIMEOUT = 2.0  # seconds for the closing handshakes of WebSocket and TCP; who knows
 FLUSH_TIMEOUT = 5.0  # seconds to take the last frames and the close; then it is dropped
 LARGEST_READ = 2 * MAX_FRAME  # bytes; a frame somewhat too large gets an answer, above it a close
 MAX_WAITING_FRAMES = 16  # that were read and cannot be taken yet; then TCP holds the client back
+MAX_FRAGMENTS = 1_024  # of one message: empty ones would grow without a bound in bytes
 CLOSE_BAD_UTF8 = 1007  # RFC 6455 section 7.4.1
 TEXT_FIN = 0x81  # RFC 6455 section 5.2: a whole text message in one frame
 SHORT, LONG = 125, 65_535  # bytes, up to which a length takes no more, or two more bytes
@@ -82,6 +84,7 @@ class WebSocketConnection(asyncio.Protocol):
     __slots__ = (
         "_closing",
         "_fragments",
+        "_handshake_seconds",
         "_handler",
         "_protocol",
         "_timer",
@@ -101,8 +104,9 @@ class WebSocketConnection(asyncio.Protocol):
         self._transport: asyncio.Transport
         self._fragments: list[bytes | bytearray | memoryview] | None = None
         self._closing = False
+        self._handshake_seconds = handshake_seconds
         # One timer is enough: first for the request, then for the end.
-        self._timer: asyncio.TimerHandle | None = loop.call_later(handshake_seconds, self.abort)
+        self._timer: asyncio.TimerHandle | None = None
         self.number = 0
         self.source: str | None = None
         self.request: Request | None = None
@@ -174,6 +178,7 @@ class WebSocketConnection(asyncio.Protocol):
         """Begin."""
         assert isinstance(transport, asyncio.Transport), "of a stream"
         self._transport = transport
+        self._abort_in(self._handshake_seconds)  # TLS, if any, has had its own time
         transport.set_write_buffer_limits(high=0)  # to be told when nothing waits any more
         self._handler.connected(self)
 
@@ -233,6 +238,8 @@ class WebSocketConnection(asyncio.Protocol):
         assert self._fragments is not None, "the library has checked the order"
         self._fragments.append(frame.data)
         if not frame.fin:
+            if len(self._fragments) > MAX_FRAGMENTS:
+                self._protocol.fail(CLOSE_TOO_LARGE, "too many fragments")
             return
         is_text, data = not self._fragments[0], b"".join(self._fragments[1:])
         self._fragments = None

@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import logging
 import ssl
 import stat
 from pathlib import Path
@@ -120,7 +121,9 @@ async def test_no_place_for_a_certificate_of_ones_own(tmp_path: Path) -> None:
     assert "--state-dir" in caught.value.hint
 
 
-async def test_a_handshake_that_never_ends_is_cut(certificate: Path) -> None:
+async def test_a_handshake_that_never_ends_is_cut(
+    certificate: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     limits = Limits(handshake_seconds=0.05)
     async with RendezvousServer(config(**signed(certificate), limits=limits)) as server:
         reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
@@ -128,3 +131,4 @@ async def test_a_handshake_that_never_ends_is_cut(certificate: Path) -> None:
         writer.close()
         await writer.wait_closed()
         await until(lambda: not server.counters.connections)
+    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
