@@ -34,7 +34,7 @@ from rtcsend.rendezvous.messages import (
     parse_server_message_untrusted,
     serialize,
 )
-from rtcsend.rendezvous.wire import encode_base64url
+from rtcsend.rendezvous.wire import encode_base64url, size_of
 
 __all__ = [
     "MAX_AUTH",
@@ -67,4 +67,5 @@ __all__ = [
     "parse_client_message_untrusted",
     "parse_server_message_untrusted",
     "serialize",
+    "size_of",
 ]

@@ -15,6 +15,7 @@ from signal_server.messages import (
     ErrorMessage,
     ServerMessage,
     parse_client_message_untrusted,
+    size_of,
 )
 
 CLOSE_DONE = 1000  # released, or the mailbox is over; RFC 6455 section 7.4.1
@@ -89,7 +90,7 @@ def parse_frame_untrusted(frame: str | bytes, *, max_frame: int = MAX_FRAME) -> 
         RequestRefused: Too large, binary, or no message; it ends the socket.
     """
     # Text is counted in bytes of UTF-8, as on the wire; the server's own frames are ASCII.
-    size = len(frame) if isinstance(frame, bytes) else len(frame.encode(errors="replace"))
+    size = len(frame) if isinstance(frame, bytes) else size_of(frame)
     if size > max_frame:
         raise RequestRefused("too-large", close=CLOSE_TOO_LARGE)
     if isinstance(frame, bytes):

@@ -155,6 +155,11 @@ def checked_text(value: object, *, name: str, max_length: int) -> str:
     return value
 
 
+def size_of(text: str) -> int:
+    """Return how many bytes of UTF-8 a frame has, at most one for a lone surrogate."""
+    return len(text) if text.isascii() else len(text.encode(errors="replace"))
+
+
 def parse_object_untrusted(text: str) -> Fields:
     """Return the fields of one frame.
 
@@ -162,17 +167,10 @@ def parse_object_untrusted(text: str) -> Fields:
         BadMessage: Too large, no JSON, no object, nested too deeply, a name twice, NaN or
             Infinity, or a number with too many digits.
     """
-    # No character takes less than one byte, so that the first check bounds the second.
-    if len(text) > MAX_FRAME or len(text.encode(errors="surrogatepass")) > MAX_FRAME:
+    if size_of(text) > MAX_FRAME:
         raise BadMessage("frame too large")
     try:
-        value = json.loads(
-            text,
-            object_pairs_hook=_unique,
-            parse_int=_parse_int,
-            parse_float=_parse_float,
-            parse_constant=_refuse_constant,
-        )
+        value = _decoder.decode(text)
     except (ValueError, RecursionError) as exc:
         raise BadMessage("not JSON") from exc
     if not isinstance(value, dict):
@@ -193,7 +191,7 @@ def fields_of(value: object) -> Fields:
 
 def serialize_object(values: Mapping[str, object]) -> str:
     """Return one frame: compact JSON in ASCII, so that characters and bytes count the same."""
-    return json.dumps(values, separators=(",", ":"), allow_nan=False)
+    return _encoder.encode(values)
 
 
 def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
@@ -220,3 +218,13 @@ def _parse_float(text: str) -> float:
 
 def _refuse_constant(_text: str) -> NoReturn:
     raise BadMessage("NaN and Infinity are not JSON")
+
+
+# Made once: to make one takes longer than to use it.
+_encoder = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
+_decoder = json.JSONDecoder(
+    object_pairs_hook=_unique,
+    parse_int=_parse_int,
+    parse_float=_parse_float,
+    parse_constant=_refuse_constant,
+)

@@ -57,7 +57,7 @@ def parse_entry_untrusted(head: bytes, body: bytes) -> Entry:
         if not isinstance(values, dict):
             raise BadEntry("no object")
         return Entry(_text(values["o"]), _command(values, body))
-    except (KeyError, TypeError, ValueError, RecursionError, BadMessage) as exc:
+    except (KeyError, TypeError, ValueError, ArithmeticError, RecursionError, BadMessage) as exc:
         raise BadEntry(f"malformed: {type(exc).__name__}") from exc
 
 

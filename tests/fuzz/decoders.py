@@ -42,6 +42,8 @@ from rtcsend.transfer.frames import parse_frame_untrusted
 from rtcsend.transfer.messages import parse_control_untrusted
 from signal_server.outputs import RequestRefused
 from signal_server.outputs import parse_frame_untrusted as parse_server_frame_untrusted
+from signal_server.store.entries import BadEntry
+from signal_server.store.replica import parse_published_untrusted
 from tests.fuzz import seeds
 from tests.fuzz.stateful import (
     TAG,
@@ -159,6 +161,14 @@ DECODERS: Final = (
     text("server message", parse_server_message_untrusted, BAD, seeds.SERVER_MESSAGES),
     text("base64url", decode_base64url_untrusted, BAD, seeds.BASE64URL),
     text("named ICE URL", _usable_ice, (), seeds.ICE_URLS),
+    raw(
+        "log entry",
+        parse_published_untrusted,
+        (BadEntry,),
+        seeds.LOG_ENTRIES,
+        "parse_entry_untrusted",
+        "parse_id_untrusted",
+    ),
     raw("announcement file", read_announcement_untrusted, (), seeds.ANNOUNCEMENTS),
     raw("LAN answer", answer_lan_untrusted, (), seeds.LAN_ANSWERS),
     # Pairing, and what is told through sealed boxes.

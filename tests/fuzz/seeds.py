@@ -115,6 +115,16 @@ BASE64URL: Final = _texts("", "AA", "_-8", "AAAA", "A" * 5, "AB==")
 ANNOUNCEMENTS: Final = _texts(
     '{"v": 1, "url": "ws://127.0.0.1:40123/v1"}', '{"v":1,"url":"ws://[::1]:1"}', "[1]"
 )
+LOG_ENTRIES: Final = (
+    b'0-0 1763736000000-0 {"o":"aa.1","k":"enter","c":[1.5,"aa",1],"t":"tttttttttttttttttttttt",'
+    b'"r":"{\\"type\\":\\"allocate\\",\\"received\\":0}"}\n',
+    b'1763736000000-0 1763736000000-1 {"o":"aa.2","k":"say","c":[1.5,"aa",1]}\nhello',
+    b'1-1 2-0 {"o":"aa.3","k":"expire","t":["t"],"e":true}\n',
+    b'2-0 3-0 {"o":"aa.4","k":"gone","p":"bb"}\n',
+    b'3-0 4-0 {"o":"aa.5","k":"away","c":[1.5,"aa",1]}\n',
+    b'4-0 5-0 {"o":"aa.6","k":"leave","c":[1e999,"aa",1]}\n',
+)
+
 LAN_ANSWERS: Final = (
     b"\x9c\xbb\n1\n7\n\xc0\xa8\x01\x07\n" + bytes(15) + b"\x01",
     b"\x01\n1\n42\n" + bytes([0xFE, 0x80, *bytes(13), 1]) + b"\n\x7f\x00\x00\x01",

@@ -1,0 +1,215 @@
+"""What is between a room and its log: entries, replicas, and who is alive."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from signal_server.commands import Away, Command, Enter, Expire, Gone, Leave, Say
+from signal_server.directory import Directory
+from signal_server.mailbox import Facts, Room, Told
+from signal_server.messages import Allocate, Claim, Meet, Resume
+from signal_server.storage import Connection, Name
+from signal_server.store.entries import BadEntry, Entry, encode_entry, parse_entry_untrusted
+from signal_server.store.processes import (
+    LEASE_SECONDS,
+    Processes,
+    Seen,
+    parse_heartbeat,
+)
+from signal_server.store.redis_scripts import PROCESSES, log_key, reserve_key
+from signal_server.store.replica import (
+    NO_ENTRY,
+    EntryId,
+    Gap,
+    Replica,
+    parse_id_untrusted,
+    parse_published_untrusted,
+)
+
+A, B = Connection(1.5, "aa", 1), Connection(2.5, "bb", 1)
+TOKEN, OTHER = "t" * 22, "u" * 22
+NAME = Name("nameplate", "7")
+ALLOCATED = Entry("aa.1", Enter(A, Allocate(side="A" * 22), TOKEN))
+CLAIMED = Entry("bb.1", Enter(B, Claim(nameplate="7"), OTHER))
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ALLOCATED.command,
+        CLAIMED.command,
+        Enter(A, Meet(mailbox="m" * 22, side="A" * 22, received=3), TOKEN),
+        Enter(A, Resume(nameplate="7", token=TOKEN, received=2), OTHER),
+        Say(A, bytes(range(256))),
+        Say(A, b""),
+        Away(A),
+        Leave(B),
+        Expire((TOKEN, OTHER), "expired"),
+        Expire((TOKEN,), None),
+        Gone("aa"),
+    ],
+)
+def test_entries_come_out_as_they_went_in(command: Command) -> None:
+    entry = Entry("aa.17", command)
+    head, body = encode_entry(entry)
+    assert "\n" not in head
+    assert parse_entry_untrusted(head.encode(), body) == entry
+    published = b"0-0 5-1 " + head.encode() + b"\n" + body
+    assert parse_published_untrusted(published) == (NO_ENTRY, EntryId(5, 1), entry)
+
+
+def test_the_token_for_allocating_is_not_kept() -> None:
+    head, _ = encode_entry(Entry("aa.1", Enter(A, Allocate(auth="secret-of-the-operator"), TOKEN)))
+    assert "secret" not in head
+
+
+@pytest.mark.parametrize("text", [b"", b"1", b"1-", b"-1", b"a-1", b"1-1-1", b"+1-1", b"9" * 50])
+def test_numbers_that_are_none(text: bytes) -> None:
+    with pytest.raises(BadEntry):
+        parse_id_untrusted(text)
+
+
+class Heard:
+    """A listener that remembers."""
+
+    def __init__(self) -> None:
+        self.told: list[Told] = []
+        self.own: list[bool] = []
+        self.lost_rooms = 0
+
+    def carried_out(
+        self, room: Room, command: Command, told: list[Told], facts: Facts, *, own: bool
+    ) -> None:
+        self.told += told
+        self.own.append(own)
+
+    def let_go(self, room: Room) -> None:
+        """Nothing to do."""
+
+    def lost(self, room: Room) -> None:
+        self.lost_rooms += 1
+
+
+def replica() -> tuple[Replica, Heard]:
+    heard = Heard()
+    return Replica(NAME, Directory(), heard), heard
+
+
+def test_each_entry_once_and_in_order() -> None:
+    follower, heard = replica()
+    log = [
+        ALLOCATED,
+        CLAIMED,
+        *(Entry(f"aa.{number}", Say(A, b"%d" % number)) for number in range(2, 6)),
+    ]
+    numbers = [EntryId(1000 + index, index % 2) for index in range(len(log))]
+    before = [NO_ENTRY, *numbers]
+    for index, entry in enumerate(log):
+        with pytest.raises(Gap):
+            follower.follow(EntryId(9999, 0), entry, previous=EntryId(9998, 0), own=False)
+        for _ in range(2):  # the second time it is known
+            follower.follow(numbers[index], entry, previous=before[index], own=False)
+    assert follower.entries == len(heard.own) == len(log)
+    assert [body for mailbox in follower.room.mailboxes for body in mailbox.sides[0].sent] == [
+        b"2",
+        b"3",
+        b"4",
+        b"5",
+    ]
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        Say(A, b""),
+        Away(A),
+        Leave(A),
+        Expire((TOKEN,), None),
+        CLAIMED.command,
+        Enter(A, Resume(nameplate="7", token=TOKEN), OTHER),
+    ],
+)
+def test_what_cannot_have_been_decided_on_is_not_carried_out(command: Command) -> None:
+    follower, heard = replica()
+    with pytest.raises(BadEntry):
+        follower.follow(EntryId(1, 0), Entry("x.1", command), own=False)
+    assert heard.own == []
+
+
+def test_a_lost_room_is_told_once_and_begins_anew() -> None:
+    follower, heard = replica()
+    follower.follow(EntryId(1, 0), ALLOCATED, own=True)
+    follower.lose()
+    assert heard.lost_rooms == 1
+    assert (follower.first, follower.last, follower.room.mailboxes) == (NO_ENTRY, NO_ENTRY, [])
+    follower.follow(EntryId(5, 0), ALLOCATED, own=False)
+    assert follower.first == EntryId(5, 0)
+
+
+@given(st.lists(st.integers(0, 3), max_size=60))
+def test_replicas_that_hear_the_same_are_the_same(choices: list[int]) -> None:
+    """Whatever is doubled on the way."""
+    left, left_heard = replica()
+    right, right_heard = replica()
+    log = [ALLOCATED, CLAIMED]
+    for index, choice in enumerate(choices):
+        command: Command = (Say(A, b"a"), Say(B, b"b"), Gone("nobody"), Say(A, b"c"))[choice]
+        log.append(Entry(f"aa.{index + 10}", command))
+    for index, entry in enumerate(log):
+        left.follow(EntryId(index + 1, 0), entry, own=False)
+        for again in range(max(index - 2, 0), index + 1):
+            right.follow(EntryId(again + 1, 0), log[again], own=False)
+    assert left_heard.told == right_heard.told
+
+
+# Who is alive
+
+
+def test_the_silent_are_dead_after_a_while() -> None:
+    processes = Processes("own")
+    processes.heard({"own": Seen(0, 1), "other": Seen(LEASE_SECONDS, 7)}, now=100.0)
+    assert processes.is_alive("other", now=100.0)  # who has just come cannot know
+    assert processes.is_alive("own", now=100.0)
+    processes.heard(
+        {"own": Seen(0, 1), "other": Seen(2 * LEASE_SECONDS, 7)}, now=100.0 + LEASE_SECONDS
+    )
+    assert not processes.is_alive("other", now=100.0 + LEASE_SECONDS)
+    assert processes.live == 1
+
+
+def test_after_an_outage_nobody_is_dead_at_once() -> None:
+    processes = Processes("own")
+    processes.heard({"other": Seen(0, 0)}, now=0.0)
+    processes.lost_touch()
+    processes.heard({"other": Seen(60, 0)}, now=60.0)
+    assert processes.is_alive("other", now=60.0)
+    processes.heard({"other": Seen(0.5, 0)}, now=62.0)
+    assert processes.is_alive("other", now=60.0 + LEASE_SECONDS)
+
+
+def test_who_was_never_heard_of_is_given_time() -> None:
+    processes = Processes("own")
+    processes.heard({}, now=0.0)
+    now = 100.0
+    assert processes.is_alive("new", now=now)
+    assert processes.is_alive("new", now=now + LEASE_SECONDS - 1)
+    assert not processes.is_alive("new", now=now + LEASE_SECONDS)
+    processes.heard({"new": Seen(0, 0)}, now=now + 20)
+    assert processes.is_alive("new", now=now + 20)
+
+
+def test_a_heartbeats_answer() -> None:
+    answer: list[bytes | int] = [b"17", b"500000", b"aa", 0, 3, b"bb", 2500, 4]
+    assert parse_heartbeat(answer) == (17.5, {"aa": Seen(0.0, 3), "bb": Seen(2.5, 4)})
+
+
+def slot(key: str) -> str:
+    """Return what decides on the node of a cluster; Redis cluster specification, hash tags."""
+    return key.partition("{")[2].partition("}")[0]
+
+
+def test_each_script_stays_on_one_node() -> None:
+    assert len({slot(key) for key in PROCESSES}) == 1
+    assert slot(log_key(NAME)) != slot(log_key(Name("mailbox", "7")))
+    assert slot(log_key(NAME))
+    assert slot(reserve_key("A" * 22))
