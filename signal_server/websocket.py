@@ -84,8 +84,8 @@ class WebSocketConnection(asyncio.Protocol):
     __slots__ = (
         "_closing",
         "_fragments",
-        "_handshake_seconds",
         "_handler",
+        "_handshake_seconds",
         "_protocol",
         "_timer",
         "_transport",
