@@ -115,6 +115,46 @@ async def test_a_pinned_certificate(machine: Machine, note: Path, out: Path) -> 
     assert listing(out) == [note.name]
 
 
+async def test_a_client_of_tomorrow_at_the_server_of_today(machine: Machine, note: Path) -> None:
+    tomorrow = {"module": "tests.e2e.of_tomorrow"}
+    async with machine.server() as (_, url):
+        options = ("send", "--json", str(note), "--server", url)
+        async with machine.run("rendezvous", *options, **tomorrow) as side:  # type: ignore[arg-type]
+            error = await side.fails("refused")
+    assert error["message"] == (
+        "The rendezvous server speaks protocol version 1, this program version 2."
+    )
+
+
+async def test_a_client_that_is_too_old(machine: Machine, note: Path) -> None:
+    async with machine.server("--min-client", "999.0") as (_, url):
+        async with machine.send(note, "--server", url) as side:
+            error = await side.fails("refused")
+    assert "wants rtcsend 999.0 or later" in error["message"]
+    assert error["hint"] == "Install a newer rtcsend."
+
+
+async def test_clients_of_today_and_tomorrow(machine: Machine, note: Path, out: Path) -> None:
+    async with machine.server() as (_, url):
+        async with machine.send(note, "--server", url) as sender:
+            options = ("receive", "--json", "-y", await sender.code(), "-o", str(out))
+            async with machine.run(
+                "transfer", *options, "--server", url, module="tests.e2e.of_tomorrow"
+            ) as receiver:
+                for side in (sender, receiver):
+                    error = await side.fails("incompatible-peer")
+                    assert "another version" in error["message"]
+
+
+async def test_too_many_codes_from_one_place(machine: Machine, note: Path) -> None:
+    async with machine.server("--limit", "nameplates_per_minute=1") as (_, url):
+        async with machine.send(note, "--server", url) as first:
+            await first.code()
+            async with machine.send(note, "--server", url) as second:
+                error = await second.fails("refused")
+    assert re.search(r"Try again in \d+ s", error["hint"])
+
+
 async def test_the_log_names_nobody(machine: Machine, note: Path, out: Path) -> None:
     async with machine.server("--log-format", "json", "-v") as (server, url):
         async with machine.send(note, "--server", url) as sender:
