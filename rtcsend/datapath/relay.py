@@ -19,7 +19,12 @@ from typing import Any, Final
 from aioice.turn import TurnTransport
 
 from rtcsend.datapath.gso import DTLS_FIRST_BYTES
-from rtcsend.datapath.turn_frames import FrameReader, batches, maybe_channel_data_untrusted
+from rtcsend.datapath.turn_frames import (
+    HEADER,
+    FrameReader,
+    batches,
+    maybe_channel_data_untrusted,
+)
 from rtcsend.datapath.udp import BatchedDatagramTransport, Tap
 from rtcsend.errors import PeerProtocolError
 from rtcsend.events import RelayProtocol
@@ -82,6 +87,8 @@ class RelayTap(asyncio.Protocol, asyncio.DatagramProtocol):
         self._frames = FrameReader()
         self._payloads: list[bytes] = []
         self._peer: tuple[str, int] | None = None
+        self._alike = b""  # how a message begins that is as the last DTLS was
+        self._alike_size = self._alike_end = -1
         self._server = self._inner.server
         self.writable = True
         self._install()
@@ -152,6 +159,9 @@ class RelayTap(asyncio.Protocol, asyncio.DatagramProtocol):
 
     def _sort(self, message: bytes) -> None:
         """Keep DTLS for the batch; hand everything else to whom it is for."""
+        if len(message) == self._alike_size and message.startswith(self._alike):
+            self._payloads.append(message[HEADER.size : self._alike_end])
+            return
         found = maybe_channel_data_untrusted(message)
         if found is None:
             self._inner.datagram_received(message, self._server)
@@ -165,6 +175,9 @@ class RelayTap(asyncio.Protocol, asyncio.DatagramProtocol):
                 self._flush()
                 self._peer = peer
             self._payloads.append(payload)
+            # Most of what comes is of one size, and all but that is told by the first bytes.
+            self._alike, self._alike_size = message[: HEADER.size + 1], len(message)
+            self._alike_end = HEADER.size + len(payload)
         elif self._inner.receiver is not None:
             self._inner.receiver.datagram_received(payload, peer)
 

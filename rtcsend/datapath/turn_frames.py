@@ -39,13 +39,18 @@ def channel_data(records: bytes, size: int, channel: int, *, padded: bool) -> by
         channel: Its number.
         padded: To multiples of four bytes, as TCP and TLS need it.
     """
-    parts: list[bytes] = []
-    for start in range(0, len(records), size):
-        record = records[start : start + size]
-        parts += (HEADER.pack(channel, len(record)), record)
-        if padded:
-            parts.append(bytes(-len(record) % _ALIGNMENT))
-    return b"".join(parts)
+    whole = len(records) // size * size
+    framed = _framed([records[at : at + size] for at in range(0, whole, size)], channel, padded)
+    return framed + _framed([records[whole:]], channel, padded) if whole < len(records) else framed
+
+
+def _framed(records: list[bytes], channel: int, padded: bool) -> bytes:
+    """Frame records of one size, and join the frames: all have the same bytes in between."""
+    if not records:
+        return b""
+    header = HEADER.pack(channel, len(records[0]))
+    padding = bytes(-len(records[0]) % _ALIGNMENT) if padded else b""
+    return b"".join((header, (padding + header).join(records), padding))
 
 
 def maybe_channel_data_untrusted(message: bytes) -> tuple[int, bytes] | None:

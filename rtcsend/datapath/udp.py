@@ -92,6 +92,7 @@ class BatchedDatagramTransport(asyncio.DatagramTransport):
         self.on_too_large: Callable[[int], None] | None = None
         # receiving
         self._buffer = bytearray(READ_SIZE)
+        self._view = memoryview(self._buffer)
         self._tap: Tap | None = None
         self._coalescing = offload and enable_coalescing(sock)
         self.on_batch_end: Callable[[], None] | None = None
@@ -308,11 +309,10 @@ class BatchedDatagramTransport(asyncio.DatagramTransport):
     def _on_readable(self) -> None:
         """Receive for a bounded while, then end the batch."""
         total = reads = 0
+        buffers, receive = (self._buffer,), self._live_socket().recvmsg_into
         while reads < MAX_READS and total < MAX_READ_BYTES and not self._closing:
             try:
-                size, control, flags, address = self._live_socket().recvmsg_into(
-                    (self._buffer,), CONTROL_SIZE
-                )
+                size, control, flags, address = receive(buffers, CONTROL_SIZE)
             except (BlockingIOError, InterruptedError):
                 break
             except OSError as exc:
@@ -321,8 +321,12 @@ class BatchedDatagramTransport(asyncio.DatagramTransport):
                 continue
             reads += 1
             total += size
-            if not flags & _TRUNCATED:  # cut short, so no datagram of it is whole
+            if flags & _TRUNCATED:  # cut short, so no datagram of it is whole
+                continue
+            if control or self._tap is not None:
                 self._deliver(size, gso.coalesced_size(control, received=size), address)
+            else:  # one by one, from a relay: there are many, and nothing is to be looked at
+                self._protocol.datagram_received(bytes(self._view[:size]), address)
         if reads and self.on_batch_end is not None and not self._closing:
             self.on_batch_end()
 

@@ -145,3 +145,21 @@ def test_a_drip_is_not_copied_again_and_again() -> None:
         assert reader.receive_untrusted(message[byte : byte + 1]) == []
         assert reader._needed == len(message), "until then nothing is looked at"
     assert reader.receive_untrusted(message[-1:]) == [message]
+
+
+@given(
+    st.integers(1, 40),
+    st.integers(1, 200),
+    st.booleans(),
+)
+def test_each_record_is_framed_by_itself(size: int, total: int, padded: bool) -> None:
+    records = bytes(number % 256 for number in range(total))
+    expected = b"".join(
+        channel_data(records[start : start + size], size, CHANNEL, padded=padded)
+        for start in range(0, total, size)
+    )
+    assert channel_data(records, size, CHANNEL, padded=padded) == expected
+    assert len(expected) == sum(
+        4 + length + (-length % 4 if padded else 0)
+        for length in (min(size, total - start) for start in range(0, total, size))
+    )
