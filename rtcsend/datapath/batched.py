@@ -32,6 +32,7 @@ from rtcsend.datapath.sctp.association import (
 from rtcsend.datapath.sctp.inbound import Message
 from rtcsend.datapath.sctp.wire import Packets
 from rtcsend.errors import InternalError, NoRoute, PeerProtocolError
+from rtcsend.trace import Step, note
 
 if TYPE_CHECKING:
     from aiortc import RTCDtlsTransport
@@ -150,6 +151,7 @@ class BatchedPath:
         self._soon: asyncio.Handle | None = None
         self._closed = False
         self._opened = asyncio.Event()
+        self._payload = self.association.payload  # as it was last told
 
     @property
     def packet_payload(self) -> int:
@@ -252,6 +254,9 @@ class BatchedPath:
     def _pump(self) -> None:
         """Deliver, send, and arm the timer: after everything that changed something."""
         self._deliver()
+        if self._payload != self.association.payload:
+            self._payload = self.association.payload
+            note(Step.PATH_MTU, bytes=self._payload)
         if not self._closed:
             self._send()
             self._arm()

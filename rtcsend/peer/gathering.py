@@ -26,6 +26,7 @@ from rtcsend.peer.resolving import Address, addresses_of
 from rtcsend.peer.transaction import QUERY_WAITS, Transaction
 from rtcsend.peer.turn_client import result_of
 from rtcsend.tasks import cancel_all
+from rtcsend.trace import Step, Where, attempt
 
 GATHERING_TIMEOUT: Final = 5.0  # seconds for every server; then end-of-candidates is said
 HEAD_START: Final = 0.25  # seconds of a better way to a relay before the next one; RFC 8305 §5
@@ -135,7 +136,10 @@ class Gathering:
     async def _ask_from(self, host: StunProtocol, server: Address) -> None:
         request = stun.Message(message_method=stun.Method.BINDING, message_class=stun.Class.REQUEST)
         try:
-            answer = await Transaction(host, request, server, waits=QUERY_WAITS).run()
+            with attempt(
+                Step.GATHER, result_of, kind="stun", protocol="udp", server=Where(*server)
+            ):
+                answer = await Transaction(host, request, server, waits=QUERY_WAITS).run()
         except _FAILURES as exc:
             logger.debug("= no answer of a STUN server: %s", exc)
             return
