@@ -29,10 +29,10 @@ MAX_PAIRS_OF_A_GRADE: Final = 32  # so that there are about the 100 of RFC 8445 
 IMPROVE_FOR: Final = 15.0  # seconds from the first selection
 RELAY_PATIENCE: Final = 0.4  # seconds; two round trips to the other end of the world
 SETTLE: Final = 1.0  # seconds in which an overtaken nomination of a worse pair may still come
-SAMPLES: Final = 3  # round trips of a pair, before it is compared with another
+SAMPLES: Final = 4  # round trips of a pair, before it is compared with another
 SAMPLE_INTERVAL: Final = 0.05  # seconds between them
 MARGIN: Final = 0.7  # of the round trip; less of a gain is not worth slow start
-LEAST_GAIN: Final = 0.002  # seconds
+LEAST_GAIN: Final = 0.005  # seconds; a busy machine answers that much later now and then
 HOPE: Final = 2.0  # seconds in which the other side may come from where nobody expects it
 
 K = TypeVar("K", bound=Hashable)

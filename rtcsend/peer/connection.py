@@ -36,9 +36,10 @@ from rtcsend.peer.ice import IceConnection
 from rtcsend.peer.ice_servers import servers_of
 from rtcsend.peer.ports import DataPath
 from rtcsend.rendezvous.messages import IceServer
-from rtcsend.tasks import cancel_all
+from rtcsend.tasks import cancel_all, first_of
 
 _INSISTENCE: Final = 0.05  # seconds until a handshake is told again that it is over
+_WORD_TIMEOUT: Final = 0.5  # seconds; the end of a connection is faster than the rendezvous
 _CANDIDATES_TIMEOUT: Final = 1.0  # seconds for candidates that the first check has overtaken
 _FINGERPRINT: Final = "sha-256"  # the one algorithm that every implementation has; RFC 8122 §5
 
@@ -204,7 +205,7 @@ class PeerConnection:
         )
         if self._ice.state != "completed":
             raise self._unreachable()
-        await self._secure(remote)
+        await first_of(self._secure(remote), self._ice_connection.repeat_flights())
         await self._wait_for_overtaken_candidates()
         return self.route()
 
@@ -217,7 +218,11 @@ class PeerConnection:
         await _insist(self._dtls.start(RTCDtlsParameters(fingerprints=fingerprints)))
         if self._dtls.state != "connected":
             raise NoRoute("The machine at the other end could not prove who it is.")
-        await self.path.open(remote)
+        try:
+            await self.path.open(remote)
+        except NoRoute:
+            await asyncio.sleep(_WORD_TIMEOUT)  # the other side may just be saying why
+            raise
 
     async def _wait_for_overtaken_candidates(self) -> None:
         """Wait for what may still be on its way through the rendezvous, but not for long.

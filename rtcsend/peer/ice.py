@@ -20,6 +20,7 @@ from aioice import Candidate, stun
 from aioice.ice import CandidatePair, StunProtocol
 
 from rtcsend.peer.checklist import CheckList
+from rtcsend.peer.flight import Flight
 from rtcsend.peer.gathering import Gathering, loopback_addresses
 from rtcsend.peer.ice_servers import Servers, TurnServer
 from rtcsend.peer.interfaces import LOOPBACK, host_addresses
@@ -100,6 +101,8 @@ class IceConnection(aioice.Connection):
         self._decided: asyncio.Future[bool] | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._nomination: asyncio.Task[None] | None = None
+        self._flight: Flight | None = None
+        self._flight_news = asyncio.Event()
         self._lanes: Lanes | None = None
         self._early_lanes: list[tuple[str, int]] = []  # checked from before a pair was selected
         self._relays: dict[StunProtocol, TurnServer] = {}
@@ -154,10 +157,41 @@ class IceConnection(aioice.Connection):
 
     def data_received(self, data: bytes, component: int) -> None:
         """Take a datagram that is not STUN."""
-        if self.on_datagram is None:
-            super().data_received(data, component)
-        else:
+        if self.on_datagram is not None:
             self.on_datagram(data)
+            return
+        if self._flight is not None:
+            self._flight.on_heard(data, now=asyncio.get_running_loop().time())
+            self._flight_news.set()
+        super().data_received(data, component)
+
+    async def sendto(self, data: bytes, component: int) -> None:
+        """Send a datagram of the handshake.
+
+        Raises:
+            ConnectionError: There is no selected pair.
+        """
+        await super().sendto(data, component)
+        if self._flight is not None:
+            self._flight.on_sent(data, now=asyncio.get_running_loop().time())
+            self._flight_news.set()
+
+    async def repeat_flights(self) -> None:
+        """Send again what of a handshake is not answered, beside it, until cancelled."""
+        loop = asyncio.get_running_loop()
+        pair = self.selected_pair()
+        flight = self._flight = Flight(None if pair is None else pair.rtt)
+        try:
+            while True:
+                self._flight_news.clear()
+                for datagram in flight.datagrams_to_send(now=loop.time()):
+                    with suppress(ConnectionError):
+                        await super().sendto(datagram, _COMPONENT)
+                with suppress(TimeoutError):
+                    async with asyncio.timeout_at(flight.get_timer()):
+                        await self._flight_news.wait()
+        finally:
+            self._flight = None
 
     def selected_transport(self) -> Way | None:
         """Return what carries the data now, and where to; None without a selected pair."""

@@ -158,8 +158,9 @@ class Side:
             phase_of(event["event"] for event in self.events)  # in an order that is promised
 
     def names(self) -> list[str]:
-        """Return the names of all events so far, progress left out."""
-        return [event["event"] for event in self.events if event["event"] != "progress"]
+        """Return the names of all events so far; progress and better routes come at any time."""
+        at_any_time = ("progress", "route")
+        return [event["event"] for event in self.events if event["event"] not in at_any_time]
 
     def last(self) -> dict[str, Any]:
         """Return the last event."""
