@@ -73,7 +73,7 @@ def test_calls_tell_what_the_step_has() -> None:
     for call in found:
         step, *describe = call.args
         assert isinstance(step, ast.Attribute), ast.dump(call)
-        told = {keyword.arg for keyword in call.keywords} | (
+        told = {keyword.arg for keyword in call.keywords if keyword.arg} | (
             {"result", "ms"} if describe else set()
         )
         assert told <= set(Step[step.attr].facts), f"{step.attr}: {told}"

@@ -35,8 +35,10 @@ from rtcsend.peer.description import Description, DescriptionType
 from rtcsend.peer.ice import IceConnection
 from rtcsend.peer.ice_servers import servers_of
 from rtcsend.peer.ports import DataPath
+from rtcsend.peer.turn_client import result_of
 from rtcsend.rendezvous.messages import IceServer
 from rtcsend.tasks import cancel_all, first_of
+from rtcsend.trace import Step, attempt, note
 
 _INSISTENCE: Final = 0.05  # seconds until a handshake is told again that it is over
 _WORD_TIMEOUT: Final = 0.5  # seconds; the end of a connection is faster than the rendezvous
@@ -136,6 +138,7 @@ class PeerConnection:
             await gathering
         finally:
             await cancel_all([gathering])
+        note(Step.GATHERED)
         if not self._has_candidates:
             raise self._unreachable()
 
@@ -215,11 +218,13 @@ class PeerConnection:
             RTCDtlsFingerprint(algorithm=algorithm, value=value)
             for algorithm, value in remote.fingerprints
         ]
-        await _insist(self._dtls.start(RTCDtlsParameters(fingerprints=fingerprints)))
-        if self._dtls.state != "connected":
-            raise NoRoute("The machine at the other end could not prove who it is.")
+        with attempt(Step.DTLS, result_of):
+            await _insist(self._dtls.start(RTCDtlsParameters(fingerprints=fingerprints)))
+            if self._dtls.state != "connected":
+                raise NoRoute("The machine at the other end could not prove who it is.")
         try:
-            await self.path.open(remote)
+            with attempt(Step.SCTP, result_of):
+                await self.path.open(remote)
         except NoRoute:
             await asyncio.sleep(_WORD_TIMEOUT)  # the other side may just be saying why
             raise

@@ -28,7 +28,9 @@ from rtcsend.peer.lanes import MAX_LANES, Lanes
 from rtcsend.peer.priorities import Grade, as_peer_reflexive, grade, pair_priority
 from rtcsend.peer.relays import close_relays, is_relay
 from rtcsend.peer.transaction import CHECK_WAITS, CONSENT_WAITS, Answer, Transaction
+from rtcsend.peer.turn_client import result_of
 from rtcsend.tasks import cancel_all
+from rtcsend.trace import Fact, Step, Where, attempt, note
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -298,7 +300,8 @@ class IceConnection(aioice.Connection):
         """Check a pair once, and say what came of it."""
         loop = asyncio.get_running_loop()
         try:
-            answer = await self._ask(pair)
+            with attempt(Step.CHECK, result_of, **_facts(pair)):
+                answer = await self._ask(pair)
         except stun.TransactionError as exc:
             self._checks.on_silence(pair)
             if exc.response is not None and exc.response.error_code == ROLE_CONFLICT:
@@ -403,6 +406,7 @@ class IceConnection(aioice.Connection):
             return
         is_first = not self._nominated
         self._nominated[_COMPONENT] = pair
+        note(Step.NOMINATED, **_facts(pair))
         if self.ice_controlling:
             if self._nomination is not None:
                 self._nomination.cancel()
@@ -529,3 +533,13 @@ class IceConnection(aioice.Connection):
             await self._lanes.close()
         await close_relays(self._protocols)
         await super().close()
+
+
+def _facts(pair: CandidatePair) -> dict[str, Fact]:
+    """Return what the trace tells of a pair."""
+    return {
+        "local": pair.local_candidate.type,
+        "remote": pair.remote_candidate.type,
+        "local_address": Where(*pair.local_addr),
+        "remote_address": Where(*pair.remote_addr),
+    }
