@@ -3,10 +3,27 @@ from pathlib import Path
 
 import pytest
 
+from rtcsend.options import DATAPATH_VARIABLE
 from signal_server.config import ServerConfig
 from signal_server.server import RendezvousServer
 from tests.e2e.hostile.victims import ForkServer, fork_server
 from tests.e2e.processes import Machine
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run what is marked so once over our own data path, and once over plain aiortc's."""
+    if metafunc.definition.get_closest_marker("datapaths") is not None:
+        metafunc.parametrize("datapath", ["own", "stock"], indirect=True)
+
+
+@pytest.fixture(autouse=True)
+def datapath(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Choose the data path of this process, and of those that it starts."""
+    path = getattr(request, "param", None)
+    if path == "stock":
+        monkeypatch.setenv(DATAPATH_VARIABLE, path)
+    elif path == "own":
+        monkeypatch.delenv(DATAPATH_VARIABLE, raising=False)
 
 
 @pytest.fixture

@@ -55,6 +55,7 @@ def say_yes(_proposal: rtcsend.Proposal) -> bool:
     return True
 
 
+@pytest.mark.datapaths
 async def test_as_the_readme_shows_it(film: Path, out: Path) -> None:
     received: list[Event] = []
     async with rtcsend.Sender([film]) as sender:
@@ -182,6 +183,7 @@ async def test_nobody_to_receive_from(out: Path) -> None:
     assert caught.value.exit_code == 10
 
 
+@pytest.mark.datapaths
 async def test_leaving_early_tells_the_other_side(film: Path, out: Path) -> None:
     async with rtcsend.Sender([film], limit=500_000) as sender:
         started = asyncio.Event()
@@ -207,6 +209,7 @@ async def test_leaving_before_anybody_came(film: Path, tmp_path: Path) -> None:
         await rtcsend.receive(code, into=tmp_path, accept=say_yes)
 
 
+@pytest.mark.datapaths
 async def test_a_cancelled_receive_tells_the_sender(film: Path, out: Path) -> None:
     async with rtcsend.Sender([film], limit=500_000) as sender:
         moving = asyncio.Event()
@@ -227,6 +230,7 @@ async def test_a_cancelled_receive_tells_the_sender(film: Path, out: Path) -> No
     assert listing(out) == []
 
 
+@pytest.mark.datapaths
 async def test_two_transfers_at_once(film: Path, out: Path, tmp_path: Path) -> None:
     other = random_file(tmp_path / "other.iso", SIZE, seed=2)
     async with (

@@ -50,6 +50,7 @@ async def test_every_event_is_a_line(machine: Machine, film: Path, out: Path) ->
     assert proposal["entries"] == [{"path": "film.iso", "kind": "file", "bytes": 2_000_000}]
 
 
+@pytest.mark.datapaths
 @pytest.mark.parametrize("verbosity", ["-v", "-vv"])
 async def test_logs_hold_no_secret(machine: Machine, film: Path, out: Path, verbosity: str) -> None:
     options = (verbosity, "--ice", TURN, "--direct-only")

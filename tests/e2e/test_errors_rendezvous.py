@@ -130,6 +130,7 @@ async def test_it_is_restarted_before_the_other_side_comes(machine: Machine, fil
                 assert (await sender.fails("no-such-code"))["exit"] == 12
 
 
+@pytest.mark.datapaths
 @pytest.mark.parametrize("restarted", [True, False])
 async def test_it_dies_when_the_two_are_connected(
     machine: Machine, film: Path, out: Path, *, restarted: bool

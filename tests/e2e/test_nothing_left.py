@@ -20,6 +20,7 @@ from tests.e2e.processes import listing, random_file
 
 pytestmark = [
     pytest.mark.e2e,
+    pytest.mark.datapaths,
     pytest.mark.skipif(
         not Path("/proc/self/fd").is_dir(), reason="open files are counted through /proc"
     ),
@@ -186,7 +187,7 @@ async def test_stopped(film: Path, out: Path, who: str, phase: str) -> None:
 async def test_stopped_while_the_path_is_lost(
     film: Path, out: Path, who: str, channels: list[Channels], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def no_server(_url: str) -> Socket:
+    async def no_server(_url: str, *, proxied: bool) -> Socket:
         await asyncio.sleep(0)
         raise SocketRefused("The test has none.")
 
@@ -212,7 +213,7 @@ async def test_stopped_while_the_path_is_lost(
 async def test_given_up(
     film: Path, out: Path, channels: list[Channels], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def no_server(_url: str) -> Socket:
+    async def no_server(_url: str, *, proxied: bool) -> Socket:
         await asyncio.get_running_loop().create_future()
         raise AssertionError
 
@@ -261,7 +262,7 @@ async def test_the_last_word_is_said_after_a_reconnection(film: Path, out: Path)
 async def test_the_sender_does_not_come_back_for_the_last_word(
     film: Path, out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def no_server(_url: str) -> Socket:
+    async def no_server(_url: str, *, proxied: bool) -> Socket:
         await asyncio.get_running_loop().create_future()
         raise AssertionError
 

@@ -22,8 +22,8 @@ from tests.fakes.namespaces import Host, cable, hosts, require_namespaces
 
 pytestmark = [pytest.mark.e2e, pytest.mark.lab]
 
-SIZE = 30_000_000  # bytes
-LIMIT = ("--limit", "3M")  # ten seconds in which something can happen
+SIZE = 12_000_000  # bytes
+LIMIT = ("--limit", "3M")  # four seconds in which something can happen
 PORT = "8765"
 LEFT_URL, RIGHT_URL = f"ws://10.79.1.1:{PORT}", f"ws://10.79.2.1:{PORT}"
 
@@ -124,6 +124,7 @@ async def all_reconnect(*sides: Side) -> None:
     await asyncio.gather(*(side.event("reconnecting") for side in sides))
 
 
+@pytest.mark.datapaths
 @pytest.mark.parametrize("rendezvous", [False, True], ids=["path", "path and rendezvous"])
 async def test_the_link_is_cut_until_both_have_noticed(
     *, machine: Machine, network: Network, film: Path, copy: Path, rendezvous: bool
@@ -156,6 +157,7 @@ async def test_the_rendezvous_is_killed_and_restarted_while_the_link_is_cut(
                     await both_succeed(sender, receiver, film, copy)
 
 
+@pytest.mark.datapaths
 async def test_an_address_changes(
     machine: Machine, network: Network, film: Path, copy: Path
 ) -> None:
@@ -188,7 +190,7 @@ async def test_stopped_while_nothing_works(
     machine: Machine, network: Network, film: Path, copy: Path, who: str
 ) -> None:
     async with server(machine, network):
-        async with transfer(machine, network, film, copy, "--timeout", "14") as sides:
+        async with transfer(machine, network, film, copy, "--timeout", "10") as sides:
             sender, receiver = sides
             network.cut(rendezvous=True)
             await all_reconnect(sender, receiver)
@@ -198,10 +200,11 @@ async def test_stopped_while_nothing_works(
             assert (await side.fails("interrupted"))["exit"] == 130
             error = await other.fails("connection-lost")
             assert error["exit"] == 31
-            assert "could not meet again in 14 seconds" in error["message"]
+            assert "could not meet again in 10 seconds" in error["message"]
             assert "only the rest travels" in error["hint"]
 
 
+@pytest.mark.datapaths
 @pytest.mark.parametrize("who", ["sender", "receiver"])
 async def test_killed_for_good(
     machine: Machine, network: Network, film: Path, copy: Path, who: str

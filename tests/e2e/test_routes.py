@@ -17,7 +17,7 @@ import pytest
 from tests.e2e.processes import Machine, listing, random_file
 from tests.fakes.namespaces import Host, cable, hosts, require_namespaces
 
-pytestmark = [pytest.mark.e2e, pytest.mark.lab]
+pytestmark = [pytest.mark.e2e, pytest.mark.lab, pytest.mark.datapaths]
 
 PORT = "8765"
 LEFT_URL, RIGHT_URL = f"ws://10.77.1.1:{PORT}", f"ws://10.77.2.1:{PORT}"

@@ -73,6 +73,7 @@ async def test_waiting_at_a_server_gives_the_number_back(
             assert (await receiver.fails("no-such-code"))["exit"] == 12
 
 
+@pytest.mark.datapaths
 @pytest.mark.parametrize("phase", ["paired", "connected"])
 @pytest.mark.parametrize("who", ["sender", "receiver"])
 async def test_while_the_two_connect(
@@ -85,6 +86,7 @@ async def test_while_the_two_connect(
     assert listing(out) == machine.announcements() == []
 
 
+@pytest.mark.datapaths
 @pytest.mark.parametrize(
     ("who", "number", "embedded"),
     [

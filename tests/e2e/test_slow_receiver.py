@@ -10,6 +10,7 @@ from tests.e2e.processes import Machine, Side, random_file
 
 pytestmark = [
     pytest.mark.e2e,
+    pytest.mark.datapaths,
     pytest.mark.skipif(sys.platform != "linux", reason="peaks of memory are read from /proc"),
 ]
 

@@ -8,7 +8,7 @@ from blake3 import blake3
 
 from tests.e2e.processes import Machine, random_file
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.datapaths]
 
 
 @pytest.mark.parametrize("size", [0, 1, 65_536, 5_000_000])

@@ -12,7 +12,7 @@ from rtcsend.peer.lanes import MAX_LANES
 from tests.e2e.processes import Machine, Side, listing, random_file
 from tests.fakes.coturn import Coturn, require_coturn
 
-pytestmark = [pytest.mark.e2e, pytest.mark.coturn]
+pytestmark = [pytest.mark.e2e, pytest.mark.coturn, pytest.mark.datapaths]
 
 SIZE = 5_000_000  # bytes of what is weighed at the relay
 SMALL = 100_000

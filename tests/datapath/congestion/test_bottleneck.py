@@ -17,6 +17,8 @@ from rtcsend.datapath.congestion.bbr_states import State
 from rtcsend.datapath.congestion.cubic import Cubic
 from tests.fakes.bottleneck import MSS, Flow, Link, Simulation
 
+pytestmark = pytest.mark.no_cover  # hours of virtual time, through lines that others have reached
+
 
 @dataclass
 class Scene:

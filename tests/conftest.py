@@ -1,0 +1,41 @@
+"""What holds for all tests: the long ones go first, and not everything is measured for coverage."""
+
+import os
+from collections.abc import Generator
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+ROOT: Final = Path(__file__).parent
+LONG: Final = ("lab", "e2e", "coturn", "chromium", "no_cover")
+"""Markers of tests that take long: most of them wait for real programs, or for real time."""
+UNMEASURED: Final = ("faults", "interop", "lab")
+"""Folders whose tests move much by ways that others have measured: tracing would double them."""
+CHILDREN: Final = "COVERAGE_PROCESS_CONFIG"  # by which coverage measures the processes of a test
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the long tests first, so that no worker is left with one when the others have ended."""
+    for item in items:
+        folder, *_ = item.path.relative_to(ROOT).parts
+        if folder in UNMEASURED:
+            item.add_marker(pytest.mark.no_cover)
+    items.sort(key=_length, reverse=True)  # stable: what shares a fixture stays together
+
+
+def _length(item: pytest.Item) -> int:
+    return sum(item.get_closest_marker(name) is not None for name in LONG)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Measure also the processes of a test, or, as with the test itself, leave them alone."""
+    config = None
+    if item.get_closest_marker("no_cover") is not None:
+        config = os.environ.pop(CHILDREN, None)
+    try:
+        return (yield)
+    finally:
+        if config is not None:
+            os.environ[CHILDREN] = config
