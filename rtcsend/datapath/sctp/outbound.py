@@ -130,6 +130,8 @@ class Outbound:
         self.peer_rwnd = sack.a_rwnd
         self.timer.on_sack(acked=acked.size)
         rack.adapt_window(has_duplicates=sack.duplicates > 0)
+        if repaired := rack.repaired(has_duplicates=sack.duplicates > 0):
+            self._react_to_loss(repaired, now=now)
         doubt = Doubt.NONE
         if acked.size:
             rtt = None

@@ -8,7 +8,7 @@ in a queue of their own: two pointers move forward, and nothing is looked at twi
 A chunk is retransmitted once a loss: it counts as lost again only when something sent after its
 retransmission has arrived, or on a timeout.
 
-Source: RFC 8985 §6.2 (RACK), §7.3 (the probe of the tail), RFC 9260 §6.3.3 (timeouts).
+Source: RFC 8985 §6.2 (RACK), §7.3, §7.4 (the probe of the tail), RFC 9260 §6.3.3 (timeouts).
 """
 
 import math
@@ -66,6 +66,8 @@ class Rack:
         self._scan = 0
         self._again: deque[tuple[int, Chunk, Flight]] = deque()
         self._to_retransmit: deque[tuple[int, Chunk]] = deque()
+        # The chunk that probed the tail: its order, its size, and when it had been sent before.
+        self._probe: tuple[int, int, float] | None = None
 
     @property
     def has_retransmissions(self) -> bool:
@@ -117,6 +119,22 @@ class Rack:
             self._persist -= 1
             if self._persist <= 0:
                 self.reorder_steps = self.least_steps
+
+    def repaired(self, *, has_duplicates: bool) -> Lost | None:
+        """Return what a probe of the tail has made up for, if it did: a loss like any other.
+
+        It is told by what came afterwards: a duplicate says that the chunk had not been lost.
+        To be called for each SACK, after it was taken. Source: RFC 8985 §7.4.2.
+        """
+        if self._probe is None:
+            return None
+        order, size, sent_at = self._probe
+        if has_duplicates:
+            self._probe = None
+        elif self._outstanding.cumulative_order > order + 1:
+            self._probe = None
+            return Lost(size=size, sent_at=sent_at)
+        return None
 
     def detect(self, *, min_rtt: float, srtt: float, now: float) -> Lost:
         """Declare lost what was overtaken by enough. Source: RFC 8985 §6.2, step 5.
@@ -173,6 +191,7 @@ class Rack:
 
     def _lose(self, order: int, chunk: Chunk, lost: Lost) -> None:
         chunk.lost = True
+        self._probe = None  # it repaired nothing, or not everything, and this is reacted to
         self._outstanding.flight_size -= chunk.size
         self._to_retransmit.append((order, chunk))
         lost.size += chunk.size
@@ -198,6 +217,8 @@ class Rack:
             chunk = outstanding.chunks[index]
             if not chunk.acked and not chunk.lost:
                 order = outstanding.first_order + index
+                if self._probe is None:
+                    self._probe = (order, chunk.size, chunk.flight.sent_at)
                 return self._send_again(order, outstanding.own(order), flight)
         return None
 
@@ -219,6 +240,7 @@ class Rack:
             outstanding.unacknowledge()
         self._again.clear()
         self._to_retransmit.clear()
+        self._probe = None
         for order in range(outstanding.cumulative_order, outstanding.next_order):
             chunk = outstanding.own(order)
             if not chunk.acked:

@@ -137,6 +137,32 @@ def test_new_data_puts_the_probe_off() -> None:
     assert path.sender.link.retransmissions - before == 1
 
 
+@pytest.mark.parametrize("lost", [True, False])
+def test_a_loss_that_a_probe_repaired_is_congestion_like_any_other(
+    lost: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = Path(0.05)
+    outbound, told = path.sender.association._outbound, []
+    monkeypatch.setattr(outbound.controller, "on_loss", lambda **what: told.append(what))
+    sent_at = path.pair.now
+    if lost:
+        path.lose(3)
+    else:  # its SACK is
+        path.receiver.link.drop = lambda _number, _packet: path.pair.now < sent_at + 0.08
+    path.deliver(3)
+    path.pair.run(path.pair.now + 1.0)
+    assert path.sender.link.retransmissions == 1
+    assert told == [], "nothing has come after the probe yet"
+    path.sender.link.drop = path.receiver.link.drop = None
+    path.deliver(3)
+    path.pair.run(path.pair.now + 1.0)
+    if lost:
+        (what,) = told
+        assert (what["lost"], what["sent_at"]) == (PACKET, pytest.approx(sent_at, abs=1e-3))
+    else:
+        assert told == [], "it had arrived: a duplicate said so"
+
+
 class Spy(Cubic):
     """Notes the delivery rates that it is told."""
 
