@@ -1,12 +1,13 @@
 """Which route a transfer takes between which networks: what is expected, and what happens.
 
-A row is two networks; each is tried with a STUN server, and with a TURN server besides.
+A row is two networks; each is tried with a STUN server, and with a TURN server besides. A time is
+that of the receiver, from loaded modules to the first byte; a round trip is that between the two.
 ``python -m tests.lab`` prints what happened as a table.
 """
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from tests.lab.lab import Lab
 from tests.lab.nat import Kind
@@ -48,16 +49,26 @@ class Happened:
     """How one transfer went.
 
     Attributes:
-        route: Which way the bytes went.
-        seconds: From the start of the receiving command to the first written byte, or to its end.
-        whole: To the end of both.
+        route: Which way the bytes went in the end.
+        reached: How the receiver reached its relay, empty if it used none.
+        connected: Seconds from when the receiving command had loaded its modules until it was
+            connected, or to its end.
+        first_byte: The same until the first byte came: one round trip after the acceptance.
+        whole: Seconds from its start to the end of both.
         exit: The receiver's exit code.
     """
 
     route: Route
-    seconds: float
+    reached: str
+    connected: float
+    first_byte: float
     whole: float
     exit: int
+
+    @property
+    def round_trips(self) -> float:
+        """How many of them it took until the first byte."""
+        return self.first_byte / (RTT / 1000)
 
 
 def _rows() -> tuple[Row, ...]:
@@ -89,8 +100,11 @@ def _rows() -> tuple[Row, ...]:
     rows += [
         Row(sender=cone, receiver=cone, dead=True),
         Row(sender=hard, receiver=hard, dead=True, stun="none", turn="relay"),
+        Row(sender=blocked, receiver=cone, dead=True, stun="none", turn="relay"),
+        Row(sender=blocked, receiver=blocked, dead=True, stun="none", turn="relay"),
         Row(sender=cone, receiver=cone, same_lan=True),
         Row(sender=cone, receiver=cone, loss_percent=5),
+        Row(sender=hard, receiver=hard, loss_percent=5, stun="none", turn="relay"),
     ]
     return tuple(rows)
 
@@ -105,11 +119,15 @@ class Matrix:
         lab: Entered already.
         folder: For what is sent and arrives.
         size: Bytes of the file.
+
+    Attributes:
+        server: The rendezvous.
+        turn: The STUN and TURN server.
     """
 
     def __init__(self, lab: Lab, folder: Path, *, size: int) -> None:
         self._lab, self._folder = lab, folder
-        self._server, self._turn = lab.rendezvous(), lab.turn()
+        self.server, self.turn = lab.rendezvous(), lab.turn()
         self._source = folder / "matrix.bin"
         with self._source.open("wb") as file:
             file.truncate(size)
@@ -119,14 +137,15 @@ class Matrix:
         lab = self._lab
         lab.a.kind, lab.b.kind = row.sender, row.receiver
         lab.links(rtt_ms=RTT, rate_mbit=RATE, loss_percent=2 * row.loss_percent)
-        options = _ice_options(self._turn, dead=row.dead, with_turn=with_turn)
+        options = ice_options(self.turn, dead=row.dead, with_turn=with_turn)
         transfer = Transfer(
             (lab.alice, lab.carol if row.same_lan else lab.bob),
-            server=self._server,
+            server=self.server,
             source=self._source,
             folder=self._folder,
             options=options,
-            env=self._turn.environment,
+            env=self.turn.environment,
+            module="tests.lab.preloaded",
         )
         try:
             return _happened(transfer)
@@ -136,17 +155,24 @@ class Matrix:
 
 def _happened(transfer: Transfer) -> Happened:
     code, whole = transfer.wait()
-    events = transfer.receiver.events
-    connected = next((event for event in events if event["event"] == "connected"), None)
+    receiver = transfer.receiver
+    routes = [event for event in receiver.events if event["event"] in ("connected", "route")]
+    none: dict[str, Any] = {"route": "none", "relay_protocol": None}
+    last = routes[-1] if routes and code == 0 else none
+    loaded = receiver.first["loaded"]
+    end = transfer.started + whole
     return Happened(
-        route=connected["route"] if connected is not None and code == 0 else "none",
-        seconds=transfer.record[0][0] - transfer.started if transfer.record else whole,
+        route=last["route"],
+        reached=last["relay_protocol"] or "",
+        connected=receiver.first.get("connected", end) - loaded,
+        first_byte=receiver.first.get("proposal", end) - loaded + RTT / 1000,
         whole=whole,
         exit=code,
     )
 
 
-def _ice_options(turn: Turn, *, dead: bool, with_turn: bool) -> tuple[str, ...]:
+def ice_options(turn: Turn, *, dead: bool, with_turn: bool) -> tuple[str, ...]:
+    """Return the ``--ice`` options of both commands."""
     dead_stun, dead_turn = turn.dead_urls()
     urls = [dead_stun] if dead else []
     urls.append(turn.stun_url())

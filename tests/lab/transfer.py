@@ -132,6 +132,11 @@ class Transfer:
         """What the receiver has written."""
         return self.receiver.record
 
+    @property
+    def arrived(self) -> Path:
+        """What has arrived, until :meth:`stop`."""
+        return self._target
+
     def wait_until_moving(self) -> None:
         """Return when the first bytes are written."""
         self.receiver.wait_for("progress", timeout=STEP_TIMEOUT)
