@@ -243,8 +243,12 @@ def _listening(server: RendezvousServer, config: ServerConfig) -> str:
 
 
 def _on_signals(server: RendezvousServer, stop: asyncio.Event, stop_now: asyncio.Event) -> None:
-    """SIGTERM drains, as does SIGINT, and a second one hurries; SIGHUP reads files again."""
+    """SIGTERM drains, as does SIGINT, and a second one hurries; SIGHUP reads files again.
+
+    Unless SIGHUP says that the terminal is gone, from which it was started.
+    """
     loop = asyncio.get_running_loop()
+    watched = sys.platform != "win32" and _has_terminal() and not _ignores_hangup()
 
     def on_stop() -> None:
         (stop_now if stop.is_set() else stop).set()
@@ -254,5 +258,26 @@ def _on_signals(server: RendezvousServer, stop: asyncio.Event, stop_now: asyncio
             loop.add_signal_handler(number, on_stop)
         except NotImplementedError:  # Windows has no such method
             signal.signal(number, lambda *_: loop.call_soon_threadsafe(on_stop))
+
+    def on_hangup() -> None:
+        if watched and not _has_terminal():
+            on_stop()
+        else:
+            server.reload()
+
     if sys.platform != "win32":
-        loop.add_signal_handler(signal.SIGHUP, server.reload)
+        loop.add_signal_handler(signal.SIGHUP, on_hangup)
+
+
+def _has_terminal() -> bool:
+    """Return whether there is a terminal that can hang up."""
+    try:
+        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))
+    except OSError:
+        return False
+    return True
+
+
+def _ignores_hangup() -> bool:
+    """Return whether it was started with nohup."""
+    return signal.getsignal(signal.SIGHUP) is signal.SIG_IGN

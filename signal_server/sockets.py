@@ -16,6 +16,7 @@ import secrets
 from collections import deque
 from collections.abc import Coroutine
 from dataclasses import replace
+from itertools import islice
 from typing import Any
 
 from websockets.http11 import Request, Response
@@ -114,8 +115,10 @@ class Sockets:
 
     def move_on(self) -> None:
         """Ask some of those who wait alone to go elsewhere."""
-        for number in self._reception.movable()[:MOVE_BATCH]:
-            self._clients[number].close(CLOSE_RESTART, "the server restarts")
+        there = (self._clients.get(number) for number in self._reception.movable())
+        staying = (client for client in there if client is not None and client.is_open)
+        for client in islice(staying, MOVE_BATCH):
+            client.close(CLOSE_RESTART, "the server restarts")
 
     async def aclose(self, *, code: int) -> None:
         """Close all connections, in CLOSE_TIMEOUT seconds or so, and end all that is under way."""

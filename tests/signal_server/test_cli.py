@@ -1,12 +1,15 @@
 """``rtcsend-server`` as a process."""
 
 import asyncio
+import fcntl
 import os
+import pty
 import re
 import signal
 import socket
 import subprocess
 import sys
+import termios
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -177,6 +180,27 @@ def test_sighup_takes_over_a_new_certificate(tmp_path: Path) -> None:
                 assert a.state == "attached"
 
         asyncio.run(main())
+
+
+def test_a_closed_terminal_ends_what_was_started_in_it() -> None:
+    master, terminal = pty.openpty()
+    process = subprocess.Popen(
+        [*COMMAND, "--port", "0", "--host", "127.0.0.1"],
+        stdin=terminal,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # one system call
+    )
+    try:
+        os.close(terminal)
+        assert process.stdout is not None
+        assert b"listening" in process.stdout.readline()
+        os.close(master)
+        assert process.wait(10) == 0
+    finally:
+        process.kill()
+        process.communicate()
 
 
 def test_options_win_over_the_environment_and_that_over_the_file(tmp_path: Path) -> None:
