@@ -27,7 +27,8 @@ Sink = FileSink | StdoutSink
 class Target:
     """Decides once, and puts away what is left of a transfer that fails.
 
-    It is kept for the next run, unless the other side broke the rules or the digest is wrong.
+    It is kept for the next run. Of one whose other side broke the rules, or whose digest is wrong,
+    only as much is kept as an earlier run had left.
 
     Args:
         options: What the user asked for.

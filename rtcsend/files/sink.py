@@ -25,7 +25,7 @@ from pathlib import Path
 
 from blake3 import blake3
 
-from rtcsend.blocks import Data
+from rtcsend.blocks import Data, block_size_for
 from rtcsend.errors import DigestMismatch, InternalError, PeerProtocolError
 from rtcsend.files.checkpoints import Checkpoints
 from rtcsend.files.disk_thread import DiskThread
@@ -268,6 +268,11 @@ class FileSink:
     async def abandon(self, *, keep_partial: bool) -> None:
         """Close everything; the partial file goes, or stays when it has a whole block.
 
+        Args:
+            keep_partial: False: what came in this run is worth nothing. As many blocks stay as
+                an earlier run had left. This one may have replaced some, but no block is ever
+                trusted before it was compared with the sender's.
+
         After :meth:`finish` has succeeded, or again: does nothing.
         """
         await run_to_end(self._abandon(keep_partial=keep_partial))
@@ -288,9 +293,13 @@ class FileSink:
     def _put_away(self, *, keep_partial: bool) -> None:
         facts = self._folder.stat(self._partial.name)
         length = 0 if facts is None else facts.st_size
+        if not keep_partial:
+            length = min(length, self._survey.blocks * block_size_for(self.size))
+            with suppress(OSError):  # then it stays as it is, which the next run will find out
+                os.ftruncate(self._partial.fd, length)
         if KEEPS_OPEN_FILES:
             self._close_files()
-        if not (keep_partial and whole_blocks(self.size, length)):
+        if not whole_blocks(self.size, length):
             remove_partial(self._folder, self._partial)
             self._journal.remove()
 

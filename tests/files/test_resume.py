@@ -18,6 +18,7 @@ from rtcsend.files import survey as survey_module
 from rtcsend.files.opening import free_space
 from rtcsend.files.positional import read_whole
 from rtcsend.files.sink import FileSink
+from rtcsend.files.survey import whole_blocks
 from rtcsend.options import Conflict
 
 BLOCKS = 6
@@ -247,7 +248,8 @@ async def test_keeping_what_is_wrong_is_found_out(tmp_path: Path) -> None:
     await sink.write(CONTENT[3 * BLOCK_SIZE :])
     with pytest.raises(DigestMismatch):
         await sink.finish(blake3(CONTENT).hexdigest())
-    assert list(tmp_path.iterdir()) == []
+    assert not (tmp_path / "film.iso").exists()
+    assert (tmp_path / PARTIAL).stat().st_size == 3 * BLOCK_SIZE  # to be compared another time
 
 
 def cut(path: Path) -> None:
@@ -286,7 +288,7 @@ async def create_and_drop(folder: Path) -> int:
     sink = await create(folder)
     blocks = sink.blocks
     await sink.abandon(keep_partial=False)
-    assert list(folder.iterdir()) == []
+    assert whole_blocks(len(CONTENT), (folder / PARTIAL).stat().st_size) == blocks
     return blocks
 
 
@@ -299,3 +301,34 @@ async def test_the_space_that_it_takes_is_not_asked_for_again(tmp_path: Path) ->
     await leave(tmp_path, 5 * BLOCK_SIZE)
     # Others use the disk too: so much can hardly come between.
     assert await free(SAMPLE) - await free(OTHER) > BLOCK_SIZE
+
+
+# Runs whose outcome is worth nothing
+
+
+@pytest.mark.parametrize("ends", ["broken rules", "wrong digest"])
+async def test_a_worthless_run_takes_nothing_of_an_earlier_one(tmp_path: Path, ends: str) -> None:
+    partial = await leave(tmp_path, 3 * BLOCK_SIZE)
+    sink = await create(tmp_path)
+    await sink.keep(end_of(0))
+    for number in range(1, BLOCKS):  # it replaces two blocks that were right, and adds others
+        await sink.write(bytes(len(block(number))))
+    if ends == "wrong digest":
+        with pytest.raises(DigestMismatch):
+            await sink.finish("00" * 32)
+    else:
+        await sink.abandon(keep_partial=False)
+    assert partial.read_bytes() == block(0) + bytes(2 * BLOCK_SIZE)
+
+    honest = await create(tmp_path)
+    assert await walk(honest) == [1, 2, 3, 4, 5]
+    await honest.finish(blake3(CONTENT).hexdigest())
+    assert (tmp_path / "film.iso").read_bytes() == CONTENT
+    assert not partial.exists()
+
+
+async def test_a_worthless_run_that_began_anew_leaves_nothing(tmp_path: Path) -> None:
+    sink = await create(tmp_path)
+    await sink.write(CONTENT)
+    await sink.abandon(keep_partial=False)
+    assert list(tmp_path.iterdir()) == []
