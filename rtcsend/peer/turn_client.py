@@ -165,6 +165,11 @@ class TurnUdpClient(_Kept, TurnClientUdpProtocol):
 class TurnTcpClient(_Kept, TurnClientTcpProtocol):
     """Speaks to a server by TCP, or by TLS over it."""
 
+    def _send(self, data: bytes) -> None:
+        """Send, unless the connection is gone: asyncio would complain of each packet."""
+        if not self.transport.is_closing():
+            super()._send(data)
+
 
 def _is_passing(exc: stun.TransactionError) -> bool:
     """Return whether the same question may be answered when it is asked again."""

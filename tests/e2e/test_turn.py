@@ -11,6 +11,7 @@ from rtcsend.options import DATAPATH_VARIABLE
 from rtcsend.peer.lanes import MAX_LANES
 from tests.e2e.processes import Machine, Side, listing, random_file
 from tests.fakes.coturn import Coturn, require_coturn
+from tests.fakes.tcp_proxy import TcpProxy
 
 pytestmark = [pytest.mark.e2e, pytest.mark.coturn, pytest.mark.datapaths]
 
@@ -150,6 +151,30 @@ async def test_a_wrong_credential(
             assert (await receiver.fails("no-route"))["exit"] == 30
     assert "not-the-right-one" not in sender.stderr + "".join(sender.stdout)
     assert listing(out) == []
+
+
+async def test_a_relay_that_hangs_up_is_noticed_at_once(
+    machine: Machine, coturn: Coturn, film: Path, out: Path
+) -> None:
+    options = ("--relay-only", "--limit", "2M")
+    async with (
+        TcpProxy(coturn.port) as between,
+        machine.send(
+            film,
+            *options,
+            "--ice",
+            coturn.ice_url("tcp").replace(f":{coturn.port}", f":{between.port}"),
+        ) as sender,
+    ):
+        code, url = await sender.code(), coturn.ice_url()
+        async with machine.receive(code, "-o", out, *options, "--ice", url) as receiver:
+            await receiver.moving()
+            between.drop_all()
+            await sender.event("reconnecting")
+            assert "stalled" not in sender.names()
+            await receiver.succeeds()
+            await sender.succeeds()
+    assert same(out / film.name, film)
 
 
 async def test_relays_only_without_a_relay(machine: Machine, note: Path, out: Path) -> None:

@@ -257,6 +257,7 @@ def test_what_keeps_allocations_and_channels() -> None:
         "channel = self.peer_to_failed_channel.pop(addr, None)",
         "self.channel_refresh_at[channel] = now + self.channel_refresh_time",
         "elif now > self.channel_refresh_at[channel]",
+        "self._send(header + data)",
     ):
         assert name in source, moved(f"aioice.turn: {name!r}", why)
 
