@@ -253,7 +253,13 @@ async def _open_source(stack: AsyncExitStack, options: SendOptions) -> Source:
     paths = options.paths
     if len(paths) == 1 and not await asyncio.to_thread(os.path.isdir, paths[0]):
         return await stack.enter_async_context(await FileSource.open(paths[0]))
-    return await stack.enter_async_context(await TreeSource.open(paths, ScanRules()))
+    rules = ScanRules(
+        links=options.links,
+        exclude=options.exclude,
+        gitignore=options.gitignore,
+        skip_unreadable=options.skip_unreadable,
+    )
+    return await stack.enter_async_context(await TreeSource.open(paths, rules))
 
 
 async def _open_rendezvous(
