@@ -54,6 +54,8 @@ from tests.fuzz.stateful import (
     pair_confirmation_untrusted,
     pair_untrusted,
     read_announcement_untrusted,
+    read_list_untrusted,
+    read_page_untrusted,
     reset_streams_untrusted,
 )
 
@@ -207,6 +209,15 @@ DECODERS: Final = (
     ),
     # The transfer, and the names in it.
     text("control message", parse_control_untrusted, PEER, seeds.CONTROL),
+    raw("page", read_page_untrusted, (PeerProtocolError, UnsafePath), seeds.PAGES),
+    raw(
+        "list of entries",
+        read_list_untrusted,
+        (PeerProtocolError, UnsafePath),
+        seeds.LISTS,
+        "parse_list_untrusted",
+        "parse_entry_untrusted",
+    ),
     raw("frame", parse_frame_untrusted, PEER, seeds.FRAMES),
     raw("journal", parse_journal_untrusted, (NotAJournal,), seeds.JOURNALS),
     text("name", _name_posix, UNSAFE, seeds.NAMES),

@@ -1,5 +1,6 @@
 """Valid input of each decoder, and nearly valid one: of the vectors, and of the code itself."""
 
+import base64
 import json
 from typing import Any, Final
 
@@ -197,6 +198,12 @@ CONTROL: Final = _texts(
         for kind in ("control", "control_also_valid", "aborts", "bad_control")
         for example in _TRANSFER[kind]
     )
+)
+LISTS: Final = _texts(*(example["text"] for example in _TRANSFER["pages"]))
+PAGES: Final = tuple(
+    base64.urlsafe_b64decode(example["page"] + "==")
+    for kind in ("pages", "bad_pages")
+    for example in _TRANSFER[kind]
 )
 FRAMES: Final = tuple(
     bytes.fromhex(example["hex"])
