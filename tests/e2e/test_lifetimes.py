@@ -68,3 +68,19 @@ async def test_everything_ends_and_nobody_notices(machine: Machine, coturn: Cotu
     assert len(set(refreshed)) >= min(sessions, 6)
     assert min(refreshed.count(session) for session in set(refreshed)) >= SECONDS // LIFETIME - 1
     assert "error 438: Stale nonce" in coturn.log
+
+
+async def test_what_is_not_renewed_is_replaced(machine: Machine, coturn: Coturn) -> None:
+    film = random_file(machine.folder / "film.iso", 2 * RATE)
+    out = machine.folder / "out.iso"
+    options = ("--relay-only", "--ice", coturn.ice_url(), "--limit", str(RATE))
+    refused = ("--refused", "send", "--json", "-v")
+    async with machine.run(*refused, film, *options, module="tests.e2e.lifetimes") as sender:
+        async with machine.receive(await sender.code(), "-o", out, *options) as receiver:
+            await receiver.succeeds()
+            await sender.succeeds()
+    assert out.read_bytes() == film.read_bytes()
+    assert "the relay does not go on: error-401" in sender.stderr
+    names = sender.names()
+    assert names.count("connected") == names.count("reconnecting") + 1 > 1
+    assert "stalled" not in names  # it was known at once
