@@ -3,6 +3,8 @@
 It takes more than an hour; ``--only kills,cuts`` some of it, ``--rows "for 20 s"`` of the network's
 faults those with that in their names, ``--times 3`` each of them less often. The first thing
 that is not as it is promised ends the run with a traceback, and exit code 1.
+
+``python -m tests.faults count`` only counts what is tried, here and in the other tests.
 """
 
 import argparse
@@ -19,7 +21,7 @@ from typing import Final
 from tests.e2e import processes
 from tests.e2e.processes import Machine, random_file
 from tests.fakes.namespaces import hosts
-from tests.faults import clocks, disks, kills, servers, sources, survey
+from tests.faults import clocks, count, disks, kills, servers, sources, survey
 from tests.faults.network import Fault, Networked
 from tests.faults.scene import Resumption, Scene
 from tests.lab import Kind, Lab
@@ -274,6 +276,7 @@ def parse_size(text: str) -> int:
 def main(arguments: Sequence[str]) -> int:
     """Print the table."""
     parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
+    parser.add_argument("count", nargs="?", choices=["count"], help="count what is tried")
     parser.add_argument("--moments", type=int, default=20, help="kills of each side (20)")
     parser.add_argument("--size", type=parse_size, default=500 * MB, help="of those files (500M)")
     parser.add_argument("--big", type=parse_size, default=10_000 * MB, help="partial file (10G)")
@@ -281,6 +284,9 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--times", type=int, default=TIMES, help="each fault of the network (10)")
     parser.add_argument("--rows", default="", help="those of the network with this in their names")
     options = parser.parse_args(arguments)
+    if options.count:
+        print(count.table(count.counts()))
+        return 0
     if (reason := missing()) is not None:
         print(reason, file=sys.stderr)
         return 1
