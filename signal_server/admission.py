@@ -1,7 +1,7 @@
 """Who may do what at a server: asked before anything is granted.
 
-What it does: counts sockets and requests of each source, lets who guesses nameplates wait, asks
-for the token where one is needed, and refuses what is new while the server drains.
+What it does: counts sockets and requests of each source and site, lets who guesses nameplates
+wait, asks for the token where one is needed, and refuses what is new while the server drains.
 What it does not: know mailboxes; their limits are kept by :mod:`signal_server.mailbox`.
 
 Pure: the clock comes in as ``now``. Each process has its own; where several share a store, a
@@ -12,20 +12,16 @@ import hashlib
 import hmac
 from collections.abc import Callable, Sequence
 
-from signal_server.buckets import GrowingDelays, TokenBuckets
 from signal_server.limits import Limits
 from signal_server.metrics import Counters
 from signal_server.outputs import CLOSE_TRY_LATER, RequestRefused
 from signal_server.permits import Permits
+from signal_server.sources import site_of
+from signal_server.tally import Tally
 
 CUT_FACTOR = 2  # over so many times a source's limit of sockets nobody is answered any more
 SPARE_CONNECTIONS = 256  # besides max_sockets: plain HTTP, and handshakes that will be refused
-PER_MINUTE = (
-    "new_sockets_per_minute",
-    "nameplates_per_minute",
-    "claims_per_minute",
-    "meetings_per_minute",
-)
+SITE_FACTOR = 8  # times as much as a source; households of one street, offices of one company
 DRAIN_RETRY = 5.0  # seconds; by then a load balancer, or the next process, has taken over
 SOCKET_RETRY = 30.0  # seconds; when a source's other sockets close cannot be known
 
@@ -57,21 +53,8 @@ class Admission:
         self.draining = False
         self._auth_digests: tuple[bytes, ...] = ()
         self.set_auth_tokens(auth_tokens)
-        # Connections, from accept on, and WebSockets: bounded by what the server accepts.
-        self._connections: dict[str, int] = {}
-        self._sockets: dict[str, int] = {}
-        # Requests.
-        self._buckets = {
-            name: TokenBuckets(per_minute=getattr(limits, name), max_sources=limits.max_sources)
-            for name in PER_MINUTE
-        }
-        self._failures = GrowingDelays(
-            free=limits.failed_claims,
-            first_seconds=limits.failed_claim_seconds,
-            max_seconds=limits.failed_claim_max_seconds,
-            forgive_seconds=limits.forgive_seconds,
-            max_sources=limits.max_sources,
-        )
+        self._sources = Tally(limits, factor=1)
+        self._sites = Tally(limits, factor=SITE_FACTOR)
 
     def set_auth_tokens(self, tokens: Sequence[str]) -> None:
         """Ask for one of these from now on; none: everybody may allocate."""
@@ -90,19 +73,24 @@ class Admission:
             source: Of the connection, whatever a proxy may say later.
             exempt: It is a trusted proxy: only the total counts.
         """
-        own = self._connections.get(source, 0)
-        too_many = not exempt and own >= CUT_FACTOR * max(self._limits.sockets_per_source, 1)
-        if too_many or self._counters.connections >= self._limits.max_sockets + SPARE_CONNECTIONS:
+        levels = self._levels(source)
+        allowed = exempt or all(
+            tally.has_connection(key, factor=CUT_FACTOR) for tally, key in levels
+        )
+        most = self._limits.max_sockets + SPARE_CONNECTIONS
+        if not allowed or self._counters.connections >= most:
             self._counters.limited("connections")
             return False
-        self._connections[source] = own + 1
+        for tally, key in levels:
+            tally.connections.up(key)
         self._counters.connections += 1
         return True
 
     def closed(self, source: str) -> None:
         """Take note that a connection that was accepted is gone."""
         self._counters.connections -= 1
-        _count_down(self._connections, source)
+        for tally, key in self._levels(source):
+            tally.connections.down(key)
 
     def open_socket(self, source: str, *, now: float) -> None:
         """Count a new WebSocket.
@@ -110,15 +98,17 @@ class Admission:
         Raises:
             RequestRefused: The source has too many, or opened too many; it is not counted.
         """
-        own = self._sockets.get(source, 0)
-        if own >= self._limits.sockets_per_source:
+        levels = self._levels(source)
+        if not all(tally.has_socket(key) for tally, key in levels):
             raise self._too_many("sockets_per_source", SOCKET_RETRY, close=CLOSE_TRY_LATER)
         self._take("new_sockets_per_minute", source, close=CLOSE_TRY_LATER, now=now)
-        self._sockets[source] = own + 1
+        for tally, key in levels:
+            tally.sockets.up(key)
 
     def close_socket(self, source: str) -> None:
         """Take note that a WebSocket that was opened is gone."""
-        _count_down(self._sockets, source)
+        for tally, key in self._levels(source):
+            tally.sockets.down(key)
 
     # Requests; not those of sides that come again, which their side or token proves
 
@@ -129,9 +119,8 @@ class Admission:
             RequestRefused: Too many, the server drains, or a token is missing or wrong.
         """
         self._check_draining()
-        self._take(
-            "nameplates_per_minute", source, now=now
-        )  # first: it bounds guesses of a token too
+        # First: it bounds guesses of a token as well.
+        self._take("nameplates_per_minute", source, now=now)
         if not self._is_authorised(auth):
             raise RequestRefused("unauthorized")
 
@@ -141,14 +130,15 @@ class Admission:
         Raises:
             RequestRefused: Too many of them, or too many have failed.
         """
-        wait = self._failures.wait(source, now=now)
+        wait = max(tally.failures.wait(key, now=now) for tally, key in self._levels(source))
         if wait:
             raise self._too_many("failed_claims", wait)
         self._take("claims_per_minute", source, now=now)
 
     def claim_failed(self, source: str, *, now: float) -> None:
         """Take note that a claim that was admitted hit nothing, or a full mailbox."""
-        self._failures.fail(source, now=now)
+        for tally, key in self._levels(source):
+            tally.failures.fail(key, now=now)
 
     def meet(self, source: str, *, permit: str | None = None, now: float) -> None:
         """Admit a new side of a meeting.
@@ -164,10 +154,19 @@ class Admission:
         """Return a permit to meet, for a side that has come to the other one."""
         return self._permits.give(now=self._unix_time())
 
+    def _levels(self, source: str) -> tuple[tuple[Tally, str], ...]:
+        """Return where a source counts: for itself, and for the site that it is of."""
+        site = site_of(source)
+        if site is None:
+            return ((self._sources, source),)
+        return (self._sources, source), (self._sites, site)
+
     def _take(self, limit: str, source: str, *, now: float, close: int | None = None) -> None:
-        wait = self._buckets[limit].take(source, now=now)
-        if wait:
-            raise self._too_many(limit, wait, close=close)
+        # The source first: what it is refused does not count against its neighbours.
+        for tally, key in self._levels(source):
+            wait = tally.buckets[limit].take(key, now=now)
+            if wait:
+                raise self._too_many(limit, wait, close=close)
 
     def _too_many(self, limit: str, wait: float, *, close: int | None = None) -> RequestRefused:
         self._counters.limited(limit)
@@ -190,11 +189,3 @@ class Admission:
 def _digest(token: str) -> bytes:
     """Return what is kept and compared: of one length, whatever the token's is."""
     return hashlib.sha256(token.encode()).digest()
-
-
-def _count_down(counts: dict[str, int], source: str) -> None:
-    left = counts.get(source, 0) - 1
-    if left > 0:
-        counts[source] = left
-    else:
-        counts.pop(source, None)

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 IPV6_SITE_BITS = 64  # one subscriber owns at least a /64, so that is one source; RFC 6177
+IPV6_ORGANISATION_BITS = 48  # what tunnels and hosters give away for the asking; RFC 6177
 MAX_HOPS = 32  # entries of a header that are looked at; a real chain has two or three
 MAX_HEADER = 4_096  # characters of all such headers together; longer ones are nobody's proxy
 
@@ -38,6 +39,21 @@ def source_of(address: str) -> str:
     if isinstance(parsed, ipaddress.IPv4Address):
         return str(parsed)
     return str(ipaddress.ip_network((parsed, IPV6_SITE_BITS), strict=False))
+
+
+def site_of(source: str) -> str | None:
+    """Return the /48 of IPv6 that a source is of; None for what is no IPv6 network.
+
+    Args:
+        source: As :func:`source_of` returns it.
+    """
+    if ":" not in source:
+        return None
+    try:
+        network = ipaddress.IPv6Network(source)
+    except ValueError:
+        return None
+    return str(network.supernet(new_prefix=IPV6_ORGANISATION_BITS))
 
 
 def parse_address(text: str) -> Address | None:

@@ -1,5 +1,6 @@
 """Who is let in, on virtual time: every second is the test's own."""
 
+import contextlib
 import functools
 from collections.abc import Callable
 from typing import Any
@@ -47,6 +48,43 @@ def test_new_sockets_a_minute() -> None:
     admission.open_socket("a", now=30.0)
 
 
+def test_a_site_has_eight_times_as_much() -> None:
+    networks = [f"2001:db8:0:{n:x}::/64" for n in range(20)]
+    admission = new(sockets_per_source=1, failed_claims=0)
+    for network in networks[:8]:
+        admission.open_socket(network, now=0.0)
+    assert refusal(lambda: admission.open_socket(networks[8], now=0.0)).code == "rate-limited"
+    admission.open_socket("2001:db8:1::/64", now=0.0)
+    admission.close_socket(networks[0])
+    admission.open_socket(networks[8], now=0.0)
+    assert [admission.accept(network) for network in networks] == [True] * 16 + [False] * 4
+
+    # One who asks too much does not use up what the others have.
+    admission = new(claims_per_minute=1)
+    for network in [networks[0]] * 50:
+        with contextlib.suppress(RequestRefused):
+            admission.claim(network, now=0.0)
+    for network in networks[1:8]:
+        admission.claim(network, now=0.0)
+    refusal(lambda: admission.claim(networks[8], now=0.0))
+
+    # Who guesses from many networks of one site gets no more than eight do.
+    admission = new(failed_claims=1)
+    now, tries = 0.0, 0
+    for number in range(65_536):
+        network = f"2001:db8:0:{number:x}::/64"
+        try:
+            admission.claim(network, now=now)
+        except RequestRefused as refused:
+            now += refused.retry_after or 0.0
+            if now > 3_600.0:
+                break
+            admission.claim(network, now=now)
+        admission.claim_failed(network, now=now)
+        tries += 1
+    assert 400 < tries < 8 * 60 + 2 * 8 + 20
+
+
 def test_a_flood_is_cut() -> None:
     admission = new(sockets_per_source=2)
     assert [admission.accept("a") for _ in range(6)] == [True] * 4 + [False] * 2
@@ -66,7 +104,9 @@ def test_connections_in_all() -> None:
     assert not admission.accept("x", exempt=True)
 
 
-@given(st.lists(st.tuples(st.booleans(), st.sampled_from("abc")), max_size=60))
+@given(
+    st.lists(st.tuples(st.booleans(), st.sampled_from(["a", "b", "2001:db8::/64"])), max_size=60)
+)
 def test_counts_come_back_to_nothing(steps: list[tuple[bool, str]]) -> None:
     admission = new(sockets_per_source=3, max_sockets=5)
     open_ones = []
@@ -77,7 +117,7 @@ def test_counts_come_back_to_nothing(steps: list[tuple[bool, str]]) -> None:
             admission.closed(open_ones.pop())
     for source in open_ones:
         admission.closed(source)
-    assert admission._connections == {}
+    assert len(admission._sources.connections) == len(admission._sites.connections) == 0
     assert admission._counters.connections == 0
 
 

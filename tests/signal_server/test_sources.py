@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from signal_server.sources import client_address_untrusted, is_trusted, source_of
+from signal_server.sources import client_address_untrusted, is_trusted, site_of, source_of
 
 PROXIES = tuple(map(ipaddress.ip_network, ("127.0.0.0/8", "10.1.0.0/16", "fd00::/8")))
 
@@ -23,6 +23,20 @@ PROXIES = tuple(map(ipaddress.ip_network, ("127.0.0.0/8", "10.1.0.0/16", "fd00::
 )
 def test_source_of(address: str, source: str) -> None:
     assert source_of(address) == source
+
+
+@pytest.mark.parametrize(
+    ("source", "site"),
+    [
+        ("2001:db8:1:2::/64", "2001:db8:1::/48"),
+        ("fe80::/64", "fe80::/48"),
+        ("192.0.2.1", None),
+        ("unknown", None),
+        ("a:b", None),
+    ],
+)
+def test_site_of(source: str, site: str | None) -> None:
+    assert site_of(source) == site
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,85 @@
+"""What is counted of each source, and of each site that may have many of them.
+
+An IPv4 address is a source, and so is a /64 of IPv6. But who gets one /64 for the asking often
+gets a /48, with 65,536 of them. So a /48 is a *site*, with a few times the limits of a source.
+
+Pure. Place in the flow: kept by :mod:`signal_server.admission`. Source: RFC 6177 section 2.
+"""
+
+from signal_server.buckets import GrowingDelays, TokenBuckets
+from signal_server.limits import Limits
+
+PER_MINUTE = (
+    "new_sockets_per_minute",
+    "nameplates_per_minute",
+    "claims_per_minute",
+    "meetings_per_minute",
+)
+
+
+class Tally:
+    """The counts of one kind of key: of sources, or of sites.
+
+    Args:
+        limits: Of a source.
+        factor: How many times as much a key of this kind may take.
+
+    Attributes:
+        connections: Open ones, bounded by what the server accepts.
+        sockets: Open ones, likewise.
+        buckets: For what is counted by the minute, by the name of the limit.
+        failures: Of claims.
+    """
+
+    def __init__(self, limits: Limits, *, factor: int) -> None:
+        self._max_sockets = limits.sockets_per_source * factor
+        self.connections = Counts()
+        self.sockets = Counts()
+        self.buckets = {
+            name: TokenBuckets(
+                per_minute=getattr(limits, name) * factor, max_sources=limits.max_sources
+            )
+            for name in PER_MINUTE
+        }
+        self.failures = GrowingDelays(
+            free=limits.failed_claims * factor,
+            first_seconds=limits.failed_claim_seconds,
+            max_seconds=limits.failed_claim_max_seconds,
+            forgive_seconds=limits.forgive_seconds / factor,
+            max_sources=limits.max_sources,
+        )
+
+    def has_connection(self, key: str, *, factor: int) -> bool:
+        """Return whether there may be one more, with ``factor`` times as many as sockets."""
+        return self.connections[key] < factor * max(self._max_sockets, 1)
+
+    def has_socket(self, key: str) -> bool:
+        """Return whether there may be one more."""
+        return self.sockets[key] < self._max_sockets
+
+
+class Counts:
+    """Counts of keys, of which those that are 0 take no memory."""
+
+    def __init__(self) -> None:
+        self._counts: dict[str, int] = {}
+
+    def __len__(self) -> int:
+        """Return how many keys have a count."""
+        return len(self._counts)
+
+    def __getitem__(self, key: str) -> int:
+        """Return the count of ``key``."""
+        return self._counts.get(key, 0)
+
+    def up(self, key: str) -> None:
+        """Count one more."""
+        self._counts[key] = self[key] + 1
+
+    def down(self, key: str) -> None:
+        """Count one less."""
+        left = self[key] - 1
+        if left > 0:
+            self._counts[key] = left
+        else:
+            self._counts.pop(key, None)
