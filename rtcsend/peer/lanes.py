@@ -152,3 +152,79 @@ class Lanes:
         elif not answered and same:
             del self._pairs[index]
             logger.debug("= lane %d is dead", index)
+
+
+class LaneKeeper:
+    """The lanes beside the selected pair, whichever that is.
+
+    Args:
+        ice: The ICE agent.
+        make_protocol: As :class:`Lanes` has it.
+        on_open: As :class:`Lanes` has it.
+    """
+
+    def __init__(
+        self,
+        ice: Checker,
+        *,
+        make_protocol: Callable[[], StunProtocol],
+        on_open: Callable[[StunProtocol], None],
+    ) -> None:
+        self._ice, self._make_protocol, self._on_open = ice, make_protocol, on_open
+        self._lanes: Lanes | None = None
+        self._early: list[Address] = []  # checked from before there were lanes here
+
+    @property
+    def is_open(self) -> bool:
+        """Whether lanes are wanted."""
+        return self._lanes is not None
+
+    def open(self, selected: CandidatePair, *, server: TurnServer | None) -> None:
+        """Begin to get lanes, once."""
+        if self._lanes is not None:
+            return
+        self._lanes = Lanes(
+            self._ice,
+            selected,
+            server=server,
+            make_protocol=self._make_protocol,
+            on_open=self._on_open,
+        )
+        for address in self._early:
+            self._lanes.learn(address)
+
+    async def close(self) -> None:
+        """Have none any more; another pair may get some."""
+        lanes, self._lanes = self._lanes, None
+        if lanes is not None:
+            await lanes.close()
+
+    def usable(self) -> list[CandidatePair]:
+        """Return the pairs that carry data beside the selected one."""
+        return [] if self._lanes is None else self._lanes.usable()
+
+    def owns(self, protocol: StunProtocol) -> bool:
+        """Return whether a protocol is that of a further lane."""
+        return self._lanes is not None and self._lanes.owns(protocol)
+
+    def take(
+        self, address: Address, protocol: StunProtocol, *, known: list[aioice.Candidate]
+    ) -> bool:
+        """Return whether a check concerns lanes, and learn from it.
+
+        Args:
+            address: Where it comes from.
+            protocol: By which it came.
+            known: What the other side has named.
+        """
+        relays = [candidate for candidate in known if candidate.type == "relay"]
+        is_lane = any(relay.host == address[0] for relay in relays) and all(
+            (relay.host, relay.port) != address for relay in relays
+        )
+        if not is_lane:
+            return self.owns(protocol)
+        if self._lanes is not None:
+            self._lanes.learn(address)
+        elif len(self._early) < MAX_LANES:
+            self._early.append(address)
+        return True

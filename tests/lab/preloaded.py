@@ -12,6 +12,8 @@ MODULES: Final = (
     "rtcsend.session",
     "rtcsend.cli.receive",
     "rtcsend.cli.send",
+    "rtcsend.cli.main",
+    "rtcsend.cli.engine",
     "rtcsend.rendezvous.embedded",
     "websockets.asyncio.client",
     "blake3",

@@ -8,8 +8,9 @@ import pytest
 from aioice import stun
 from aioice.ice import CandidatePair, StunProtocol
 
+from rtcsend.peer.consent import CONSENT_EXPIRY, CONSENT_INTERVAL
 from rtcsend.peer.gathering import loopback_addresses
-from rtcsend.peer.ice import CONSENT_EXPIRY, CONSENT_INTERVAL, IceConnection, SelectedPair
+from rtcsend.peer.ice import IceConnection, SelectedPair
 from rtcsend.peer.ice_servers import Servers, StunServer
 from rtcsend.peer.transaction import CONSENT_WAITS
 from tests.fakes.clock import run_virtual
