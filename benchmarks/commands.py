@@ -36,7 +36,7 @@ class Command:
             self.started_at = time.monotonic()
             self._process = subprocess.Popen(
                 [sys.executable, *map(str, arguments)],
-                env={**_environment(folder), **(env or {})},
+                env={**environment(folder), **(env or {})},
                 cwd=Path(__file__).parents[1],
                 stdin=subprocess.PIPE if stdin else subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
@@ -109,7 +109,8 @@ def random_file(path: Path, size: int) -> Path:
     return path
 
 
-def _environment(folder: Path) -> dict[str, str]:
+def environment(folder: Path) -> dict[str, str]:
+    """Return variables for a command that leaves the machine alone."""
     kept = {name: text for name, text in os.environ.items() if not name.startswith("RTCSEND_")}
     return {
         **kept,
