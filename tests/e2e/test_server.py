@@ -79,6 +79,24 @@ async def test_a_code_outlives_a_restart_of_the_server(
     assert listing(out) == [note.name]
 
 
+async def test_a_transfer_outlives_a_restart_of_the_server(machine: Machine, out: Path) -> None:
+    film = random_file(machine.folder / "film.iso", 3_000_000)
+    async with machine.server("--drain-seconds", "0") as (first, url):
+        port = int(url.rpartition(":")[2])
+        async with machine.send(film, "--server", url, "--limit", "1M") as sender:
+            where = ("-o", out, "--server", url)
+            async with machine.receive(await sender.code(), *where) as receiver:
+                await receiver.moving(1_000_000)
+                first.signal(signal.SIGTERM)
+                assert await first.exit() == 0
+                async with machine.server(port=port):
+                    await receiver.succeeds()
+                    await sender.succeeds()
+    for side in (sender, receiver):
+        assert "reconnecting" not in side.names()
+    assert listing(out) == [film.name]
+
+
 async def test_only_holders_of_the_token_get_codes(machine: Machine, note: Path, out: Path) -> None:
     tokens = machine.folder / "tokens"
     tokens.write_text("# ci\nopen-sesame\n")
