@@ -15,6 +15,7 @@ from functools import lru_cache
 
 IPV6_SITE_BITS = 64  # one subscriber owns at least a /64, so that is one source; RFC 6177
 IPV6_ORGANISATION_BITS = 48  # what tunnels and hosters give away for the asking; RFC 6177
+CACHED = 4_096  # addresses; the same clients come again and again
 MAX_HOPS = 32  # entries of a header that are looked at; a real chain has two or three
 MAX_HEADER = 4_096  # characters of all such headers together; longer ones are nobody's proxy
 
@@ -26,7 +27,7 @@ _FOR = re.compile(r'(?:^|;)\s*for=(?:"([^"]*)"|([^\s;,"]+))', re.ASCII | re.IGNO
 _WITH_PORT = re.compile(r"\[([0-9A-Fa-f:.%]+)\](?::\d{1,5})?|([0-9.]+):\d{1,5}", re.ASCII)
 
 
-@lru_cache(maxsize=4_096)  # the same clients come again and again
+@lru_cache(maxsize=CACHED)
 def source_of(address: str) -> str:
     """Return what counts as one source: an IPv4 address, or the /64 of an IPv6 address.
 
@@ -41,6 +42,7 @@ def source_of(address: str) -> str:
     return str(ipaddress.ip_network((parsed, IPV6_SITE_BITS), strict=False))
 
 
+@lru_cache(maxsize=CACHED)
 def site_of(source: str) -> str | None:
     """Return the /48 of IPv6 that a source is of; None for what is no IPv6 network.
 
