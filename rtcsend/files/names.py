@@ -21,7 +21,8 @@ line and paragraph separators                 each ``_``
 format characters (Cf): bidirectional         each ``_``; this breaks up joined emoji, whose
 controls, zero-width, soft hyphen, tags       joiner cannot be told from a trick
 other characters that are never drawn         each ``_`` (Hangul fillers, grapheme joiner …)
-lone surrogates                               each ``_``
+lone surrogates                               each ``_``; but those that stand for bytes, which
+                                              are no UTF-8, stay where names are bytes
 ``<>:"|?*``                                   each ``_``, on Windows only; so no name there
                                               means an alternate data stream
 white space at either end, dots at the end    removed
@@ -62,6 +63,7 @@ _OWN = re.compile(re.escape(OWN_MARK) + r"[a-z0-9-]{0,20}\Z")
 _PLAIN = re.compile(r"[A-Za-z0-9_-](?:[A-Za-z0-9_. -]{0,80}[A-Za-z0-9_-])?", re.ASCII)
 # Microsoft, MS-FSCC §2.1.5.2.1: 8 characters, a tilde and digits at their end, and 3.
 _SHORT_ALIAS = re.compile(r"\A(?=[^.]{3,8}(?:\.|\Z))([^.]+)~([0-9]+(?:\.[^.]{0,3})?)\Z", re.ASCII)
+_LONE = re.compile("[\udc80-\udcff]")
 _WINDOWS_FORBIDDEN = frozenset('<>:"|?*')
 _UNSAFE_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 # Default_Ignorable_Code_Point (Unicode, DerivedCoreProperties.txt) outside category Cf, without
@@ -245,8 +247,11 @@ def refuse_drive_untrusted(text: str) -> None:
 
 
 def size_of(text: str) -> int:
-    """Return the bytes of UTF-8; a lone surrogate, which has no encoding, counts as three."""
-    return len(text.encode(errors="surrogatepass"))
+    """Return the bytes of UTF-8; a lone surrogate that stands for a byte is one, others three."""
+    try:
+        return len(text.encode("utf-8", "surrogateescape"))
+    except UnicodeEncodeError:
+        return len(text.encode(errors="surrogatepass"))
 
 
 def shown_untrusted(name: str) -> str:
@@ -279,6 +284,8 @@ def _settle(name: str, *, windows: bool) -> str:
 def _clean(name: str, *, windows: bool) -> str:
     if not _PLAIN.fullmatch(name):
         name = _replace(name, windows=windows)
+        if not windows and not _stands_for_bytes(name):
+            name = _LONE.sub("_", name)
     if name.partition(".")[0].rstrip().upper() in _DEVICES:
         name = "_" + name
     if windows:
@@ -295,12 +302,29 @@ def _replace(name: str, *, windows: bool) -> str:
 
 
 def _is_unsafe(character: str, *, windows: bool) -> bool:
+    if not windows and _LONE.fullmatch(character):
+        return False  # see _stands_for_bytes
     return (
         unicodedata.category(character) in _UNSAFE_CATEGORIES
         or character in _INVISIBLE
         or character == "\\"
         or (windows and character in _WINDOWS_FORBIDDEN)
     )
+
+
+def _stands_for_bytes(name: str) -> bool:
+    """Return whether lone surrogates in a name are bytes that are no UTF-8, and nothing else.
+
+    As :func:`os.fsdecode` makes them (PEP 383). Bytes that together are UTF-8 would come out as
+    other characters than were looked at.
+    """
+    if name.isascii():
+        return True
+    try:
+        data = name.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return False
+    return data.decode("utf-8", "surrogateescape") == name
 
 
 def _is_ignorable(character: str) -> bool:

@@ -13,7 +13,7 @@ from pathlib import Path
 from rtcsend.files.folder import Folder
 from rtcsend.files.jobs import run_to_end
 from rtcsend.files.leftovers import bytes_there, claim_partial
-from rtcsend.files.partial import PartialFile, already_there
+from rtcsend.files.partial import PartialFile, already_there, mode_of_new_files
 from rtcsend.files.store import O_DIRECT
 from rtcsend.options import Conflict
 
@@ -42,7 +42,14 @@ def target_exists(folder: Path, name: str) -> bool:
 
 
 def prepare(
-    path: Path, name: str, *, size: int, sample: str, conflict: Conflict, mode: int | None
+    path: Path,
+    name: str,
+    *,
+    size: int,
+    sample: str,
+    conflict: Conflict,
+    mode: int | None,
+    preserve: bool,
 ) -> tuple[Folder, PartialFile]:
     """Open the folder, and in it what an earlier run has left, or a new partial file.
 
@@ -52,6 +59,8 @@ def prepare(
     folder = Folder(path)
     try:
         _check_target(folder, name, conflict)
+        if mode is not None and not preserve:
+            mode = mode_of_new_files(folder, mode)
         return folder, claim_partial(folder, name, size=size, sample=sample, mode=mode)
     except BaseException:
         folder.close()

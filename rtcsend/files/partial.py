@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from rtcsend.errors import CannotWrite, TargetExists
 from rtcsend.files.folder import KEEPS_OPEN_FILES, Folder, lock, shown
 from rtcsend.files.paths import OWN_MARK, numbered_name, partial_name
+from rtcsend.files.permissions import set_mode, set_times
 from rtcsend.files.positional import sync_all
 from rtcsend.options import Conflict
 
@@ -101,7 +102,7 @@ def hold_partial(folder: Folder, name: str, *, mode: int | None) -> PartialFile 
         os.close(fd)
         return None
     try:
-        final_mode = _mode_of_new_files(folder) if mode is None else mode & _PERMISSIONS
+        final_mode = mode_of_new_files(folder) if mode is None else mode & _PERMISSIONS
         if hasattr(os, "fchmod"):
             os.fchmod(fd, _PRIVATE)
         return PartialFile(name, fd, final_mode, os.fstat(fd).st_size)
@@ -185,14 +186,19 @@ def already_there(folder: Folder, target: str) -> TargetExists:
     )
 
 
-def seal(partial: PartialFile) -> None:
-    """Give the complete file its permissions, and wait until the disk has all of it.
+def seal(partial: PartialFile, *, mtime_ns: int | None = None) -> None:
+    """Give the complete file its permissions and time, and wait until the disk has all of it.
+
+    Args:
+        partial: Complete.
+        mtime_ns: When it was last changed, in nanoseconds since 1970; None: just now.
 
     Raises:
         OSError: The disk says no; errors of earlier writes may show only here.
     """
-    if hasattr(os, "fchmod"):
-        os.fchmod(partial.fd, partial.final_mode)
+    set_mode(partial.fd, partial.final_mode)
+    if mtime_ns is not None:
+        set_times(partial.fd, mtime_ns)
     sync_all(partial.fd)
 
 
@@ -241,10 +247,10 @@ def _create(folder: Folder, name: str, *, mode: int | None) -> PartialFile | Non
     return None
 
 
-def _mode_of_new_files(folder: Folder) -> int:
+def mode_of_new_files(folder: Folder, wanted: int = _NEW_FILE) -> int:
     """Return what the umask, or the folder's default ACL, leaves of a new file's permissions."""
     name = f".{os.getpid()}-{secrets.token_hex(4)}{OWN_MARK}mode"
-    fd = folder.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _NEW_FILE)
+    fd = folder.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, wanted & _PERMISSIONS)
     try:
         return stat.S_IMODE(os.fstat(fd).st_mode)
     finally:

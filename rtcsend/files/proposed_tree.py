@@ -67,20 +67,26 @@ class ProposedTree:
             UnsafePath: One of them cannot be made safe, or is a link that points elsewhere.
         """
         self._is_plain = not self._folding and all(map(self._stays, self.manifest.entries()))
-        for place in self._all():
+        for place in self.all_places():
             if place.entry.kind == "link":
                 self.target_of(place)
             yield place
 
-    def places(self, selection: Selection) -> Iterator[Place]:
-        """Yield the entries that are wanted."""
+    def places(self, selection: Selection, *, files: bool = True) -> Iterator[Place]:
+        """Yield the entries that are wanted.
+
+        Args:
+            selection: What is wanted.
+            files: Whether files too, or only folders and links.
+        """
         if self._is_plain:
             for number, entry in selection.wanted():
-                yield Place(number, entry, tuple(entry.path.split("/")))
+                if files or entry.kind != "file":
+                    yield Place(number, entry, tuple(entry.path.split("/")))
             return
         # Those that are not wanted have their places all the same.
         for place in self._checked():
-            if selection.is_wanted(place.number):
+            if selection.is_wanted(place.number) and (files or place.entry.kind != "file"):
                 yield place
 
     def target_of(self, place: Place) -> str:
@@ -109,7 +115,8 @@ class ProposedTree:
     def _safe(self, name: str) -> SafeName:
         return safe_component_untrusted(name, windows=self._windows)
 
-    def _all(self) -> Iterator[Place]:
+    def all_places(self) -> Iterator[Place]:
+        """Yield all entries; what is odd about them is said again."""
         if not self._is_plain:
             yield from self._checked()
             return

@@ -65,6 +65,7 @@ class FileSink:
         size: int,
         sample: str,
         conflict: Conflict,
+        mtime_ns: int | None,
     ) -> None:
         self.name = name
         self.size = size
@@ -73,6 +74,7 @@ class FileSink:
         self._folder = folder
         self._partial = partial_file
         self._conflict = conflict
+        self._mtime_ns = mtime_ns
         self._survey = Survey(partial_file.fd, size=size, length=partial_file.length)
         started = Journal(
             size=size, sample=sample, name=name, time=int(datetime.now(UTC).timestamp())
@@ -105,6 +107,8 @@ class FileSink:
         sample: str,
         conflict: Conflict,
         mode: int | None = None,
+        preserve: bool = False,
+        mtime_ns: int | None = None,
     ) -> "FileSink":
         """Open the folder, and in it what an earlier run has left, or a new partial file.
 
@@ -115,7 +119,10 @@ class FileSink:
             sample: Of the file that was proposed, see :mod:`rtcsend.files.sample`.
             conflict: What to do when the name is taken. ASK and SKIP were answered before:
                 here both mean that nothing is replaced.
-            mode: Permission bits of the finished file; None: what the umask leaves.
+            mode: Permission bits of the finished file, of which the umask takes some away;
+                None: those of any new file.
+            preserve: Whether the umask is not to be asked.
+            mtime_ns: When it was last changed, in nanoseconds since 1970; None: now.
 
         Raises:
             TargetExists: The name is taken, and the conflict is neither OVERWRITE nor RENAME.
@@ -128,7 +135,14 @@ class FileSink:
         async def opened_sink() -> "FileSink":
             try:
                 opened, claimed = await asyncio.to_thread(
-                    prepare, folder, name, size=size, sample=sample, conflict=conflict, mode=mode
+                    prepare,
+                    folder,
+                    name,
+                    size=size,
+                    sample=sample,
+                    conflict=conflict,
+                    mode=mode,
+                    preserve=preserve,
                 )
             except (OSError, ValueError) as exc:  # ValueError: a folder with NUL in its path
                 raise cannot_write(exc, name=name, folder=folder) from exc
@@ -139,6 +153,7 @@ class FileSink:
                 size=size,
                 sample=sample,
                 conflict=conflict,
+                mtime_ns=mtime_ns,
             )
 
         return await run_to_end(opened_sink(), discard=lambda sink: sink.abandon(keep_partial=True))
@@ -258,7 +273,7 @@ class FileSink:
         return (self._folder.path / final_name,)
 
     def _publish(self) -> str:
-        seal(self._partial)
+        seal(self._partial, mtime_ns=self._mtime_ns)
         if KEEPS_OPEN_FILES:
             self._close_files()
         name = publish(self._folder, self._partial, self.name, conflict=self._conflict)

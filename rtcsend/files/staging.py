@@ -44,6 +44,7 @@ TREE_JOURNAL: Final = f"{OWN_MARK}journal"
 MAX_LOOKED_AT: Final = 100_000  # names of a folder
 MAX_STAGINGS: Final = 100  # staging folders whose journals are read
 
+_UNIT: Final = 512  # bytes; of st_blocks, POSIX <sys/stat.h>
 _PRIVATE: Final = 0o700
 _OWN: Final = stat.S_IRUSR | stat.S_IWUSR
 _NAMES_AT_ONCE: Final = 1 << 21  # of one folder in a staging folder; more than a manifest has
@@ -97,7 +98,7 @@ def claim_staging(parent: Folder, target: str, journal: TreeJournal) -> Staging:
         CannotWrite: All its names are taken.
         OSError: The folder cannot be written.
     """
-    for name in _suitable(parent, target, journal):
+    for name in _suitable(parent, journal):
         folder = open_staging(parent, name)
         if folder is not None:
             return _begin(parent, name, folder, journal)
@@ -145,6 +146,38 @@ def staging_names(parent: Folder) -> Iterator[str]:
             yield name
 
 
+def bytes_staged(parent: Folder, manifest: str) -> int:
+    """Return how much of the disk a staging folder of a manifest takes already."""
+    for name in staging_names(parent):
+        with suppress(OSError, UnsafePath), parent.open_subfolder((name,)) as folder:
+            journal = read_tree_journal(folder)
+            if journal is not None and journal.manifest == manifest:
+                return sum(allocated(facts) for facts in files_in(folder))
+    return 0
+
+
+def allocated(facts: os.stat_result) -> int:
+    """Return how many bytes of the disk a file takes."""
+    return _UNIT * int(getattr(facts, "st_blocks", -(-facts.st_size // _UNIT)))
+
+
+def files_in(folder: Folder) -> Iterator[os.stat_result]:
+    """Yield the facts of all files in a folder, and in those in it; not many levels down.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    for name in folder.names(limit=_NAMES_AT_ONCE):
+        facts = folder.stat(name)
+        if facts is None:
+            continue
+        if stat.S_ISDIR(facts.st_mode):
+            with folder.open_subfolder((name,)) as below:
+                yield from files_in(below)
+        elif name != TREE_JOURNAL:
+            yield facts
+
+
 def read_tree_journal(staging: Folder) -> TreeJournal | None:
     """Return what the journal of a staging folder says; None when there is none that counts."""
     try:
@@ -186,21 +219,21 @@ def purge(folder: Folder, belongs: Callable[[str], bool], prefix: str = "") -> N
             make_writable(folder, name)
 
 
-def _suitable(parent: Folder, target: str, journal: TreeJournal) -> list[str]:
-    """Return the names of the staging folders that may be gone on with, the best first."""
-    names = set(partial_names(target))
+def _suitable(parent: Folder, journal: TreeJournal) -> list[str]:
+    """Return the names of the staging folders that may be gone on with, the best first.
+
+    A folder of such a name without a journal may be somebody's own.
+    """
     same: list[str] = []
     similar: list[str] = []
     for name in staging_names(parent):
         with suppress(OSError, UnsafePath), parent.open_subfolder((name,)) as folder:
             found = read_tree_journal(folder)
             if found is None:
-                is_similar = name in names
-            else:
-                is_similar = (found.name, found.tops) == (journal.name, journal.tops)
-            if found is not None and found.manifest == journal.manifest:
+                continue
+            if found.manifest == journal.manifest:
                 same.append(name)
-            elif is_similar:
+            elif (found.name, found.tops) == (journal.name, journal.tops):
                 similar.append(name)
     return same + similar
 

@@ -12,7 +12,7 @@ import errno
 import logging
 import os
 from array import array
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
 from rtcsend.files.file_system import CAN_SYNC, sync_file_system
@@ -43,7 +43,8 @@ class TreePublisher:
     Args:
         staging: Where it is.
         parent: Where it goes.
-        places: Yields what is in it, in the order of the manifest; called several times.
+        specials: Yields the folders and links in it, in the order of the manifest; called
+            several times.
         target_of: Returns where a link may point.
         permissions: What folders are to have.
     """
@@ -52,14 +53,14 @@ class TreePublisher:
         self,
         staging: Folder,
         parent: Folder,
-        places: Callable[[], Iterable[Place]],
+        specials: Callable[[], Iterable[Place]],
         *,
         target_of: Callable[[Place], str],
         permissions: Permissions,
     ) -> None:
         self._staging = staging
         self._parent = parent
-        self._places = places
+        self._specials = specials
         self._target_of = target_of
         self._permissions = permissions
         # Folders that would be closed to ourselves: numbers in the walk, and inodes.
@@ -74,10 +75,10 @@ class TreePublisher:
         """
         folders = OpenFolders(self._staging, create=False)
         try:
-            for place in self._places():
+            for place in self._specials():
                 if place.entry.kind == "link":
                     self._link(folders, place)
-            for number, place in enumerate(self._places()):
+            for number, place in enumerate(self._specials()):
                 if place.entry.kind == "directory":
                     self._dress_folder(folders.enter(place.components), number, place)
         finally:
@@ -97,11 +98,11 @@ class TreePublisher:
             OSError: The disk fails, or a folder and a file have one name.
         """
         self._sync(self._staging)
-        names = [self._move_top(name, final, conflict) for name, final in tops]
+        names = {name: self._move_top(name, final, conflict) for name, final in tops}
         self._close_folders(names)
         self._sync(self._parent)
         self._parent.sync()
-        return names
+        return list(names.values())
 
     def _link(self, folders: OpenFolders, place: Place) -> None:
         folder = folders.enter(place.components[:-1])
@@ -144,16 +145,15 @@ class TreePublisher:
         elif replace:
             source.rename_over(name, new, to=to)
 
-    def _close_folders(self, names: Sequence[str]) -> None:
+    def _close_folders(self, tops: dict[str, str]) -> None:
         """Take from ourselves what the permissions do not give, the innermost folders first."""
         if not self._closed:
             return
         wanted = set(self._closed)
         closed = [
-            (number, place) for number, place in enumerate(self._places()) if number in wanted
+            (number, place) for number, place in enumerate(self._specials()) if number in wanted
         ]
         inodes = dict(zip(self._closed, self._inodes, strict=True))
-        tops = dict(zip(self._tops(), names, strict=True))
         folders = OpenFolders(self._parent, create=False)
         try:
             for number, (_, entry, components, _odd) in reversed(closed):
@@ -162,13 +162,6 @@ class TreePublisher:
                     set_folder_mode(folder, self._permissions.of_folder(entry.mode))
         finally:
             folders.close()
-
-    def _tops(self) -> Iterator[str]:
-        seen = ""
-        for place in self._places():
-            if place.components[0] != seen:
-                seen = place.components[0]
-                yield seen
 
     def _sync(self, folder: Folder) -> None:
         if CAN_SYNC and folder.dir_fd is not None:

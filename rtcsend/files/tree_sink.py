@@ -15,6 +15,8 @@ acknowledges :attr:`TreeSink.stored`. One file alone has :mod:`rtcsend.files.sin
 
 import asyncio
 import logging
+from array import array
+from bisect import bisect_left
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -86,10 +88,18 @@ class TreeSink:
     what :meth:`write` was given is taken. After an error only :meth:`abandon` makes sense.
     """
 
-    def __init__(self, target: TreeTarget, parent: Folder, staging: Staging, name: str) -> None:
+    def __init__(
+        self,
+        target: TreeTarget,
+        parent: Folder,
+        staging: Staging,
+        tops: Sequence[tuple[str, str]],
+    ) -> None:
         self.selection = target.selection
-        self.name = name
+        self.name = tops[0][1]
+        """Of the first thing at the top."""
         self._target = target
+        self._tops = tops
         self._parent = parent
         self._staging = staging
         permissions = Permissions(mask=staging.mask, preserve=target.preserve)
@@ -105,7 +115,7 @@ class TreeSink:
         self._publisher = TreePublisher(
             staging.folder,
             parent,
-            target.places,
+            partial(target.tree.places, target.selection, files=False),
             target_of=target.tree.target_of,
             permissions=permissions,
         )
@@ -125,12 +135,11 @@ class TreeSink:
         """
 
         async def opened_sink() -> "TreeSink":
-            name, final = next(iter(target.tops()))
             try:
-                parent, staging = await asyncio.to_thread(_prepare, target, name)
+                parent, staging, tops = await asyncio.to_thread(_prepare, target)
             except (OSError, ValueError) as exc:  # ValueError: a folder with NUL in its path
-                raise cannot_write(exc, name=final, folder=target.folder) from exc
-            return cls(target, parent, staging, final)
+                raise cannot_write(exc, name="What arrives", folder=target.folder) from exc
+            return cls(target, parent, staging, tops)
 
         return await run_to_end(opened_sink(), discard=lambda sink: sink.abandon(keep_partial=True))
 
@@ -213,7 +222,7 @@ class TreeSink:
 
         Raises:
             PeerProtocolError: Less arrived than was proposed.
-            DigestMismatch: The bytes are not the sender's; the staging folder is removed.
+            DigestMismatch: The bytes are not the sender's; see :meth:`abandon`.
             TargetExists: A name was taken meanwhile; the staging folder is still there.
             CannotWrite: The disk is full or fails.
             InternalError: The sink has ended.
@@ -241,12 +250,16 @@ class TreeSink:
         self._survey.close()
         self._tree.close()
         self._publisher.dress()
-        names = self._publisher.publish(self._target.tops(), self._target.conflict)
+        names = self._publisher.publish(self._tops, self._target.conflict)
         self._remove_staging()
         return names
 
     async def abandon(self, *, keep_partial: bool) -> None:
         """Close everything; the staging folder goes, or stays when there is something in it.
+
+        Args:
+            keep_partial: False: what came in this run is worth nothing. What an earlier run had
+                left stays: no block is ever trusted before it was compared with the sender's.
 
         After :meth:`finish` has succeeded, or again: does nothing.
         """
@@ -261,8 +274,8 @@ class TreeSink:
                 with suppress(OSError):  # known already, or not worth more than a try
                     await self._writer.flush()
             await self._writer.settle()
-            is_worth_it = self.stored > 0 or not self._staging.is_fresh
-            await asyncio.to_thread(self._put_away, keep=keep_partial and is_worth_it)
+            keep = not self._staging.is_fresh or (keep_partial and self.stored > 0)
+            await asyncio.to_thread(self._put_away, keep=keep)
             await self._release()
 
     def _put_away(self, *, keep: bool) -> None:
@@ -303,27 +316,34 @@ async def _awaited(done: "asyncio.Future[None]") -> None:
     await done
 
 
-def _prepare(target: TreeTarget, name: str) -> tuple[Folder, Staging]:
+def _prepare(target: TreeTarget) -> tuple[Folder, Staging, Sequence[tuple[str, str]]]:
     """Open the folder, and in it a staging folder, with nothing in it but what belongs there."""
     parent = Folder(target.folder)
     try:
-        manifest = target.selection.manifest
+        tops = list(target.tops())
+        name = tops[0][0]
         journal = TreeJournal(
-            manifest=manifest.digest,
+            manifest=target.selection.manifest.digest,
             name=name,
-            tops=sum(1 for _ in target.tops()),
+            tops=len(tops),
             files=target.selection.layout.files,
             bytes=target.selection.layout.size,
             time=int(datetime.now(UTC).timestamp()),
         )
         staging = claim_staging(parent, name, journal)
         if not staging.is_fresh:
-            wanted = set(map(_key, target.places()))
-            purge(staging.folder, lambda path: hash(path) in wanted)
+            wanted = array("q", sorted(map(_key, target.places())))  # 8 bytes an entry
+            purge(staging.folder, partial(_is_among, wanted))
     except BaseException:
         parent.close()
         raise
-    return parent, staging
+    return parent, staging, tops
+
+
+def _is_among(wanted: "array[int]", path: str) -> bool:
+    key = hash(path)
+    at = bisect_left(wanted, key)
+    return at < len(wanted) and wanted[at] == key
 
 
 def _key(place: Place) -> int:

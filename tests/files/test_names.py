@@ -108,7 +108,8 @@ def test_what_cannot_be_a_bare_name_is_refused(name: str, reason: str) -> None:
         ("a\u2028b\u2029c", "a_b_c"),
         ("photo\u202egpj.exe", "photo_gpj.exe"),
         ("a\ud800b\udfffc", "a_b_c"),
-        ("\udcff.bin", "_.bin"),
+        ("\ud8ff\udcff.bin", "_\udcff.bin"),  # the first stands for no byte
+        ("\udce2\udc80\udcae.exe", "___.exe"),  # bytes that are UTF-8 together
         ("\u3164.txt", "_.txt"),
         ("  film.iso  ", "film.iso"),
         ("film.iso. .", "film.iso"),
@@ -297,4 +298,13 @@ def test_long_names_with_the_same_start_have_different_partial_names() -> None:
 
 
 def test_the_users_own_name_need_not_be_unicode() -> None:
-    assert len(partial_name("\udcff" * 250).encode(errors="surrogatepass")) <= MAX_NAME_BYTES
+    assert len(partial_name("\udcff" * 250).encode(errors="surrogateescape")) <= MAX_NAME_BYTES
+
+
+def test_bytes_that_are_no_unicode() -> None:
+    name = b"gar\xe7on \xff.txt".decode("utf-8", "surrogateescape")
+    assert safe_name_untrusted(name, windows=False) == SafeName(name, changed=False)
+    assert safe_name_untrusted(name, windows=True).name == "gar_on _.txt"
+    longest = (b"\xe9" * MAX_NAME_BYTES).decode("utf-8", "surrogateescape")
+    assert not safe_name_untrusted(longest, windows=False).changed
+    assert safe_name_untrusted("x" + longest, windows=False).changed

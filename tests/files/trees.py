@@ -40,6 +40,7 @@ def make(folder: Path, tree: Tree) -> None:
         if content is None:
             place.mkdir(exist_ok=True)
         elif content.startswith(b"-> "):
+            place.unlink(missing_ok=True)
             place.symlink_to(content[3:].decode())
         else:
             place.write_bytes(content)
@@ -69,7 +70,7 @@ def stream(tree: Tree) -> bytes:
 
 def files(tree: Tree) -> list[tuple[str, bytes]]:
     """Return the files in the order of the manifest."""
-    ordered = sorted(tree.items(), key=lambda item: item[0].encode().split(b"/"))
+    ordered = sorted(tree.items(), key=lambda item: os.fsencode(item[0]).split(b"/"))
     return [
         (path, content) for path, content in ordered if content is not None and is_file(content)
     ]
@@ -78,7 +79,7 @@ def files(tree: Tree) -> list[tuple[str, bytes]]:
 def digest(tree: Tree) -> str:
     """Return the digest of a tree with more than a file."""
     lines = (f"{blake3(content).hexdigest()}  {path}\n" for path, content in files(tree))
-    return blake3("".join(lines).encode()).hexdigest()
+    return blake3(os.fsencode("".join(lines))).hexdigest()
 
 
 def manifest_of(folder: Path, *names: str) -> Manifest:

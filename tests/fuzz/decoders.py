@@ -25,6 +25,7 @@ from rtcsend.errors import (
 )
 from rtcsend.files.journal import NotAJournal, parse_journal_untrusted
 from rtcsend.files.paths import safe_name_untrusted, safe_path_untrusted
+from rtcsend.files.tree_journal import parse_tree_journal_untrusted
 from rtcsend.pairing.envelope import MAX_PLAINTEXT
 from rtcsend.peer.candidate import maybe_parse_candidate_untrusted
 from rtcsend.peer.description import parse_description_untrusted
@@ -220,6 +221,7 @@ DECODERS: Final = (
     ),
     raw("frame", parse_frame_untrusted, PEER, seeds.FRAMES),
     raw("journal", parse_journal_untrusted, (NotAJournal,), seeds.JOURNALS),
+    raw("tree journal", parse_tree_journal_untrusted, (NotAJournal,), seeds.TREE_JOURNALS),
     text("name", _name_posix, UNSAFE, seeds.NAMES),
     text("name on Windows", _name_windows, UNSAFE, seeds.NAMES),
     text("path", _path_posix, UNSAFE, seeds.PATHS),

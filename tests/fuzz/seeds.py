@@ -8,6 +8,7 @@ from rtcsend.abort import abort_message
 from rtcsend.datapath.sctp.wire import HEADER_SIZE, chunks_untrusted, parameters_untrusted
 from rtcsend.errors import Declined
 from rtcsend.files.journal import Journal, serialize_header, serialize_synced
+from rtcsend.files.tree_journal import TreeJournal, serialize_tree_journal
 from rtcsend.options import RoutePolicy
 from rtcsend.pairing.envelope import Sealer
 from rtcsend.pairing.keys import Role
@@ -227,6 +228,10 @@ JOURNALS: Final = (
     _JOURNAL + serialize_synced(0) + serialize_synced(1 << 20) + serialize_synced(10_000_000),
     _JOURNAL + serialize_synced(1 << 20) + bytes(20),
 )
+_TREE_JOURNAL: Final = serialize_tree_journal(
+    TreeJournal(manifest="0f" * 32, name="photos", tops=2, files=3, bytes=4, time=1_700_000_000)
+)
+TREE_JOURNALS: Final = (_TREE_JOURNAL, _TREE_JOURNAL[:-20], _TREE_JOURNAL.replace(b"4", b"-4"))
 NAMES: Final = _texts(
     "film.iso",
     ".bashrc",
