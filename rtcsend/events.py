@@ -91,8 +91,13 @@ class Entry:
     """One thing in a proposal."""
 
     path: str
+    """Where it goes, with ``/`` between components: made safe already."""
     kind: Literal["file", "directory", "link"]
     bytes: int
+    """Of a file."""
+    odd: tuple[str, ...] = ()
+    """What to look at twice: ``renamed``, ``executable``, ``hidden``, ``dash``; of a link,
+    ``to`` and where it points."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,6 +111,40 @@ class Proposal(Event):
     """The first MAX_LISTED_ENTRIES of them."""
     sender: str
     """Host name that the sender gives itself; a hint for people, proven by nothing."""
+    tops: tuple[str, ...] = ()
+    """The first MAX_LISTED_ENTRIES names at the top; the other entries are in these folders."""
+    directories: int = 0
+    links: int = 0
+    executables: int = 0
+    """Files that are programs."""
+    renamed: int = 0
+    """Entries whose names had to be made safe, or told apart."""
+    existing: int = 0
+    """Files that are there already."""
+    existing_paths: tuple[str, ...] = ()
+    """The first of them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scanning(Event):
+    """The sender looks for what is to be sent; at most ten times a second."""
+
+    name: ClassVar[str] = "scanning"
+    entries: int
+    """Files and folders found so far."""
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeftOut(Event):
+    """Something that is not sent."""
+
+    name: ClassVar[str] = "left-out"
+    path: str
+    reason: str
+    """A few words; empty in the last one of more than are listed, whose path is empty too."""
+    more: int = 0
+    """How many others are not listed; in the last one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -36,9 +36,6 @@ from rtcsend.errors import (
     WrongCode,
 )
 from rtcsend.events import CodeReady, Done, Paired
-from rtcsend.files.scan import ScanRules
-from rtcsend.files.source import FileSource
-from rtcsend.files.tree_source import TreeSource
 from rtcsend.mailbox import BodyMailbox
 from rtcsend.meeting import Place
 from rtcsend.options import CommonOptions, Emit, Questions, ReceiveOptions, SendOptions
@@ -52,11 +49,11 @@ from rtcsend.rendezvous.discovery import find_rendezvous
 from rtcsend.rendezvous.embedded import Embedded, embedded_rendezvous, lan_allowed
 from rtcsend.rendezvous.ice_urls import parse_ice_url
 from rtcsend.rendezvous.websocket import dial_websocket
+from rtcsend.sources import opened_source
 from rtcsend.target import Target
 from rtcsend.tasks import first_of
 from rtcsend.trace import Step, note
 from rtcsend.transfer.frames import payload_size
-from rtcsend.transfer.ports import Source
 from rtcsend.transfer.receiving import Receiving
 from rtcsend.transfer.sending import Sending
 
@@ -84,7 +81,7 @@ async def send(options: SendOptions, *, questions: Questions, emit: Emit) -> Don
         RtcsendError: Whatever ended it; docs/cli.md lists them all.
     """
     async with AsyncExitStack() as stack:
-        source = await _open_source(stack, options)
+        source = await stack.enter_async_context(opened_source(options, emit=emit))
         wanted = None if options.code is None else parse_code_untrusted(options.code)
         ice_servers = [parse_ice_url(url) for url in options.ice]
 
@@ -246,20 +243,6 @@ async def _received(link: Link, connection: "Connection", receiving: Receiving) 
             if not exc.told_by_peer:
                 await link.line.tell(ConnectionLost(_SAVED))  # should the sender still come
             return receiving.done
-
-
-async def _open_source(stack: AsyncExitStack, options: SendOptions) -> Source:
-    """Open what is to be sent: one file alone as it is, everything else as a tree."""
-    paths = options.paths
-    if len(paths) == 1 and not await asyncio.to_thread(os.path.isdir, paths[0]):
-        return await stack.enter_async_context(await FileSource.open(paths[0]))
-    rules = ScanRules(
-        links=options.links,
-        exclude=options.exclude,
-        gitignore=options.gitignore,
-        skip_unreadable=options.skip_unreadable,
-    )
-    return await stack.enter_async_context(await TreeSource.open(paths, rules))
 
 
 async def _open_rendezvous(

@@ -4,24 +4,28 @@ Checks in the order of what they cost the user: the name, the script's own limit
 space, the questions. Nothing is created before all of them have passed.
 """
 
-import fnmatch
 import os
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
+from rtcsend.acceptance import check_limits, check_name
 from rtcsend.errors import CannotWrite, Declined, DigestMismatch, PeerProtocolError, TargetExists
 from rtcsend.events import Entry, Proposal
 from rtcsend.files.opening import free_space, target_exists
 from rtcsend.files.paths import safe_name_untrusted
 from rtcsend.files.sink import FileSink
 from rtcsend.files.stdout_sink import StdoutSink
+from rtcsend.files.tree_sink import TreeSink
+from rtcsend.manifest.entry import ManifestEntry
 from rtcsend.options import STDOUT, Conflict, Emit, Questions, ReceiveOptions
 from rtcsend.transfer.ports import Offer
+from rtcsend.tree_decision import TreeDecision
 
+_EXECUTABLE: Final = 0o111  # permission bits
 _WORTHLESS: Final = (DigestMismatch, PeerProtocolError)  # nobody knows what has arrived
 
-Sink = FileSink | StdoutSink
+Sink = FileSink | StdoutSink | TreeSink
 
 
 class Target:
@@ -77,38 +81,59 @@ class Target:
             CannotWrite: There is no space for it, or no permission.
             TargetExists: It is there already, and nobody says what to do.
         """
+        if not offer.manifest.is_one_file:
+            decision = TreeDecision(self._options, questions=self._questions, emit=self._emit)
+            self._sink = await decision.decide(offer)
+            return self._sink
         entry = next(offer.manifest.entries())
-        if not offer.manifest.is_one_file or entry.kind != "file":
-            raise Declined("Folders cannot be received yet.")
         name = safe_name_untrusted(entry.path, windows=os.name == "nt").name
-        shown = Proposal(
+        proposal = self._proposal(entry, name, sender=offer.sender)
+        self._emit(proposal)
+        check_limits(self._options, files=1, size=entry.size)
+        check_name(self._options, name, name)
+        self._sink = await (
+            self._stdout(proposal) if self._to_stdout else self._file(proposal, entry)
+        )
+        return self._sink
+
+    def _proposal(self, entry: ManifestEntry, name: str, *, sender: str) -> Proposal:
+        folder, final_name = self._place(name)
+        is_program = entry.mode is not None and bool(entry.mode & _EXECUTABLE)
+        is_there = not self._to_stdout and target_exists(folder, final_name)
+        return Proposal(
             files=1,
             bytes=entry.size,
             entries=(Entry(path=name, kind=entry.kind, bytes=entry.size),),
-            sender=offer.sender,
+            sender=sender,
+            tops=(name,),
+            executables=int(is_program),
+            renamed=int(name != entry.path),
+            existing=int(is_there),
+            existing_paths=(final_name,) if is_there else (),
         )
-        self._emit(shown)
-        self._check_limits(shown)
-        self._sink = await (
-            self._stdout(shown) if self._to_stdout else self._file(shown, sample=entry.sample)
-        )
-        return self._sink
 
     async def _stdout(self, proposal: Proposal) -> Sink:
         entry = proposal.entries[0]
         await self._ask(proposal)
         return StdoutSink(name=entry.path, size=entry.bytes)
 
-    async def _file(self, proposal: Proposal, *, sample: str) -> Sink | None:
+    async def _file(self, proposal: Proposal, proposed: ManifestEntry) -> Sink | None:
         entry = proposal.entries[0]
         folder, name = self._place(entry.path)
-        await _check_space(folder, name, size=entry.bytes, sample=sample)
+        await _check_space(folder, name, size=entry.bytes, sample=proposed.sample)
         await self._ask(proposal)
         conflict = await self._resolve(folder, name)
         if conflict is Conflict.SKIP:
             return None
         return await FileSink.create(
-            folder, name, size=entry.bytes, sample=sample, conflict=conflict
+            folder,
+            name,
+            size=entry.bytes,
+            sample=proposed.sample,
+            conflict=conflict,
+            mode=proposed.mode,
+            preserve=self._options.preserve,
+            mtime_ns=proposed.mtime_ns,
         )
 
     async def _ask(self, proposal: Proposal) -> None:
@@ -124,20 +149,6 @@ class Target:
         if _is_folder(output):
             return output, name
         return output.parent, output.name
-
-    def _check_limits(self, proposal: Proposal) -> None:
-        maximum, patterns = self._options.max_size, self._options.accept_glob
-        if maximum is not None and proposal.bytes > maximum:
-            raise Declined(
-                f"The proposal has {proposal.bytes} bytes, and at most {maximum} are accepted.",
-                hint="Give a larger --max-size, or none.",
-            )
-        for entry in proposal.entries:
-            if patterns and not any(fnmatch.fnmatchcase(entry.path, glob) for glob in patterns):
-                raise Declined(
-                    f"{entry.path} matches none of the patterns that are accepted.",
-                    hint="Give another --accept-glob, or none.",
-                )
 
     async def _resolve(self, folder: Path, name: str) -> Conflict:
         """Return what to do about the target; SKIP only when it is there."""

@@ -22,7 +22,7 @@ STAGES = (
 
 WIRING = {
     *("session.py", "api.py", "target.py", "connecting.py", "farewell.py"),
-    *("mailbox.py", "meeting.py", "reconnecting.py"),
+    *("mailbox.py", "meeting.py", "reconnecting.py", "sources.py", "tree_decision.py"),
 }
 """The files beside the stages that may know several of them; the others know none."""
 
@@ -33,8 +33,10 @@ SHELLS = {
     "rtcsend/meeting.py",
     "rtcsend/reconnecting.py",
     "rtcsend/session.py",
+    "rtcsend/sources.py",
     "rtcsend/target.py",
     "rtcsend/tasks.py",
+    "rtcsend/tree_decision.py",
     "rtcsend/proxy/tunnel.py",
     "rtcsend/rendezvous/client.py",
     "rtcsend/rendezvous/discovery.py",
@@ -92,6 +94,7 @@ SHELLS = {
     "rtcsend/files/stdout_sink.py",
     "rtcsend/files/store.py",
     "rtcsend/files/survey.py",
+    "rtcsend/files/tree_plan.py",
     "rtcsend/files/tree_publisher.py",
     "rtcsend/files/tree_reader.py",
     "rtcsend/files/tree_sink.py",

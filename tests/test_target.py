@@ -130,7 +130,7 @@ async def test_into_a_folder(tmp_path: Path) -> None:
     assert listing(tmp_path) == [NAME]
     entry = Entry(path=NAME, kind="file", bytes=len(CONTENT))
     assert scene.shown == Proposal(
-        files=1, bytes=len(CONTENT), entries=(entry,), sender="ada-laptop"
+        files=1, bytes=len(CONTENT), entries=(entry,), sender="ada-laptop", tops=(NAME,)
     )
     assert scene.questions.asked == [scene.shown]
 

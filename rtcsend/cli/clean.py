@@ -6,10 +6,10 @@
     in use   notes.tar   0.3/0.9 GB    1 minute old
     1.2 GB freed.
 
-A leftover is a hidden file beside where the target would be, by which the next run of the same
-transfer goes on. Nothing else is touched: the names are ours alone, links are not followed,
-and what a running transfer holds stays. Place in the flow: beside everything.
-Contract: docs/cli.md.
+A leftover is a hidden file, or for many files a hidden folder, beside where the target would be,
+by which the next run of the same transfer goes on. Nothing else is touched: the names are ours
+alone, links are not followed, and what a running transfer holds stays. Place in the flow: beside
+everything. Contract: docs/cli.md.
 """
 
 import contextlib
@@ -33,7 +33,10 @@ from rtcsend.events import Event
 
 if TYPE_CHECKING:
     from rtcsend.files.folder import Folder
+    from rtcsend.files.leftover_trees import LeftoverTree
     from rtcsend.files.leftovers import Leftover
+
+    AnyLeftover = Leftover | LeftoverTree
 
 _AGE = re.compile(r"([0-9]{1,6})\s*([smhdw])", re.ASCII)
 _UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}  # seconds
@@ -118,6 +121,7 @@ def clean_folder(
     """
     # Imported only now: the other commands do not wait for it.
     from rtcsend.files.folder import Folder  # noqa: PLC0415
+    from rtcsend.files.leftover_trees import leftover_trees  # noqa: PLC0415
     from rtcsend.files.leftovers import leftovers  # noqa: PLC0415
 
     found: list[LeftoverFound] = []
@@ -125,7 +129,8 @@ def clean_folder(
     now = datetime.now(UTC).timestamp()
     try:
         with Folder(folder) as opened:
-            for leftover in list(leftovers(opened)):
+            there: list[AnyLeftover] = [*leftovers(opened), *leftover_trees(opened)]
+            for leftover in there:
                 seconds = max(0, int(now - leftover.modified))
                 fate = _decide(opened, leftover, keep=seconds < older_than, dry_run=dry_run)
                 found.append(_event(folder, leftover, seconds=seconds, fate=fate))
@@ -156,29 +161,44 @@ def parse_age(text: str) -> int:
     return int(match[1]) * _UNITS[match[2]]
 
 
-def _decide(folder: "Folder", leftover: "Leftover", *, keep: bool, dry_run: bool) -> Fate:
+def _decide(folder: "Folder", leftover: "AnyLeftover", *, keep: bool, dry_run: bool) -> Fate:
+    from rtcsend.files.leftover_trees import LeftoverTree, remove_leftover_tree  # noqa: PLC0415
     from rtcsend.files.leftovers import remove_leftover  # noqa: PLC0415 - see above
 
     if keep:
         return "kept"
     try:
-        if not remove_leftover(folder, leftover, dry_run=dry_run):
+        if isinstance(leftover, LeftoverTree):
+            is_gone = remove_leftover_tree(folder, leftover, dry_run=dry_run)
+        else:
+            is_gone = remove_leftover(folder, leftover, dry_run=dry_run)
+        if not is_gone:
             return "in-use"
     except OSError:
         return "failed"
     return "would-remove" if dry_run else "removed"
 
 
-def _event(folder: Path, leftover: "Leftover", *, seconds: int, fate: Fate) -> LeftoverFound:
+def _event(folder: Path, leftover: "AnyLeftover", *, seconds: int, fate: Fate) -> LeftoverFound:
+    total = _total(leftover)
     journal = leftover.journal
     return LeftoverFound(
         path=str(folder / leftover.name),
         target=journal.name if journal else leftover.name.removeprefix(".").rpartition(".")[0],
-        bytes=leftover.length if journal is None else min(leftover.length, journal.size),
-        total=journal.size if journal else None,
+        bytes=leftover.length if total is None else min(leftover.length, total),
+        total=total,
         seconds=seconds,
         fate=fate,
     )
+
+
+def _total(leftover: "AnyLeftover") -> int | None:
+    """Return the bytes of all that was to come, as far as it is known."""
+    from rtcsend.files.leftover_trees import LeftoverTree  # noqa: PLC0415 - see above
+
+    if isinstance(leftover, LeftoverTree):
+        return leftover.journal.bytes
+    return leftover.journal.size if leftover.journal else None
 
 
 _WORDS: Final[dict[Fate, str]] = {

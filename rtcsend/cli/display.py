@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Final, Literal, Protocol
 
 from rtcsend.cli.figures import TransferState, format_rate, format_size
 from rtcsend.cli.interruptions import Interruption, Interruptions, Words
+from rtcsend.cli.proposal_view import proposal_name
 from rtcsend.cli.results import ResultLines
 from rtcsend.cli.terminal import escape, say
 from rtcsend.events import (
@@ -29,6 +30,7 @@ from rtcsend.events import (
     Connected,
     Done,
     Event,
+    LeftOut,
     Paired,
     Progress,
     Proposal,
@@ -36,6 +38,7 @@ from rtcsend.events import (
     Resumed,
     Route,
     RouteChanged,
+    Scanning,
     Stalled,
 )
 from rtcsend.options import STDOUT
@@ -47,7 +50,7 @@ if TYPE_CHECKING:
 
 Role = Literal["send", "receive"]
 
-_MAX_SENDER_LENGTH: Final = 64  # characters of a host name that anybody wants to read
+_MAX_SAVED: Final = 10  # lines of what is saved; scripts get all of them
 _WAITING = "Waiting for the other side…"
 _CONNECTING = "Connecting…"
 _ASKING = "Waiting for the receiver to accept…"
@@ -125,6 +128,8 @@ class HumanOutput:
     def emit(self, event: Event) -> None:
         """Show ``event``."""
         match event:
+            case Scanning() | LeftOut():
+                self._on_scan(event)
             case CodeReady():
                 self._on_code(event)
             case Paired():
@@ -171,6 +176,16 @@ class HumanOutput:
         self.clear()
         if self._results is not None:
             self._results.close()
+
+    def _on_scan(self, event: Scanning | LeftOut) -> None:
+        if isinstance(event, LeftOut):
+            what = (
+                f"{escape(event.path)} ({event.reason})" if event.path else f"{event.more:,} more"
+            )
+            self.tell(f"Left out: {what}")
+        elif view := self._live_view():
+            found = f"{event.entries:,} files and folders, {format_size(event.bytes)}"
+            view.show_status(f"Looking through what is to be sent: {found}…")
 
     def _on_code(self, event: CodeReady) -> None:
         self.tell("On the other machine, run:")
@@ -263,11 +278,13 @@ class HumanOutput:
             return [
                 "Sent. Verified by the receiver."
                 if event.blake3
-                else "Not sent: the receiver has a file of that name already, and skipped this one."
+                else "Not sent: the receiver has all of it already, and skipped it."
             ]
         if not event.blake3:
             return [f"Skipped {self._name}: it is there already."]
-        return [_saved(path) for path in event.paths]
+        lines = [_saved(path) for path in event.paths[:_MAX_SAVED]]
+        more = len(event.paths) - len(lines)
+        return [*lines, f"… and {more:,} more"] if more else lines
 
     def _state(self, text: str) -> None:
         if self._is_held:
@@ -287,21 +304,6 @@ def receive_command(code: str, *, server: str | None) -> str:
     """Return what to type on the other machine, ready for its shell."""
     command = f"rtcsend receive {code}"
     return f"{command} --server {shlex.quote(escape(server))}" if server else command
-
-
-def proposal_name(proposal: Proposal) -> str:
-    """Return what to call the things proposed, harmless."""
-    if proposal.files == 1 and proposal.entries:
-        return escape(proposal.entries[0].path)
-    return f"{proposal.files} files"
-
-
-def describe(proposal: Proposal) -> str:
-    """Return the line over ``Accept?``, harmless: ``film.iso  4.4 GB  from ada-laptop``."""
-    parts = [proposal_name(proposal), format_size(proposal.bytes)]
-    if proposal.sender:
-        parts.append(f"from {escape(proposal.sender[:_MAX_SENDER_LENGTH])}")
-    return "  ".join(parts)
 
 
 def _way(event: Route) -> str:

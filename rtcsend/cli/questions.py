@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Final, TypeVar
 
-from rtcsend.cli.display import describe
+from rtcsend.cli.proposal_view import describe, describe_fully
 from rtcsend.cli.terminal import escape, say, take_back_line
 from rtcsend.events import Proposal
 from rtcsend.options import Conflict
@@ -86,9 +86,10 @@ class TerminalQuestions:
     async def accept(self, proposal: Proposal) -> bool:
         """Ask whether the proposal is wanted; Enter means yes, end of input means no."""
         with self._on_screen():
-            say(describe(proposal))
             if self._accept_all:
+                say(describe(proposal))
                 return True
+            say(describe_fully(proposal))
             return await _choose("Accept? [Y/n] ", {"": True, **_YES_NO}, at_end=False)
 
     async def conflict(self, name: str) -> Conflict:

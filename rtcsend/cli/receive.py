@@ -1,4 +1,4 @@
-"""``rtcsend receive``: a code in, a file out.
+"""``rtcsend receive``: a code in, files and folders out.
 
 Place in the flow: options in, :func:`rtcsend.session.receive` called. Contract: docs/cli.md.
 """
@@ -46,12 +46,18 @@ AcceptGlob = Annotated[
     typer.Option(
         "--accept-glob",
         metavar="GLOB",
-        help="Decline files whose name matches no such pattern (repeatable).",
+        help="Decline files whose name or path matches no such pattern (repeatable).",
     ),
 ]
 MaxSize = Annotated[
     str | None,
     typer.Option("--max-size", metavar="SIZE", help="Decline more than this, like 500M or 10G."),
+]
+MaxFiles = Annotated[
+    int | None, typer.Option("--max-files", metavar="N", min=0, help="Decline more files.")
+]
+Preserve = Annotated[
+    bool, typer.Option("--preserve", help="Keep the sender's permissions, whatever the umask says.")
 ]
 
 
@@ -66,6 +72,8 @@ def receive(
     skip: Skip = False,
     accept_glob: AcceptGlob = None,
     max_size: MaxSize = None,
+    max_files: MaxFiles = None,
+    preserve: Preserve = False,
     server: opt.Server = None,
     ice: opt.Ice = None,
     relay_only: opt.RelayOnly = False,
@@ -80,7 +88,7 @@ def receive(
     trace: opt.Trace = None,
     trace_addresses: opt.TraceAddresses = False,
 ) -> None:
-    """Receive a file: takes the code that the sender shows, asks, and saves."""
+    """Receive files: takes the code that the sender shows, asks, and saves."""
     opt.set_up_logging(verbose)
     common = opt.common_values(
         server=server,
@@ -106,6 +114,8 @@ def receive(
         output=output,
         conflict=conflict,
         max_size=size_limit,
+        max_files=max_files,
+        preserve=preserve,
         accept_glob=tuple(accept_glob or ()),
         **common,
     )

@@ -1,10 +1,9 @@
-"""``rtcsend send``: one file, a code, and the wait for the other side.
+"""``rtcsend send``: files and folders, a code, and the wait for the other side.
 
 Place in the flow: options in, :func:`rtcsend.session.send` called. Contract: docs/cli.md.
 """
 
 import os
-import stat
 from pathlib import Path
 from typing import Annotated
 
@@ -19,9 +18,27 @@ from rtcsend.cli.terminal import can_ask, escape, restore
 from rtcsend.cli.trace_file import traced
 from rtcsend.cli.transfer import OutputOptions, make_output, run_transfer
 from rtcsend.errors import CannotRead, UsageError
-from rtcsend.options import DEFAULT_TIMEOUT, DEFAULT_WORDS, SendOptions
+from rtcsend.options import DEFAULT_TIMEOUT, DEFAULT_WORDS, Links, SendOptions
 
-Paths = Annotated[list[str], typer.Argument(metavar="PATH", help="The file to send.")]
+Paths = Annotated[list[str], typer.Argument(metavar="PATH", help="The files and folders to send.")]
+Exclude = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--exclude",
+        metavar="GLOB",
+        help="Leave out what matches, in folders; as in a .gitignore file (repeatable).",
+    ),
+]
+Gitignore = Annotated[
+    bool, typer.Option("--gitignore", help="Leave out what .gitignore files in the folders say.")
+]
+HowLinks = Annotated[
+    Links,
+    typer.Option("--links", help="Symbolic links in folders: keep, follow, or skip them."),
+]
+SkipUnreadable = Annotated[
+    bool, typer.Option("--skip-unreadable", help="Leave out what cannot be read.")
+]
 OwnCode = Annotated[
     str | None,
     typer.Option(
@@ -33,6 +50,10 @@ OwnCode = Annotated[
 def send(
     *,
     paths: Paths,
+    exclude: Exclude = None,
+    gitignore: Gitignore = False,
+    links: HowLinks = Links.KEEP,
+    skip_unreadable: SkipUnreadable = False,
     code: OwnCode = None,
     code_file: opt.CodeFile = None,
     words: opt.Words = DEFAULT_WORDS,
@@ -50,9 +71,9 @@ def send(
     trace: opt.Trace = None,
     trace_addresses: opt.TraceAddresses = False,
 ) -> None:
-    """Send a file: prints a code, and waits for the other side to type it."""
+    """Send files and folders: prints a code, and waits for the other side to type it."""
     opt.set_up_logging(verbose)
-    path = _only_file(paths)
+    sent = _check_paths(paths)
     common = opt.common_values(
         server=server,
         ice=ice,
@@ -63,7 +84,11 @@ def send(
         limit=limit,
     )
     options = SendOptions(
-        paths=(path,),
+        paths=sent,
+        exclude=tuple(exclude or ()),
+        gitignore=gitignore,
+        links=links,
+        skip_unreadable=skip_unreadable,
         code=code_for_send(option=code, code_file=code_file, environment=os.environ),
         words=words,
         token=opt.token_of(os.environ),
@@ -78,7 +103,7 @@ def send(
     output = make_output(
         OutputOptions(json=json, quiet=quiet, no_progress=no_progress),
         role="send",
-        name=path.name,
+        name=sent[0].name if len(sent) == 1 else f"{len(sent)} things",
         stopper=stopper,
         server_option=server,
     )
@@ -97,34 +122,25 @@ def send(
         )
 
 
-def _only_file(paths: list[str]) -> Path:
-    """Return the one file that can be sent.
+def _check_paths(paths: list[str]) -> tuple[Path, ...]:
+    """Return what can be sent, as far as a look at each tells.
 
     Raises:
-        UsageError: It is more than one, or none.
-        CannotRead: It does not exist, or is a folder.
+        UsageError: Standard input is among them.
+        CannotRead: One does not exist.
     """
-    if len(paths) > 1:
-        raise UsageError(
-            f"One file at a time can be sent, and these are {len(paths)}.",
-            hint="Pack them into one file, for example with tar or zip.",
-        )
-    if paths[0] == "-":
+    if "-" in paths:
         raise UsageError(
             "Standard input cannot be sent yet.", hint="Write it to a file, and send that."
         )
-    path = Path(paths[0])
-    try:
-        facts = path.stat()
-    except FileNotFoundError as exc:
-        raise CannotRead(
-            f"There is no file {escape(str(path))}.", hint="Check the path, and send again."
-        ) from exc
-    except OSError as exc:
-        raise CannotRead(f"{escape(str(path))} cannot be read: {exc.strerror}.") from exc
-    if stat.S_ISDIR(facts.st_mode):
-        raise CannotRead(
-            f"{escape(str(path))} is a folder, and only files can be sent yet.",
-            hint="Pack it into one file, for example with tar or zip.",
-        )
-    return path
+    for path in map(Path, paths):
+        try:
+            path.stat()
+        except FileNotFoundError as exc:
+            raise CannotRead(
+                f"There is no file {escape(str(path))}.", hint="Check the path, and send again."
+            ) from exc
+        except (OSError, ValueError) as exc:
+            reason = exc.strerror if isinstance(exc, OSError) else exc
+            raise CannotRead(f"{escape(str(path))} cannot be read: {reason}.") from exc
+    return tuple(map(Path, paths))

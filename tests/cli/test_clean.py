@@ -11,6 +11,8 @@ from rtcsend.files.folder import Folder
 from rtcsend.files.journal import Journal
 from rtcsend.files.journal_file import JournalFile
 from rtcsend.files.leftovers import claim_partial
+from rtcsend.files.tree_sink import TreeSink
+from tests.files.trees import MIXED, deliver, make, manifest_of, stream, target
 
 SIZE = 4_700_000_000
 DAY = 86_400
@@ -159,3 +161,24 @@ def test_ages(text: str, seconds: int) -> None:
 def test_what_is_no_age(text: str) -> None:
     with pytest.raises(UsageError, match="--older-than takes an age"):
         parse_age(text)
+
+
+async def test_what_is_left_of_many_files(tmp_path: Path) -> None:
+    source, into = tmp_path / "from", tmp_path / "into"
+    source.mkdir()
+    into.mkdir()
+    make(source, MIXED)
+    target_ = target(into, manifest_of(source, "top"))
+    sink = await TreeSink.create(target_)
+    await deliver(sink, stream(MIXED), stop=2_000_000)
+    await sink.flush()
+    found, cleaned = clean_folder(into, older_than=0, dry_run=False)
+    assert [(event.fate, event.target) for event in found] == [("in-use", "top")]
+    await sink.abandon(keep_partial=True)
+    for dry_run, fate in ((True, "would-remove"), (False, "removed")):
+        found, cleaned = clean_folder(into, older_than=0, dry_run=dry_run)
+        assert [(event.fate, event.target, event.bytes, event.total) for event in found] == [
+            (fate, "top", 2_000_000, len(stream(MIXED)))
+        ]
+        assert cleaned.files == 1
+    assert names(into) == set()

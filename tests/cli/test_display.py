@@ -7,19 +7,19 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from rtcsend.cli.display import HumanOutput, Role, describe, proposal_name, receive_command
+from rtcsend.cli.display import HumanOutput, Role, receive_command
 from rtcsend.cli.figures import TransferState
 from rtcsend.cli.live import Layout, LiveView, shorten
 from rtcsend.events import (
     Checking,
     Done,
-    Entry,
     Event,
-    Proposal,
+    LeftOut,
     Reconnecting,
     RelayProtocol,
     Resumed,
     RouteChanged,
+    Scanning,
     Stalled,
 )
 from tests.cli import fake_engine
@@ -239,7 +239,7 @@ def done(*paths: str, blake3: str = "ab") -> Done:
         (
             "send",
             done(blake3=""),
-            "Not sent: the receiver has a file of that name already, and skipped this one.",
+            "Not sent: the receiver has all of it already, and skipped it.",
         ),
         ("receive", done("film (1).iso"), "Saved film (1).iso (BLAKE3 verified)"),
         ("receive", done("/elsewhere/a"), "Saved /elsewhere/a (BLAKE3 verified)"),
@@ -267,15 +267,23 @@ def test_only_the_receiver_with_verify_shows_the_string(capfd: Capture) -> None:
     assert "Verification: tennis-orbit-canvas\n" in capfd.readouterr().err
 
 
-def test_describe() -> None:
-    assert describe(proposal()) == "film.iso  4.4 GB  from ada-laptop"
-    assert describe(proposal(sender="")) == "film.iso  4.4 GB"
-    assert len(describe(proposal(sender="x" * 1000))) < 100
+def test_what_is_left_out(capfd: Capture) -> None:
+    output = human("send")
+    output.emit(LeftOut(path="top/\x1bx", reason="a socket"))
+    output.emit(LeftOut(path="", reason="", more=1234))
+    assert capfd.readouterr().err == "Left out: top/\\x1bx (a socket)\nLeft out: 1,234 more\n"
 
 
-def test_proposal_of_several_files() -> None:
-    entries = tuple(Entry(path=name, kind="file", bytes=1) for name in "ab")
-    assert proposal_name(Proposal(files=2, bytes=2, entries=entries, sender="")) == "2 files"
+def test_a_long_scan_is_shown(capfd: Capture) -> None:
+    human("send").emit(Scanning(entries=12_345, bytes=10**9))  # nothing, where nothing moves
+    assert capfd.readouterr().err == ""
+
+
+def test_many_things_are_saved(capfd: Capture) -> None:
+    output = human("receive")
+    output.emit(replace(DONE, files=30, paths=tuple(map(str, range(30)))))
+    lines = capfd.readouterr().err.splitlines()
+    assert lines[-2:] == ["Saved 9 (BLAKE3 verified)", "… and 20 more"]
 
 
 def test_receive_command() -> None:

@@ -102,6 +102,7 @@ def test_verify_shows_the_string(play: Play, capfd: Capture) -> None:
 def test_options_reach_the_engine(play: Play) -> None:
     engine = play(fake_engine.success)
     arguments = "-y -o there --skip --max-size 1G --accept-glob *.iso --accept-glob *.img"
+    arguments += " --max-files 10 --preserve"
     assert main(["receive", *arguments.split(), "7 guitar velvet"]) == 0
     assert engine.options == [
         ReceiveOptions(
@@ -109,6 +110,8 @@ def test_options_reach_the_engine(play: Play) -> None:
             output=Path("there"),
             conflict=Conflict.SKIP,
             max_size=10**9,
+            max_files=10,
+            preserve=True,
             accept_glob=("*.iso", "*.img"),
         )
     ]

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from rtcsend.cli.main import main
-from rtcsend.options import RoutePolicy, SendOptions
+from rtcsend.options import Links, RoutePolicy, SendOptions
 from tests.cli import fake_engine
 from tests.cli.conftest import Play
 from tests.cli.pty_process import PtyProcess, Screen
@@ -120,6 +120,21 @@ def test_options_reach_the_engine(play: Play, film: Path, capfd: Capture) -> Non
     assert "rtcsend receive 7-guitar-velvet --server ws://h:1/v1\n" in capfd.readouterr().err
 
 
+def test_files_and_folders_and_what_of_them(play: Play, film: Path) -> None:
+    engine = play(fake_engine.success)
+    arguments = "--exclude *.o --exclude build/ --gitignore --links follow --skip-unreadable"
+    assert main(["send", *arguments.split(), str(film), str(film.parent)]) == 0
+    assert engine.options == [
+        SendOptions(
+            paths=(film, film.parent),
+            exclude=("*.o", "build/"),
+            gitignore=True,
+            links=Links.FOLLOW,
+            skip_unreadable=True,
+        )
+    ]
+
+
 def test_defaults(play: Play, film: Path) -> None:
     engine = play(fake_engine.success)
     assert main(["send", "--direct-only", "--limit", "1k/s", str(film)]) == 0
@@ -145,9 +160,9 @@ def test_printed_command_is_ready_for_the_shell(play: Play, film: Path, capfd: C
 @pytest.mark.parametrize(
     ("arguments", "exit_code", "message"),
     [
-        (["film.iso", "b"], 2, "One file at a time can be sent, and these are 2."),
+        (["film.iso", "b"], 50, "There is no file b."),
+        (["film.iso", "-"], 2, "Standard input cannot be sent yet."),
         (["-"], 2, "Standard input cannot be sent yet."),
-        (["."], 50, ". is a folder, and only files can be sent yet."),
         (["missing"], 50, "There is no file missing."),
         (["film.iso", "--relay-only", "--direct-only"], 2, "exclude each other"),
         (["film.iso", "--timeout", "0"], 2, "--timeout takes more than 0 seconds"),
@@ -155,6 +170,7 @@ def test_printed_command_is_ready_for_the_shell(play: Play, film: Path, capfd: C
         (["film.iso", "--timeout", "nan"], 2, "--timeout takes more than 0 seconds"),
         (["film.iso", "--timeout", "inf"], 2, "--timeout takes more than 0 seconds"),
         (["film.iso", "--limit", "0"], 2, "--limit takes a size"),
+        (["film.iso", "--links", "break"], 2, "'break' is not one of"),
         (["film.iso", "--code", "7-guitar"], 2, "at least 2 words"),
         (["film.iso", "--verify"], 2, "no terminal to ask on, and --verify asks the sender"),
     ],

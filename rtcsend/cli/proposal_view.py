@@ -1,0 +1,118 @@
+"""What is proposed, as people see it before they accept it.
+
+::
+
+    photos  1,234 files  4.4 GB  from ada-laptop
+      photos/
+        2024/
+          beach.jpg  3.1 MB
+          run.sh  2 kB  (program)
+        latest -> 2024/beach.jpg
+      … and 1,230 more
+    Look twice: 1 program, 1 link, 3 names were made safe.
+    12 files are here already: photos/2024/beach.jpg, photos/notes.md, …
+
+Every text from outside is escaped here, and cut at the width of the terminal: one line is one
+entry, whatever its name is. Place in the flow: :mod:`rtcsend.cli.questions` shows it.
+"""
+
+import shutil
+from collections.abc import Iterator
+from typing import Final
+
+from rtcsend.cli.figures import format_size
+from rtcsend.cli.terminal import escape
+from rtcsend.events import Entry, Proposal
+
+MAX_LINES: Final = 12  # of the tree; a person reads no more before deciding
+_MAX_SENDER_LENGTH: Final = 64  # characters of a host name that anybody wants to read
+_MIN_WIDTH: Final = 20  # cells
+_MAX_INDENT: Final = 12  # cells; deeper folders are not indented further
+_MAX_EXISTING: Final = 3  # paths that are named
+_ODD_WORDS: Final = {"renamed": "name made safe", "executable": "program"}
+_TO: Final = "to"
+
+
+def proposal_name(proposal: Proposal) -> str:
+    """Return what to call the things proposed, harmless."""
+    if len(proposal.tops) == 1:
+        return escape(proposal.tops[0])
+    if proposal.files == 1 and len(proposal.entries) == 1:
+        return escape(proposal.entries[0].path)
+    return count(proposal.files, "file")
+
+
+def describe(proposal: Proposal) -> str:
+    """Return the line over ``Accept?``, harmless: ``film.iso  4.4 GB  from ada-laptop``."""
+    parts = [proposal_name(proposal), format_size(proposal.bytes)]
+    if _is_tree(proposal) and len(proposal.tops) == 1:
+        parts.insert(1, count(proposal.files, "file"))
+    if proposal.sender:
+        parts.append(f"from {escape(proposal.sender[:_MAX_SENDER_LENGTH])}")
+    return "  ".join(parts)
+
+
+def describe_fully(proposal: Proposal) -> str:
+    """Return the same with a tree of the first entries, and all that is to be looked at twice."""
+    width = shutil.get_terminal_size().columns
+    lines = [describe(proposal)]
+    if _is_tree(proposal):
+        lines += _tree(proposal, width)
+    return "\n".join((*lines, *_warnings(proposal, width)))
+
+
+def count(number: int, name: str) -> str:
+    """Return a number and what is counted: ``1 file``, ``1,234 files``."""
+    return f"{number:,} {name}{'' if number == 1 else 's'}"
+
+
+def _is_tree(proposal: Proposal) -> bool:
+    return len(proposal.entries) != 1 or proposal.entries[0].kind != "file"
+
+
+def _tree(proposal: Proposal, width: int) -> Iterator[str]:
+    listed = proposal.entries[:MAX_LINES]
+    for entry in listed:
+        yield _cut(_line(entry), width)
+    more = proposal.files + proposal.directories + proposal.links - len(listed)
+    if more > 0:
+        yield f"  … and {more:,} more"
+
+
+def _cut(line: str, width: int) -> str:
+    from rtcsend.cli.live import shorten  # noqa: PLC0415 - imports rich
+
+    return shorten(line, width=max(width - 1, _MIN_WIDTH))
+
+
+def _line(entry: Entry) -> str:
+    *folders, name = entry.path.split("/")
+    indent = " " * min(2 + 2 * len(folders), _MAX_INDENT)
+    if entry.kind == "directory":
+        return f"{indent}{escape(name)}/{_odd(entry)}"
+    if entry.kind == "link":
+        return f"{indent}{escape(name)} -> {escape(''.join(entry.odd[-1:]))}"
+    return f"{indent}{escape(name)}  {format_size(entry.bytes)}{_odd(entry)}"
+
+
+def _odd(entry: Entry) -> str:
+    words = [_ODD_WORDS[odd] for odd in entry.odd if odd in _ODD_WORDS]
+    return f"  ({', '.join(words)})" if words else ""
+
+
+def _warnings(proposal: Proposal, width: int) -> Iterator[str]:
+    odd = [
+        count(number, name)
+        for number, name in ((proposal.executables, "program"), (proposal.links, "link"))
+        if number
+    ]
+    if proposal.renamed:
+        were = "name was" if proposal.renamed == 1 else "names were"
+        odd.append(f"{proposal.renamed:,} {were} made safe")
+    if odd:
+        yield f"Look twice: {', '.join(odd)}."
+    if proposal.existing and _is_tree(proposal):
+        are = "file is" if proposal.existing == 1 else "files are"
+        shown = ", ".join(escape(path) for path in proposal.existing_paths[:_MAX_EXISTING])
+        more = ", …" if proposal.existing > _MAX_EXISTING else ""
+        yield _cut(f"{proposal.existing:,} {are} here already: {shown}{more}", width)

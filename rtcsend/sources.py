@@ -1,0 +1,72 @@
+"""What is sent: one file by itself, or a tree, whichever the paths are.
+
+Place in the flow: the first thing that :func:`rtcsend.session.send` does.
+"""
+
+import asyncio
+import os
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Final
+
+from rtcsend.events import LeftOut, Scanning
+from rtcsend.files.scan import Scan, ScanRules
+from rtcsend.files.source import FileSource
+from rtcsend.files.tree_source import TreeSource
+from rtcsend.options import Emit, SendOptions
+from rtcsend.transfer.ports import Source
+
+SCANNING_INTERVAL: Final = 0.1  # seconds between two events
+QUIET_TIME: Final = 0.5  # seconds of a scan of which nobody needs to hear
+
+
+@asynccontextmanager
+async def opened_source(options: SendOptions, *, emit: Emit) -> AsyncIterator[Source]:
+    """Within it, what is to be sent is open.
+
+    Args:
+        options: What the user asked for.
+        emit: Told how a long scan goes, and what is left out.
+
+    Raises:
+        CannotRead: Something is missing, unreadable, or of a kind that cannot be sent.
+        UsageError: Two of the paths have the same name, or a pattern means nothing.
+    """
+    paths = options.paths
+    if len(paths) == 1 and not await asyncio.to_thread(os.path.isdir, paths[0]):
+        async with await FileSource.open(paths[0]) as file:
+            yield file
+        return
+    rules = ScanRules(
+        links=options.links,
+        exclude=options.exclude,
+        gitignore=options.gitignore,
+        skip_unreadable=options.skip_unreadable,
+    )
+    async with await TreeSource.open(paths, rules, on_entry=_teller(emit)) as tree:
+        _tell_what_is_left_out(tree.scan, emit)
+        yield tree
+
+
+def _teller(emit: Emit) -> Callable[[int, int], None]:
+    """Return what tells of a scan, from its thread, now and then."""
+    loop = asyncio.get_running_loop()
+    due = time.monotonic() + QUIET_TIME
+
+    def tell(entries: int, size: int) -> None:
+        nonlocal due
+        now = time.monotonic()
+        if now >= due:
+            due = now + SCANNING_INTERVAL
+            loop.call_soon_threadsafe(emit, Scanning(entries=entries, bytes=size))
+
+    return tell
+
+
+def _tell_what_is_left_out(scan: Scan, emit: Emit) -> None:
+    for left in scan.left_out:
+        emit(LeftOut(path=left.path, reason=left.reason))
+    more = scan.left_out_count - len(scan.left_out)
+    if more:
+        emit(LeftOut(path="", reason="", more=more))
