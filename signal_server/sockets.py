@@ -201,6 +201,8 @@ class Sockets:
     def lost(self, connection: WebSocketConnection) -> None:
         """Take note that a connection is gone."""
         self._connections.discard(connection)
+        if connection.was_late:
+            self._counters.limited("handshake_seconds")
         if connection.number:
             how = "closed" if connection.close_received else "lost"
             log(logging.DEBUG, "socket ended", number=connection.number, how=how)

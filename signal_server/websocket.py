@@ -79,6 +79,7 @@ class WebSocketConnection(asyncio.Protocol):
         heard_at: When something came last, on the loop's clock.
         pinged_at: When it was asked whether it is there, if nothing has come since.
         queued_bytes: What waits for the client.
+        was_late: It was dropped, since its HTTP request took too long.
     """
 
     __slots__ = (
@@ -95,6 +96,7 @@ class WebSocketConnection(asyncio.Protocol):
         "queued_bytes",
         "request",
         "source",
+        "was_late",
     )
 
     def __init__(self, handler: Handler, *, handshake_seconds: float) -> None:
@@ -113,6 +115,7 @@ class WebSocketConnection(asyncio.Protocol):
         self.heard_at = loop.time()
         self.pinged_at: float | None = None
         self.queued_bytes = 0
+        self.was_late = False
 
     @property
     def is_open(self) -> bool:
@@ -178,7 +181,9 @@ class WebSocketConnection(asyncio.Protocol):
         """Begin."""
         assert isinstance(transport, asyncio.Transport), "of a stream"
         self._transport = transport
-        self._abort_in(self._handshake_seconds)  # TLS, if any, has had its own time
+        loop = asyncio.get_running_loop()
+        # TLS, if any, has had its own time.
+        self._timer = loop.call_later(self._handshake_seconds, self._on_late_request)
         transport.set_write_buffer_limits(high=0)  # to be told when nothing waits any more
         self._handler.connected(self)
 
@@ -211,6 +216,10 @@ class WebSocketConnection(asyncio.Protocol):
     def resume_writing(self) -> None:
         """Take that nothing waits any more."""
         self._set_queued(0)
+
+    def _on_late_request(self) -> None:
+        self.was_late = True
+        self.abort()
 
     def _on_request(self, request: Request) -> None:
         self.request = request

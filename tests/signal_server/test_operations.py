@@ -151,6 +151,7 @@ async def test_a_slow_handshake_is_cut() -> None:
         writer.write(b"GET /v1 HTTP/1.1\r\n")
         assert await quiet_read(reader) == b""
         writer.close()
+        assert server.counters.limits["handshake_seconds"] == 1
 
 
 async def test_behind_a_trusted_proxy_each_client_is_its_own_source() -> None:
