@@ -98,6 +98,16 @@ async def test_proxies_that_are_none(
     assert "secret" not in str(caught.value)
 
 
+async def test_what_was_found_nearby_needs_no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("no_proxy", raising=False)
+    async with ConnectProxy() as proxy:
+        monkeypatch.setenv("all_proxy", proxy.url)
+        with pytest.raises((SocketRefused, SocketLost)) as caught:
+            await dial_websocket("ws://nearby.invalid:9/v1", proxied=False)
+    assert "proxy" not in str(caught.value)
+    assert proxy.asked == []
+
+
 async def test_a_proxy_that_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(websocket, "PROXY_TIMEOUT", 0.05)
     monkeypatch.delenv("no_proxy", raising=False)
