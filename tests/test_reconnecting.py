@@ -103,11 +103,10 @@ class NoRendezvous:
 
     def __init__(self) -> None:
         self.redials = 0
+        self.permit: str | None = None
 
     def redial(self) -> None:
         self.redials += 1
-
-    permit = None
 
     async def wait_attached(self) -> None:
         return
@@ -200,6 +199,21 @@ async def test_one_has_lost_its_address_and_with_it_the_rendezvous(
 
 
 # The rendezvous
+
+
+async def test_a_server_that_wants_permits() -> None:
+    """The pairing's is good for the first meeting, and each meeting brings one for the next."""
+    config = ServerConfig(host="127.0.0.1", port=0, auth_tokens=("sesame",))
+    async with RendezvousServer(config) as server, linked(url_of(server)) as sides:
+        permit = server._admission.permit()
+        for side in sides.values():
+            side.rendezvous.permit = permit
+        await both_meet(sides)
+        for side in sides.values():
+            side.rendezvous.permit = None
+        await both_meet(sides)
+        await assert_talking(sides)
+        assert [side.attempts() for side in sides.values()] == [[1, 1], [1, 1]]
 
 
 async def test_the_rendezvous_has_forgotten_everything() -> None:
