@@ -6,12 +6,25 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from benchmarks import datapath, links, memory, relay, setup, startup, throughput, wormhole
+from benchmarks import (
+    datapath,
+    links,
+    memory,
+    relay,
+    server_load,
+    setup,
+    startup,
+    throughput,
+    wormhole,
+)
 from benchmarks.figures import Figure, as_json, as_text
 from benchmarks.machine import this_machine
 from rtcsend.cli.figures import parse_size
 
-NAMES = ("startup", "setup", "throughput", "memory", "datapath", "wormhole", "links", "relay")
+NAMES = (
+    *("startup", "setup", "throughput", "memory", "datapath", "wormhole", "links", "relay"),
+    "server_load",
+)
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -42,11 +55,20 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
         "--wormhole", type=Path, metavar="VENV", help="where magic-wormhole is installed already"
     )
     parser.add_argument("--only", default=",".join(links.PARTS), help="parts of links (all)")
+    parser.add_argument(
+        "--server-parts", default=",".join(server_load.PARTS), help="parts of server_load (all)"
+    )
+    parser.add_argument("--pairings", type=int, default=3_000, help="of server_load, a run (3000)")
+    parser.add_argument("--mailboxes", type=int, default=10_000, help="of server_load (10000)")
+    parser.add_argument(
+        "--leak-pairings", type=int, default=20_000, help="of server_load; a day has 1000000"
+    )
     parser.add_argument("--quick", action="store_true", help="less of links")
     parser.add_argument("--json", action="store_true", help="one JSON object instead of a table")
     options = parser.parse_args(arguments)
     unknown = set(options.names) - set(NAMES)
     unknown |= set(options.only.split(",")) - set(links.PARTS)
+    unknown |= set(options.server_parts.split(",")) - set(server_load.PARTS)
     if unknown:
         parser.error(f"no such benchmark: {', '.join(sorted(unknown))}")
     return options
@@ -77,6 +99,19 @@ def _measure(options: argparse.Namespace, folder: Path) -> Iterator[Figure]:
         parts = tuple(options.only.split(","))
         plan = links.Plan(parts=parts, runs=options.transfers, quick=options.quick)
         yield from links.measure(folder, plan=plan)
+    if "server_load" in wanted:
+        yield from server_load.measure(folder, plan=_server_plan(options))
+
+
+def _server_plan(options: argparse.Namespace) -> server_load.Plan:
+    return server_load.Plan(
+        parts=tuple(options.server_parts.split(",")),
+        pairings=options.pairings,
+        runs=options.transfers,
+        mailboxes=options.mailboxes,
+        leak_pairings=options.leak_pairings,
+        wormhole=options.wormhole,
+    )
 
 
 if __name__ == "__main__":

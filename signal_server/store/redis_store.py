@@ -74,8 +74,11 @@ class _Local:
         self.users = 0
         """Commits that run or wait."""
         self.subscribed = False
-        self.current = False
+        self.read = False
         """Whether the whole log, as far as it was then, has been read."""
+        self.behind = False
+        """Whether something came that does not follow on what is known."""
+        self.catching_up = False
 
 
 class RedisStore:
@@ -107,6 +110,7 @@ class RedisStore:
         self._processes = Processes(self.process)
         self._origins = itertools.count(1)
         self._locals: dict[str, _Local] = {}
+        self._reading = asyncio.Semaphore(CATCH_UP_AT_ONCE)
         self._listener: Listener | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         pool = BlockingConnectionPool.from_url(
@@ -209,7 +213,7 @@ class RedisStore:
         origin = f"{self.process}.{next(self._origins)}"
 
         async def attempt() -> None:
-            if not local.current:
+            if not local.read:
                 await self._catch_up(local)
             done = False
             while not done:
@@ -250,13 +254,13 @@ class RedisStore:
         """Follow a log, from when this process has its first socket in the room."""
         with suppress(TimeoutError):  # then the feed has it read when it is back
             await self._feed.subscribe(local.key)
-            await self._catch_up_later(local)
+            self._fall_behind(local)
 
     async def _catch_up(self, local: _Local) -> None:
         """Read what there is of a log behind what is known."""
         answer = await self._call(self._read([local.key], [str(local.replica.last)]))
         self._take_missed(local, answer, origin="")
-        local.current = True
+        local.read = True
 
     def _take_missed(self, local: _Local, answer: list[Any], *, origin: str) -> bool:
         """Carry out what a script says has come; return whether ``origin`` is among it."""
@@ -281,41 +285,44 @@ class RedisStore:
 
     def _on_published(self, channel: str, data: bytes) -> None:
         local = self._locals.get(channel)
-        if local is None or not local.current:
+        if local is None:
             return
         try:
             previous, number, entry = parse_published_untrusted(data)
             own = entry.origin.startswith(f"{self.process}.")
             local.replica.follow(number, entry, previous=previous, own=own)
         except (Gap, BadEntry):
-            self._start(self._catch_up_later(local))
+            self._fall_behind(local)
             return
         if not self._is_inside(local):
             self._start(self._let_go(local))
 
+    def _fall_behind(self, local: _Local) -> None:
+        """Have the log read; again if that is under way, for which this may have come too late."""
+        local.behind = True
+        if not local.catching_up:
+            local.catching_up = True
+            self._start(self._catch_up_later(local))
+
     async def _catch_up_later(self, local: _Local) -> None:
         """Read what was missed, however long that takes."""
-        local.current = False
-        while not local.current and self._locals.get(local.key) is local:
+        while local.behind and self._locals.get(local.key) is local:
+            local.behind = False
             local.users += 1
             try:
-                async with local.lock:
+                async with self._reading, local.lock:
                     await self._patiently(lambda: self._catch_up(local))
             except StoreUnavailable:
-                continue
+                local.behind = True
             finally:
                 local.users -= 1
                 await self._let_go(local)
+        local.catching_up = False
 
     async def _catch_up_all(self) -> None:
         """Read all logs anew: the feed was away."""
-        limit = asyncio.Semaphore(CATCH_UP_AT_ONCE)
-
-        async def one(local: _Local) -> None:
-            async with limit:
-                await self._catch_up_later(local)
-
-        await asyncio.gather(*(one(local) for local in list(self._locals.values())))
+        for local in list(self._locals.values()):
+            self._fall_behind(local)
 
     async def _let_go(self, local: _Local) -> None:
         """Forget a room in which this process has no socket any more."""

@@ -1,0 +1,422 @@
+"""What a mailbox server takes: pairings a second, latency, memory, and a flood beside it.
+
+Real WebSockets on loopback. A pairing is everything from nothing to nothing: two connections,
+allocate, claim, ten messages each way, release. The load runs in this process and the server in
+others, on the same cores: so there is CPU a pairing beside pairings a second. The servers take
+turns: ours in one process, three of ours on one Redis, and magic-wormhole's mailbox server
+(``pip``, in a virtual environment of its own). Limits are lifted, since all clients are here.
+"""
+
+import asyncio
+import contextlib
+import itertools
+import os
+import re
+import resource
+import secrets
+import shutil
+import socket
+import statistics
+import subprocess
+import sys
+import time
+import venv
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from benchmarks.figures import Figure, figure
+from benchmarks.load_client import LoadSocket, RtcsendPairing, WormholePairing
+from benchmarks.wormhole import PACKAGES
+
+PARTS = ("pairings", "latency", "idle", "flood", "leak")
+AT_ONCE = 16  # pairings under way, as many as it takes to keep the server busy
+RATE = 250.0  # pairings a second whose latencies are measured: half of the goal
+BODY = 204  # bytes of a message; a sealed candidate
+READY = 10.0  # seconds for a server to start
+FLOOD = 5_000  # bad connections
+FLOOD_SOURCE = "127.0.66.6"
+SOURCES = 200  # addresses that pairings come from, in turn
+LIFTED = ("new_sockets_per_minute", "nameplates_per_minute", "claims_per_minute")
+MANY = 10**9
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """How much of everything."""
+
+    parts: tuple[str, ...] = PARTS
+    pairings: int = 3_000
+    runs: int = 3
+    mailboxes: int = 10_000
+    leak_pairings: int = 20_000
+    wormhole: Path | None = None
+    """A virtual environment that has magic-wormhole's mailbox server already."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """A server under load: one process or several."""
+
+    name: str
+    ports: tuple[int, ...]
+    pids: tuple[int, ...]
+    pairing: type[RtcsendPairing | WormholePairing] = RtcsendPairing
+
+    def cpu(self) -> float:
+        """Return the CPU seconds of all processes so far."""
+        return sum(_cpu(pid) for pid in self.pids)
+
+    def memory(self) -> float:
+        """Return the bytes of all processes that are in memory."""
+        pages = (int(Path(f"/proc/{pid}/statm").read_text().split()[1]) for pid in self.pids)
+        return float(sum(pages) * os.sysconf("SC_PAGE_SIZE"))
+
+
+@dataclass(slots=True)
+class Took:
+    """What some pairings took."""
+
+    seconds: float = 0.0
+    latencies: list[float] = field(default_factory=list)
+    """Of single messages, in seconds, the load's own delays included."""
+    times: list[float] = field(default_factory=list)
+    """Of whole pairings."""
+    failed: int = 0
+
+
+def measure(folder: Path, *, plan: Plan) -> Iterator[Figure]:
+    """Measure all parts of the plan; Linux."""
+    _allow_files()
+    folder = folder / "server_load"
+    folder.mkdir()
+    if "pairings" in plan.parts:
+        yield from _pairings(folder, plan)
+    with _rtcsend(folder, 1) as target:
+        if "latency" in plan.parts:
+            yield from asyncio.run(_latency(target))
+        if "leak" in plan.parts:
+            yield from asyncio.run(_leak(target, plan.leak_pairings))
+    if "flood" in plan.parts:
+        with _rtcsend(folder, 1, limits=("sockets_per_source=200",)) as target:
+            yield from asyncio.run(_flood(target))
+    if "idle" in plan.parts:
+        yield from _idle(folder, plan)
+
+
+# Parts
+
+
+def _pairings(folder: Path, plan: Plan) -> Iterator[Figure]:
+    rates: dict[str, list[float]] = {}
+    cpus: dict[str, list[float]] = {}
+    with contextlib.ExitStack() as stack:
+        targets = [stack.enter_context(_rtcsend(folder, 1))]
+        if shutil.which("redis-server"):
+            redis = stack.enter_context(_redis(folder))
+            targets.append(stack.enter_context(_rtcsend(folder, 3, redis=redis)))
+        targets.append(stack.enter_context(_wormhole(folder, plan.wormhole)))
+        for number, target in itertools.product(range(plan.runs + 1), targets):
+            # The first round warms up.
+            count = plan.pairings if target.name == targets[0].name else plan.pairings // 6
+            before = target.cpu()
+            took = asyncio.run(_run(target, max(count // (6 if not number else 1), AT_ONCE)))
+            if number:
+                done = len(took.times)
+                rates.setdefault(target.name, []).append(done / took.seconds)
+                cpus.setdefault(target.name, []).append((target.cpu() - before) / done * 1000)
+    own = targets[0].name
+    goals = {own: ">= 500"}
+    for name, each in rates.items():
+        yield figure("server_load", f"pairings, {name}", "1/s", each, goal=goals.get(name, ""))
+        yield figure("server_load", f"CPU a pairing, {name}", "ms", cpus[name])
+    theirs = targets[-1].name
+    ratio = [a / b for a, b in zip(rates[own], rates[theirs], strict=True)]
+    yield figure("server_load", f"pairings a second, {own} / {theirs}", "times", ratio, goal=">= 5")
+    ratio = [b / a for a, b in zip(cpus[own], cpus[theirs], strict=True)]
+    yield figure("server_load", f"CPU a pairing, {theirs} / {own}", "times", ratio, goal=">= 5")
+
+
+async def _latency(target: Target) -> list[Figure]:
+    await _run(target, 200)
+    took = await _run(target, round(RATE * 8), rate=RATE)
+    at = f"at {len(took.times) / took.seconds:.0f} pairings/s"
+    goals = {0.5: "", 0.99: "< 20"}
+    return [
+        figure(
+            "server_load",
+            f"relay of a message, p{quantile * 100:.0f}, {at}",
+            "ms",
+            [_quantile(took.latencies, quantile) * 1000],
+            goal=goals[quantile],
+        )
+        for quantile in goals
+    ]
+
+
+async def _leak(target: Target, count: int) -> list[Figure]:
+    await _run(target, count // 10)  # what a process takes anyway
+    before = target.memory()
+    await _run(target, count)
+    grown = target.memory() - before
+    return [
+        figure("server_load", f"memory after {count} more pairings", "MB", [grown / 1e6], goal="0")
+    ]
+
+
+async def _flood(target: Target) -> list[Figure]:
+    """Pairings at a modest rate, as they usually are and beside a flood."""
+    await _run(target, 200)
+    usual = await _run(target, 400, rate=40.0)
+    flood = asyncio.get_running_loop().create_task(_bad_connections(target.ports[0]))
+    beside = await _run(target, 400, rate=40.0)
+    connections = await flood
+    ratio = statistics.median(beside.times) / statistics.median(usual.times)
+    worst = _quantile(beside.times, 0.95) / _quantile(usual.times, 0.95)
+    if beside.failed:
+        raise RuntimeError(f"{beside.failed} pairings failed beside the flood")
+    name = f"a pairing beside {connections} bad connections of one address, to usual"
+    return [
+        figure("server_load", f"{name}, median", "times", [ratio], goal="<= 2"),
+        figure("server_load", f"{name}, p95", "times", [worst]),
+    ]
+
+
+def _idle(folder: Path, plan: Plan) -> Iterator[Figure]:
+    with contextlib.ExitStack() as stack:
+        targets = [stack.enter_context(_rtcsend(folder, 1))]
+        if shutil.which("redis-server"):
+            redis = stack.enter_context(_redis(folder))
+            targets.append(stack.enter_context(_rtcsend(folder, 3, redis=redis)))
+        for target in targets:
+            asyncio.run(_run(target, 200))
+            held, grown, cpu = asyncio.run(_hold(target, plan.mailboxes))
+            goal = ">= 10000" if target is targets[0] else ""
+            yield figure("server_load", f"waiting mailboxes, {target.name}", "", [held], goal=goal)
+            yield figure(
+                "server_load",
+                f"memory a waiting mailbox, {target.name}",
+                "kB",
+                [grown / held / 1000],
+                goal="<= 25" if target is targets[0] else "",
+            )
+            yield figure("server_load", f"CPU while they wait, {target.name}", "s/s", [cpu])
+
+
+async def _hold(target: Target, count: int) -> tuple[int, float, float]:
+    """Have so many sides wait; return how many do, bytes, and CPU seconds a second."""
+    before = target.memory()
+    loop = asyncio.get_running_loop()
+    waiting = 0
+    sockets: list[LoadSocket] = []
+    answered = asyncio.Event()
+
+    def on_frame(wanted: LoadSocket, frame: bytes) -> None:
+        nonlocal waiting
+        if frame.startswith(b'{"type":"welcome"'):
+            side = secrets.token_urlsafe(16).encode()
+            wanted.send(b'{"type":"allocate","side":"%s"}' % side)
+        elif frame.startswith(b'{"type":"allocated"'):
+            waiting += 1
+            answered.set()
+
+    for number in range(count):
+        _, wanted = await loop.create_connection(
+            lambda: LoadSocket("localhost", "/v1"),
+            "127.0.0.1",
+            target.ports[number % len(target.ports)],
+            local_addr=(_source(number), 0),
+        )
+        wanted.on_frame = lambda frame, each=wanted: on_frame(each, frame)  # type: ignore[misc]
+        sockets.append(wanted)
+        while number - waiting > 100:
+            answered.clear()
+            await asyncio.wait_for(answered.wait(), READY)
+    with contextlib.suppress(TimeoutError):
+        while waiting < count:
+            answered.clear()
+            await asyncio.wait_for(answered.wait(), READY)
+    grown = target.memory() - before
+    cpu, started = target.cpu(), time.monotonic()
+    await asyncio.sleep(5.0)
+    cpu = (target.cpu() - cpu) / (time.monotonic() - started)
+    for each in sockets:
+        each.transport.abort()
+    return waiting, grown, cpu
+
+
+# The load
+
+
+async def _run(target: Target, count: int, *, rate: float | None = None) -> Took:
+    """Do so many pairings: as fast as it goes, or at a rate."""
+    took = Took()
+    started = time.monotonic()
+    numbers = iter(range(count))
+
+    async def one(number: int) -> None:
+        began = time.monotonic()
+        pairing = target.pairing(
+            "127.0.0.1",
+            target.ports[number % len(target.ports)],
+            source=_source(number),
+            body=b"A" * (BODY * 4 // 3),
+            latencies=took.latencies,
+            second_port=target.ports[(number + 1) % len(target.ports)],
+        )
+        try:
+            await asyncio.wait_for(pairing.run(), 60)
+        except (OSError, TimeoutError):
+            took.failed += 1
+        else:
+            took.times.append(time.monotonic() - began)
+
+    async def worker() -> None:
+        for number in numbers:
+            await one(number)
+
+    if rate is None:
+        await asyncio.gather(*(worker() for _ in range(AT_ONCE)))
+    else:
+        loop = asyncio.get_running_loop()
+        running = []
+        for number in numbers:
+            running.append(loop.create_task(one(number)))
+            await asyncio.sleep(started + (number + 1) / rate - time.monotonic())
+        await asyncio.gather(*running)
+    took.seconds = time.monotonic() - started
+    if not took.times:
+        raise RuntimeError(f"no pairing worked at {target.name}")
+    return took
+
+
+async def _bad_connections(port: int) -> int:
+    """Do what floods do, from one address: connect, say something bad or nothing, and stay."""
+    upgrade = b"GET /v1 HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    bad = (
+        b"",
+        b"GET /" + b"a" * 4_000 + b"\r\n",
+        b"\x16\x03\x01" + bytes(200),
+        upgrade + b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: x\r\n\r\n",
+        upgrade
+        + b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+        + b'\x81\x9e\0\0\0\0{"type":"claim","nameplate":"7',
+    )
+    made = 0
+    writers = []
+    for number in range(FLOOD):
+        with contextlib.suppress(OSError):
+            _, writer = await asyncio.open_connection(
+                "127.0.0.1", port, local_addr=(FLOOD_SOURCE, 0)
+            )
+            made += 1
+            writer.write(bad[number % len(bad)])
+            writers.append(writer)
+    for writer in writers:
+        writer.transport.abort()
+    return made
+
+
+def _source(number: int) -> str:
+    return f"127.0.1.{number % SOURCES + 1}"
+
+
+def _quantile(values: list[float], quantile: float) -> float:
+    return sorted(values)[min(int(len(values) * quantile), len(values) - 1)]
+
+
+# The servers
+
+
+@contextlib.contextmanager
+def _rtcsend(
+    folder: Path, count: int, *, redis: str | None = None, limits: tuple[str, ...] = ()
+) -> Iterator[Target]:
+    lifted = [f"{name}={MANY}" for name in LIFTED]
+    lifted += ["sockets_per_source=100000", "max_sockets=100000", "max_mailboxes=100000", *limits]
+    options = [word for limit in lifted for word in ("--limit", limit)]
+    if redis is not None:
+        options += ["--store", redis]
+    command = [sys.executable, "-m", "signal_server", "--host", "127.0.0.1", "--port", "0"]
+    with contextlib.ExitStack() as stack:
+        processes = [stack.enter_context(_started([*command, *options])) for _ in range(count)]
+        ports = tuple(_port_of(process) for process in processes)
+        name = "one process" if count == 1 else f"{count} processes on one Redis"
+        yield Target(name=name, ports=ports, pids=tuple(process.pid for process in processes))
+
+
+@contextlib.contextmanager
+def _wormhole(folder: Path, environment: Path | None) -> Iterator[Target]:
+    if environment is None:
+        environment = folder / "wormhole"
+        venv.create(environment, with_pip=True)
+        pip = [str(environment / "bin" / "pip"), "install", "--quiet", *PACKAGES]
+        subprocess.run(pip, check=True, stdout=subprocess.DEVNULL)
+    port = _free_port()
+    command = [str(environment / "bin" / "twist"), "wormhole-mailbox", "--channel-db=:memory:"]
+    with _started([*command, f"--port=tcp:{port}:interface=127.0.0.1"], cwd=folder) as process:
+        _wait_for(port)
+        yield Target(
+            name="magic-wormhole's", ports=(port,), pids=(process.pid,), pairing=WormholePairing
+        )
+
+
+@contextlib.contextmanager
+def _redis(folder: Path) -> Iterator[str]:
+    port = _free_port()
+    command = ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", ""]
+    with _started([*command, "--dir", str(folder)]):
+        _wait_for(port)
+        yield f"redis://127.0.0.1:{port}/0"
+
+
+@contextlib.contextmanager
+def _started(command: list[str], *, cwd: Path | None = None) -> Iterator["subprocess.Popen[str]"]:
+    process = subprocess.Popen(
+        command,
+        cwd=cwd or Path(__file__).parents[1],
+        stdin=subprocess.DEVNULL,
+        # Of ours the first line is read; what others say there would fill a pipe.
+        stdout=subprocess.PIPE if command[0] == sys.executable else subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def _port_of(process: "subprocess.Popen[str]") -> int:
+    assert process.stdout is not None, "it was started with a pipe"
+    found = re.search(r"ws://[0-9.]+:(\d+)", process.stdout.readline())
+    if found is None:
+        raise RuntimeError("the server did not start")
+    return int(found[1])
+
+
+def _wait_for(port: int) -> None:
+    deadline = time.monotonic() + READY
+    while True:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
+            return
+        if time.monotonic() > deadline:
+            raise RuntimeError("the server did not start")
+        time.sleep(0.05)
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        return int(sock.getsockname()[1])
+
+
+def _cpu(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def _allow_files() -> None:
+    """Allow this process, and what it starts, as many sockets as the system does."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))

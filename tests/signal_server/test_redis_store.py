@@ -1,0 +1,133 @@
+"""Two server processes and a real Redis, on real time: what virtual time cannot show."""
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack
+
+import pytest
+
+from rtcsend.rendezvous.client import MessageReceived, RendezvousClient
+from signal_server.config import Limits, ServerConfig
+from signal_server.server import RendezvousServer
+from signal_server.storage import Name
+from signal_server.store.base import StoreUnavailable
+from signal_server.store.redis_scripts import log_key
+from signal_server.store.redis_store import RedisStore
+from tests.fakes.redis_server import RedisServer, needs_redis, redis_server
+
+pytestmark = [pytest.mark.net, needs_redis]
+
+PAIRS = 30
+
+
+@pytest.fixture(scope="module")
+def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    with redis_server(tmp_path_factory.mktemp("redis")) as server:
+        yield server
+
+
+@pytest.fixture
+async def servers(redis: RedisServer) -> AsyncIterator[list[RendezvousServer]]:
+    redis.command("FLUSHALL")
+    limits = Limits(claims_per_minute=10_000, nameplates_per_minute=10_000)
+    config = ServerConfig(host="127.0.0.1", port=0, store=redis.address, limits=limits)
+    async with AsyncExitStack() as stack:
+        yield [await stack.enter_async_context(RendezvousServer(config)) for _ in range(2)]
+
+
+def client(server: RendezvousServer) -> RendezvousClient:
+    return RendezvousClient(f"ws://127.0.0.1:{server.port}")
+
+
+async def body(of: RendezvousClient) -> bytes:
+    while True:
+        event = await of.receive()
+        if isinstance(event, MessageReceived):
+            return event.body
+
+
+def keys(redis: RedisServer) -> int:
+    """Return how many logs there are."""
+    answer = redis.command("KEYS", "rtcsend:1:{n*}")
+    return int(answer[1 : answer.index(b"\r\n")])
+
+
+async def test_many_pairs_at_once_lose_nothing(
+    redis: RedisServer, servers: list[RendezvousServer]
+) -> None:
+    """Each side speaks only when it has heard the other one: one lost message stops a pair."""
+
+    async def pair(number: int) -> None:
+        left, right = servers if number % 2 else reversed(servers)
+        async with client(left) as a, client(right) as b:
+            await b.claim(await a.allocate())
+            for round_ in range(5):
+                await a.send(b"a%d" % round_)
+                assert await body(b) == b"a%d" % round_
+                await b.send(b"b%d" % round_)
+                assert await body(a) == b"b%d" % round_
+
+    async with asyncio.timeout(40):
+        await asyncio.gather(*(pair(number) for number in range(PAIRS)))
+    async with asyncio.timeout(10):
+        while keys(redis):  # noqa: ASYNC110 - the last one to leave takes the log away
+            await asyncio.sleep(0.01)
+
+
+async def test_messages_from_both_sides_at_once(servers: list[RendezvousServer]) -> None:
+    async with client(servers[0]) as a, client(servers[1]) as b:
+        await b.claim(await a.allocate())
+        for number in range(50):
+            await a.send(b"a%d" % number)
+            await b.send(b"b%d" % number)
+        async with asyncio.timeout(20):
+            assert [await body(a) for _ in range(50)] == [b"b%d" % n for n in range(50)]
+            assert [await body(b) for _ in range(50)] == [b"a%d" % n for n in range(50)]
+
+
+async def test_a_log_that_is_gone_ends_its_sockets_only(
+    redis: RedisServer, servers: list[RendezvousServer]
+) -> None:
+    async with client(servers[0]) as a, client(servers[1]) as other:
+        await a.allocate()
+        nameplate = await other.allocate()
+        redis.command("FLUSHALL")  # without it, as if Redis had started without its data
+        async with client(servers[0]) as b:
+            await b.allocate()
+            assert b.state == "attached"
+        assert nameplate
+
+
+async def test_every_key_ends_by_itself(
+    redis: RedisServer, servers: list[RendezvousServer]
+) -> None:
+    async with client(servers[0]) as a:
+        nameplate = await a.allocate()
+        key = log_key(Name("nameplate", nameplate))
+        answer = redis.command("PTTL", key)
+        assert 0 < int(answer[1:].strip()) <= 900_000
+
+
+async def test_a_store_that_is_not_there(redis: RedisServer) -> None:
+    with pytest.raises(StoreUnavailable):
+        await RedisStore("redis://127.0.0.1:1/0").__aenter__()
+
+
+async def test_a_store_that_stands_still_is_missed_and_comes_back(
+    redis: RedisServer, servers: list[RendezvousServer]
+) -> None:
+    async with client(servers[0]) as a, client(servers[1]) as b:
+        await b.claim(await a.allocate())
+        redis.signal(signal.SIGSTOP)
+        try:
+            await a.send(b"meanwhile")
+            async with asyncio.timeout(20):
+                while servers[0]._store.available:  # noqa: ASYNC110 - it tells nobody
+                    await asyncio.sleep(0.01)
+        finally:
+            redis.signal(signal.SIGCONT)
+        async with asyncio.timeout(30):
+            assert await body(b) == b"meanwhile"
+            await b.send(b"after")
+            assert await body(a) == b"after"
