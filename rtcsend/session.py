@@ -86,7 +86,9 @@ async def send(options: SendOptions, *, questions: Questions, emit: Emit) -> Don
         ice_servers = [parse_ice_url(url) for url in options.ice]
 
         client, embedded = await _open_rendezvous(stack, options)
-        nameplate = await client.allocate(wanted.nameplate if wanted else None, auth=options.token)
+        drawn = embedded.free_nameplate() if embedded else None
+        number = wanted.nameplate if wanted else drawn
+        nameplate = await client.allocate(number, auth=options.token)
         note(Step.NAMEPLATE, how="allocated")
         code = wanted or generate_code(nameplate, words=options.words, entropy=os.urandom)
         if embedded:

@@ -6,14 +6,15 @@ name or address passes through it unsealed.
 """
 
 import os
+import secrets
 import socket
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, closing
 from dataclasses import dataclass
 
 from rtcsend.rendezvous.lan import LanAnnouncement
-from rtcsend.rendezvous.local import announce_local
-from signal_server.config import ServerConfig
+from rtcsend.rendezvous.local import announce_local, local_nameplates
+from signal_server.config import EMBEDDED_NAMEPLATES, ServerConfig
 from signal_server.server import RendezvousServer
 
 DISCOVERY_VARIABLE = "RTCSEND_DISCOVERY"
@@ -31,6 +32,16 @@ class Embedded:
     port: int
     lan: bool
     stack: AsyncExitStack
+
+    def free_nameplate(self) -> str | None:
+        """Draw a number that no other sender of this machine announces; None: all are taken.
+
+        Each has a server of its own, which knows nothing of the others' numbers.
+        """
+        announced = local_nameplates()
+        low, high = EMBEDDED_NAMEPLATES
+        free = [number for number in map(str, range(low, high + 1)) if number not in announced]
+        return secrets.choice(free) if free else None
 
     async def announce(self, nameplate: str) -> None:
         """Let receivers find the mailbox: by a file on this machine, by mDNS on the LAN."""

@@ -63,6 +63,11 @@ def find_local(nameplate: str) -> list[str]:
     return urls
 
 
+def local_nameplates() -> set[str]:
+    """Return what processes of this machine announce."""
+    return {nameplate for nameplate, _ in _announcements()}
+
+
 def any_local() -> bool:
     """Return whether any process of this machine announces a rendezvous."""
     return next(_announcements(), None) is not None
