@@ -7,6 +7,7 @@ component 1 are used: DataChannels have no other component, and aioice speaks no
 
 import ipaddress
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, Literal, cast
 
@@ -56,6 +57,14 @@ class Candidate:
         if self.related_address is not None:
             text += f" raddr {self.related_address} rport {self.related_port or 9}"
         return text
+
+
+def enumeration(kinds: Iterable[str]) -> str:
+    """Return types of candidates as people read them: ``host and relay candidates``."""
+    found = [kind for kind in _TYPES if kind in set(kinds)]
+    if not found:
+        return "no candidates"
+    return " and ".join(filter(None, (", ".join(found[:-1]), found[-1]))) + " candidates"
 
 
 def maybe_parse_candidate_untrusted(text: str) -> Candidate | None:

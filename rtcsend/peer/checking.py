@@ -161,18 +161,18 @@ class CheckingConnection(aioice.Connection):
             with attempt(Step.CHECK, result_of, **_facts(pair)):
                 answer = await self._ask(pair)
         except stun.TransactionError as exc:
-            self._checks.on_silence(pair)
+            self._checks.on_silence(pair, now=loop.time())
             if exc.response is not None and exc.response.error_code == ROLE_CONFLICT:
                 self.switch_role(ice_controlling=not self.ice_controlling)
                 self._checks.trigger(pair)
         except asyncio.CancelledError:
-            self._checks.on_silence(pair)
+            self._checks.on_silence(pair, now=loop.time())
             raise
         else:
             if answer.address == pair.remote_addr:  # RFC 8445 §7.2.5.2.1
                 self._checks.on_answer(pair, rtt=answer.rtt, now=loop.time())
             else:
-                self._checks.on_silence(pair)
+                self._checks.on_silence(pair, now=loop.time())
         finally:
             pair.task = None
             self.wake()

@@ -28,6 +28,7 @@ PACE: Final = 0.005  # seconds between two checks; RFC 8445 §14.2: Ta, at its l
 MAX_PAIRS_OF_A_GRADE: Final = 32  # so that there are about the 100 of RFC 8445 §6.1.2.5 in all
 IMPROVE_FOR: Final = 15.0  # seconds from the first selection
 RELAY_PATIENCE: Final = 0.4  # seconds; two round trips to the other end of the world
+RETRY_AFTER: Final = 1.0  # seconds after which a better pair that has failed is tried again
 SETTLE: Final = 1.0  # seconds in which an overtaken nomination of a worse pair may still come
 SAMPLES: Final = 4  # round trips of a pair, before it is compared with another
 SAMPLE_INTERVAL: Final = 0.05  # seconds between them
@@ -56,6 +57,7 @@ class _Entry(Generic[K]):
     """Seconds, the least of the samples: the way without the queues on it."""
     is_measuring: bool = False
     measured_at: float = 0.0
+    failed_at: float = 0.0
     is_asked: bool = False
     """The controlling side has nominated it."""
 
@@ -148,8 +150,8 @@ class CheckList(Generic[K]):
             self._first_valid_at = now
         self._consider(entry, now=now)
 
-    def on_silence(self, key: K) -> None:
-        """A check was not answered."""
+    def on_silence(self, key: K, *, now: float) -> None:
+        """A check was not answered; one of a better pair than the selected is tried again later."""
         entry = self._entries.get(key)
         if entry is None:
             return
@@ -157,7 +159,7 @@ class CheckList(Generic[K]):
             entry.is_measuring = False  # it has worked; consent is another matter
             entry.samples = max(entry.samples, SAMPLES)
         elif entry.state is _State.CHECKING:
-            entry.state = _State.FAILED
+            entry.state, entry.failed_at = _State.FAILED, now
 
     def on_nomination(self, key: K, *, now: float) -> None:
         """The controlling side has nominated a pair."""
@@ -192,6 +194,8 @@ class CheckList(Generic[K]):
         times = []
         if self._triggered or any(self._waiting(now=now)):
             times.append(self._next_at)
+        if self.is_improving(now=now):
+            times += [entry.failed_at + RETRY_AFTER for entry in self._to_retry()]
         times += [entry.measured_at + SAMPLE_INTERVAL for entry in self._to_measure(now=now)]
         if self.selected is None:
             for since, wait in ((self._first_valid_at, RELAY_PATIENCE), (self._started_at, HOPE)):
@@ -300,12 +304,22 @@ class CheckList(Generic[K]):
         return next(due, None)
 
     def _waiting(self, *, now: float) -> Iterator[_Entry[K]]:
-        """Return what is to be checked for the first time."""
+        """Return what is to be checked, for the first time or again."""
         if self.selected is not None and not self.is_improving(now=now):
             return
+        retried = [e for e in self._to_retry() if e.failed_at + RETRY_AFTER <= now]
         for entry in self._entries.values():
-            if entry.state is _State.WAITING and self._is_wanted(entry):
+            again = entry in retried
+            if (entry.state is _State.WAITING and self._is_wanted(entry)) or again:
                 yield entry
+
+    def _to_retry(self) -> list[_Entry[K]]:
+        """Return the pairs that have failed, and would be better than the selected one."""
+        if self.selected is None or not self.may_move:
+            return []
+        least = self._entries[self.selected].grade
+        failed = _State.FAILED
+        return [e for e in self._entries.values() if e.state is failed and e.grade > least]
 
     def _is_wanted(self, entry: _Entry[K]) -> bool:
         if self.selected is None:

@@ -30,7 +30,7 @@ from rtcsend.errors import NoRoute
 from rtcsend.events import Connected
 from rtcsend.options import RoutePolicy
 from rtcsend.pairing.keys import Role
-from rtcsend.peer.candidate import Candidate
+from rtcsend.peer.candidate import Candidate, enumeration
 from rtcsend.peer.description import Description, DescriptionType
 from rtcsend.peer.ice import IceConnection
 from rtcsend.peer.ice_servers import servers_of
@@ -40,6 +40,9 @@ from rtcsend.rendezvous.messages import IceServer
 from rtcsend.tasks import cancel_all, first_of
 from rtcsend.trace import Step, attempt, note
 
+_RELAY_HINT: Final = (
+    "A relay was tried as well: rtcsend doctor, on both sides, shows what each network allows."
+)
 _INSISTENCE: Final = 0.05  # seconds until a handshake is told again that it is over
 _WORD_TIMEOUT: Final = 0.5  # seconds; the end of a connection is faster than the rendezvous
 _CANDIDATES_TIMEOUT: Final = 1.0  # seconds for candidates that the first check has overtaken
@@ -140,11 +143,17 @@ class PeerConnection:
             await cancel_all([gathering])
         note(Step.GATHERED)
         if not self._has_candidates:
-            raise self._unreachable()
+            raise self.unreachable()
 
-    def _unreachable(self) -> NoRoute:
+    def unreachable(self) -> NoRoute:
+        """Return the error that says what was tried in vain."""
         if self._has_candidates:
-            return NoRoute("The two machines cannot reach each other.")
+            ours, theirs = self._ice_connection.kinds()
+            return NoRoute(
+                f"The two machines cannot reach each other: tried {enumeration(ours)} here, and "
+                f"{enumeration(theirs)} there.",
+                hint=_RELAY_HINT if "relay" in (*ours, *theirs) else None,
+            )
         if self._route is RoutePolicy.RELAY_ONLY:
             return NoRoute(
                 "Only relays are allowed, and no TURN server gave one.",
@@ -207,7 +216,7 @@ class PeerConnection:
             RTCIceParameters(usernameFragment=remote.ice_ufrag, password=remote.ice_pwd)
         )
         if self._ice.state != "completed":
-            raise self._unreachable()
+            raise self.unreachable()
         await first_of(self._secure(remote), self._ice_connection.repeat_flights())
         await self._wait_for_overtaken_candidates()
         return self.route()

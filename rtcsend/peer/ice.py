@@ -76,6 +76,7 @@ class IceConnection(CheckingConnection):
         send = partial(super().sendto, component=COMPONENT)
         self._repeater = Repeater(send)
         self._servers = servers or Servers()
+        self._has_reflexive = False
         self._lanes = LaneKeeper(self, make_protocol=self.make_protocol, on_open=self._add_lane)
         self._relays: dict[StunProtocol, TurnServer] = {}
 
@@ -114,7 +115,14 @@ class IceConnection(CheckingConnection):
 
     def add_reflexive(self, candidate: Candidate) -> None:
         """Take another address of a socket; it is checked from the socket itself."""
+        self._has_reflexive = True
         self.on_candidate(candidate)
+
+    def kinds(self) -> tuple[list[str], list[str]]:
+        """Return the types of this side's candidates, and of the other side's."""
+        ours = [protocol.local_candidate.type for protocol in self._protocols]
+        ours += ["srflx"] if self._has_reflexive else []
+        return ours, [candidate.type for candidate in self.remote_candidates]
 
     async def may_relay(self) -> bool:
         """Return whether TURN servers are to be asked, when that is known."""

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from contextlib import aclosing
 from typing import Final
 
-from rtcsend.errors import ConnectionLost, NoRoute, PeerNeverCame, PeerProtocolError
+from rtcsend.errors import ConnectionLost, PeerNeverCame, PeerProtocolError
 from rtcsend.events import Connected
 from rtcsend.pairing.keys import Role
 from rtcsend.peer.candidate import Candidate
@@ -97,7 +97,7 @@ class Negotiation:
             await self.close()
             if not self._agreed.is_set():
                 raise PeerNeverCame("The other side came, but says nothing.") from exc
-            raise NoRoute("The two machines cannot reach each other.") from exc
+            raise self._connection.unreachable() from exc
         except BaseException:
             await self.close()
             raise

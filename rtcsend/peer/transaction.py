@@ -15,8 +15,8 @@ from typing import Any, Final, NamedTuple
 from aioice import stun
 from aioice.ice import StunProtocol
 
-CHECK_WAITS: Final = (0.15, 0.3, 0.6, 0.8, 0.8, 0.8, 1.0, 1.0, 1.0)
-"""Seconds after each sending of a connectivity check: 6.5 s in all."""
+CHECK_WAITS: Final = (0.15, 0.3, 0.6, 0.8, 0.8, 0.8, 0.8, 0.8)
+"""Seconds after each sending of a connectivity check: 5 s in all."""
 QUERY_WAITS: Final = (0.15, 0.3, 0.6, 1.2, 1.5)
 """Of a question to a STUN server: 3.8 s in all."""
 CONSENT_WAITS: Final = (0.5, 1.0, 2.0, 4.0)

@@ -13,6 +13,7 @@ from rtcsend.peer.candidate import (
     MAX_PRIORITY,
     Candidate,
     CandidateType,
+    enumeration,
     maybe_parse_candidate_untrusted,
 )
 
@@ -241,3 +242,16 @@ def test_any_text_is_a_candidate_nothing_or_the_one_error(text: str) -> None:
         assert 0 < candidate.priority <= MAX_PRIORITY
         if not candidate.address.endswith(".local"):
             ipaddress.ip_address(candidate.address)
+
+
+@pytest.mark.parametrize(
+    ("kinds", "text"),
+    [
+        ([], "no candidates"),
+        (["host", "host"], "host candidates"),
+        (["relay", "host"], "host and relay candidates"),
+        (["relay", "srflx", "host"], "host, srflx and relay candidates"),
+    ],
+)
+def test_types_as_people_read_them(kinds: list[str], text: str) -> None:
+    assert enumeration(kinds) == text

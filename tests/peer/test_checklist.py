@@ -14,6 +14,7 @@ from rtcsend.peer.checklist import (
     MAX_PAIRS_OF_A_GRADE,
     PACE,
     RELAY_PATIENCE,
+    RETRY_AFTER,
     SAMPLE_INTERVAL,
     SAMPLES,
     SETTLE,
@@ -86,7 +87,7 @@ def test_what_the_other_side_has_checked_comes_first() -> None:
     found.trigger("c")
     assert started(found, until=1.0) == ["c", "a", "b"]
     assert found.trigger("a"), "it is under way: send it again"
-    found.on_silence("a")
+    found.on_silence("a", now=0.2)
     assert not found.trigger("a"), "it has failed: try it again"
     assert started(found, until=2.0, since=1.1) == ["a"]
     assert not found.trigger("nobody")
@@ -130,6 +131,19 @@ def test_a_better_one_that_comes_too_late_is_left() -> None:
     assert started(found, until=20.0, since=1.1 + IMPROVE_FOR) == []
     found.on_answer("host", rtt=0.01, now=1.1 + IMPROVE_FOR)
     assert found.selected == "relay"
+
+
+def test_a_better_one_that_has_failed_is_tried_again_for_a_while() -> None:
+    found = checks()
+    put(found, host=LAN, relay=BY_UDP, tcp=BY_TCP)
+    started(found, until=0.1)
+    found.on_answer("relay", rtt=0.01, now=0.2)
+    found.on_silence("host", now=5.0)
+    found.on_silence("tcp", now=5.0)
+    assert found.get_timer(now=5.0) == 5.0 + RETRY_AFTER
+    assert started(found, until=5.0 + 2 * RETRY_AFTER, since=5.0) == ["host"]
+    found.on_silence("host", now=14.9)
+    assert started(found, until=30.0, since=0.3 + IMPROVE_FOR) == []
 
 
 def test_worse_ones_are_not_checked_any_more() -> None:
@@ -198,7 +212,7 @@ def test_a_measurement_that_fails_changes_nothing() -> None:
     found.on_answer("second", rtt=0.01, now=0.1)
     for now in (0.2, 0.3, 0.4, 0.5, 0.6):
         if (key := found.next_check(now=now)) is not None:
-            found.on_silence(key)
+            found.on_silence(key, now=now)
     assert found.selected == "first"
     assert found.next_check(now=9.0) is None
 
@@ -285,7 +299,7 @@ def test_a_relay_does_not_wait_for_nothing() -> None:
     found = checks(own=False)
     put(found, host=LAN, relay=BY_UDP)
     started(found, until=0.1)
-    found.on_silence("host")
+    found.on_silence("host", now=0.2)
     found.on_answer("relay", rtt=0.1, now=0.2)
     assert found.selected == "relay"
 
@@ -298,9 +312,9 @@ def test_there_is_hope_until_all_have_failed_and_no_more_will_come() -> None:
     assert not found.is_hopeless(now=99.0, is_complete=True), "it has not begun"
     put(found, a=LAN, b=LAN)
     started(found, until=0.1)
-    found.on_silence("a")
+    found.on_silence("a", now=0.2)
     assert not found.is_hopeless(now=9.0, is_complete=True)
-    found.on_silence("b")
+    found.on_silence("b", now=0.2)
     assert not found.is_hopeless(now=9.0, is_complete=False)
     assert not found.is_hopeless(now=HOPE / 2, is_complete=True), "from where nobody expects it"
     assert found.is_hopeless(now=9.0, is_complete=True)
