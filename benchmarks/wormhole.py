@@ -40,16 +40,23 @@ class Took:
 
 def measure(folder: Path, *, size: int, runs: int, environment: Path | None) -> Iterator[Figure]:
     """Measure transfers of ``size`` bytes on loopback, and on veth where there are namespaces."""
-    if environment is None:
-        environment = folder / "wormhole"
-        venv.create(environment, with_pip=True)
-        pip = [str(environment / "bin" / "pip"), "install", "--quiet", *PACKAGES]
-        subprocess.run(pip, check=True, stdout=subprocess.DEVNULL)
+    environment = installed(folder, environment)
     source = random_file(folder / "wormhole.bin", size)
     yield from _on((None, None), "127.0.0.1", source, environment, runs=runs)
     if available():
         with veth_pair() as names:
             yield from _on(names, ADDRESSES[0], source, environment, runs=runs)
+
+
+def installed(folder: Path, environment: Path | None) -> Path:
+    """Return a virtual environment with magic-wormhole: the given one, or one in a folder."""
+    if environment is None:
+        environment = folder / "wormhole"
+    if not environment.exists():
+        venv.create(environment, with_pip=True)
+        pip = [str(environment / "bin" / "pip"), "install", "--quiet", *PACKAGES]
+        subprocess.run(pip, check=True, stdout=subprocess.DEVNULL)
+    return environment
 
 
 def _on(
@@ -58,7 +65,7 @@ def _on(
     network = "veth" if names[0] else "loopback"
     own, theirs = [], []
     with (
-        _mailbox(environment, names[0], address) as url,
+        mailbox(environment, names[0], address) as url,
         _rendezvous(environment, names[0], address) as server,
     ):
         for _ in range(runs):
@@ -79,12 +86,12 @@ def _on(
 
 
 @contextlib.contextmanager
-def _mailbox(environment: Path, name: str | None, address: str) -> Iterator[str]:
+def mailbox(environment: Path, name: str | None, address: str) -> Iterator[str]:
     port = _free_port()
     server = f"tcp:{port}:interface={address}"
     command = [str(environment / "bin" / "twist"), "wormhole-mailbox", f"--port={server}"]
     command.append("--channel-db=:memory:")
-    with _started(name, command, environment.parent, text=False):
+    with started(name, command, environment.parent, text=False):
         time.sleep(2 * READY)
         yield f"ws://{address}:{port}/v1"
 
@@ -94,7 +101,7 @@ def _rendezvous(environment: Path, name: str | None, address: str) -> Iterator[s
     port = _free_port()
     options = ["serve", "--host", address, "--port", str(port)]
     command = [sys.executable, "-m", "rtcsend", *options]
-    with _started(name, command, environment.parent, text=False):
+    with started(name, command, environment.parent, text=False):
         time.sleep(READY)
         yield f"ws://{address}:{port}/v1"
 
@@ -106,7 +113,7 @@ def _free_port() -> int:
 
 def _rtcsend(source: Path, names: Names, server: str) -> Took:
     program = [sys.executable, "-m", "rtcsend"]
-    with _started(
+    with started(
         names[0], [*program, "send", "--json", "--server", server, str(source)], source.parent
     ) as sender:
         assert sender.stdout is not None, "it was started with a pipe"
@@ -114,26 +121,26 @@ def _rtcsend(source: Path, names: Names, server: str) -> Took:
         time.sleep(READY)
         options = ["--json", "--yes", "--overwrite", "--output", str(source) + ".copy"]
         command = [*program, "receive", *options, "--server", server, code["code"]]
-        return _finish(sender, names[1], command, source.parent)
+        return finish(sender, names[1], command, source.parent)
 
 
 def _wormhole(source: Path, names: Names, program: Path, url: str, address: str) -> Took:
     base = [str(program), f"--relay-url={url}", f"--transit-helper=tcp:{address}:1"]
     Path(str(source) + ".copy").unlink(missing_ok=True)
     send = [*base, "send", "--hide-progress", f"--code={CODE}", str(source)]
-    with _started(names[0], send, source.parent) as sender:
+    with started(names[0], send, source.parent) as sender:
         time.sleep(READY)
         options = ["--accept-file", "--hide-progress", f"--output-file={source}.copy"]
         command = [*base, "receive", *options, CODE]
-        return _finish(sender, names[1], command, source.parent)
+        return finish(sender, names[1], command, source.parent)
 
 
-def _finish(
+def finish(
     sender: "subprocess.Popen[str]", name: str | None, command: Sequence[str], folder: Path
 ) -> Took:
-    started = time.monotonic()
+    began = time.monotonic()
     cpu = 0.0
-    with _started(name, command, folder) as receiver:
+    with started(name, command, folder) as receiver:
         for process in (receiver, sender):
             assert process.stdout is not None, "it was started with a pipe"
             process.stdout.read()
@@ -142,11 +149,11 @@ def _finish(
             if process.returncode:
                 raise RuntimeError(f"{command[0]} ended with {process.returncode}")
             cpu += usage.ru_utime + usage.ru_stime
-    return Took(seconds=time.monotonic() - started, cpu=cpu)
+    return Took(seconds=time.monotonic() - began, cpu=cpu)
 
 
 @contextlib.contextmanager
-def _started(
+def started(
     name: str | None, command: Sequence[str], folder: Path, *, text: bool = True
 ) -> Iterator["subprocess.Popen[str]"]:
     """Run a command, in a namespace if there is one; end it at the end."""
