@@ -9,6 +9,7 @@ from pathlib import Path
 from benchmarks import (
     datapath,
     links,
+    many_files,
     memory,
     relay,
     server_load,
@@ -23,7 +24,7 @@ from rtcsend.cli.figures import parse_size
 
 NAMES = (
     *("startup", "setup", "throughput", "memory", "datapath", "wormhole", "links", "relay"),
-    "server_load",
+    *("many_files", "server_load"),
 )
 
 
@@ -44,7 +45,10 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(NAMES)}; or all")
     parser.add_argument("--runs", type=int, default=7, help="of startup and setup (7)")
     parser.add_argument(
-        "--transfers", type=int, default=3, help="of throughput, wormhole, links and relay (3)"
+        "--transfers",
+        type=int,
+        default=3,
+        help="of throughput, wormhole, many_files, links and relay (3)",
     )
     parser.add_argument("--size", default="256M", help="of throughput's and relay's file (256M)")
     parser.add_argument("--memory-size", default="4G", help="of memory's file (4G)")
@@ -75,6 +79,7 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
 
 
 def _measure(options: argparse.Namespace, folder: Path) -> Iterator[Figure]:
+    yield from _measure_commands(options, folder)
     wanted = options.names or NAMES
     if "startup" in wanted:
         yield from startup.measure(folder, runs=options.runs)
@@ -88,10 +93,6 @@ def _measure(options: argparse.Namespace, folder: Path) -> Iterator[Figure]:
         yield from memory.measure(folder, size=size)
     if "datapath" in wanted:
         yield from datapath.measure(runs=options.rounds, seconds=options.seconds)
-    if "wormhole" in wanted:
-        size = parse_size(options.wormhole_size, option="--wormhole-size")
-        runs = options.transfers
-        yield from wormhole.measure(folder, size=size, runs=runs, environment=options.wormhole)
     if "relay" in wanted:
         size = parse_size(options.size, option="--size")
         yield from relay.measure(folder, size=size, runs=options.transfers)
@@ -101,6 +102,19 @@ def _measure(options: argparse.Namespace, folder: Path) -> Iterator[Figure]:
         yield from links.measure(folder, plan=plan)
     if "server_load" in wanted:
         yield from server_load.measure(folder, plan=_server_plan(options))
+
+
+def _measure_commands(options: argparse.Namespace, folder: Path) -> Iterator[Figure]:
+    """Measure whole commands beside those of others."""
+    wanted = options.names or NAMES
+    if "wormhole" in wanted:
+        size = parse_size(options.wormhole_size, option="--wormhole-size")
+        runs = options.transfers
+        yield from wormhole.measure(folder, size=size, runs=runs, environment=options.wormhole)
+    if "many_files" in wanted:
+        yield from many_files.measure(
+            folder, runs=options.transfers, trees=many_files.TREES, wormhole=options.wormhole
+        )
 
 
 def _server_plan(options: argparse.Namespace) -> server_load.Plan:

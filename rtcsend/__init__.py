@@ -22,13 +22,14 @@ if TYPE_CHECKING:
     from rtcsend.api import Sender, receive
     from rtcsend.errors import RtcsendError
     from rtcsend.events import Connected, Done, Event, Progress, Proposal
-    from rtcsend.options import Conflict, RoutePolicy
+    from rtcsend.options import Conflict, Links, RoutePolicy
 
 __all__ = [
     "Conflict",
     "Connected",
     "Done",
     "Event",
+    "Links",
     "Progress",
     "Proposal",
     "RoutePolicy",
@@ -43,6 +44,7 @@ _HOME = {
     "Connected": "rtcsend.events",
     "Done": "rtcsend.events",
     "Event": "rtcsend.events",
+    "Links": "rtcsend.options",
     "Progress": "rtcsend.events",
     "Proposal": "rtcsend.events",
     "RoutePolicy": "rtcsend.options",

@@ -26,6 +26,7 @@ from rtcsend.options import (
     AcceptCallback,
     Conflict,
     Emit,
+    Links,
     ReceiveOptions,
     RoutePolicy,
     SendOptions,
@@ -35,12 +36,12 @@ StrPath = str | os.PathLike[str]
 
 
 class Sender:
-    """Sends one file: a context manager with a :attr:`code`, and the events of the transfer.
+    """Sends files and folders: a context manager with a :attr:`code`, and the events of it.
 
     Leaving the context before the end stops the transfer and tells the other side.
 
     Args:
-        paths: What to send; one file at a time.
+        paths: What to send: files and folders.
         server: WebSocket URL of a rendezvous server; None: one in this process.
         ice: STUN and TURN URLs, as ``--ice`` takes them.
         route: Which routes are allowed.
@@ -48,6 +49,10 @@ class Sender:
         limit: Bytes per second at most.
         code: A code of your own; None: a new one is drawn.
         words: How many words a new code has.
+        links: What becomes of symbolic links in folders.
+        exclude: Patterns as in a .gitignore file; what they match is left out.
+        gitignore: Leave out what the .gitignore files in the folders say.
+        skip_unreadable: Leave out what cannot be read, instead of ending.
         token: What the rendezvous server asks of those who want a code.
 
     Raises:
@@ -65,10 +70,14 @@ class Sender:
         limit: int | None = None,
         code: str | None = None,
         words: int = DEFAULT_WORDS,
+        links: Links = Links.KEEP,
+        exclude: Iterable[str] = (),
+        gitignore: bool = False,
+        skip_unreadable: bool = False,
         token: str | None = None,
     ) -> None:
-        if len(paths) != 1:
-            raise UsageError("One file at a time can be sent.", hint="Start a Sender for each.")
+        if not paths:
+            raise UsageError("There is nothing to send.", hint="Give a Sender at least one path.")
         self._options = SendOptions(
             paths=tuple(Path(path) for path in paths),
             server=server,
@@ -78,6 +87,10 @@ class Sender:
             limit=limit,
             code=code,
             words=words,
+            links=links,
+            exclude=tuple(exclude),
+            gitignore=gitignore,
+            skip_unreadable=skip_unreadable,
             token=token,
         )
         self._events = _Events()
@@ -136,9 +149,12 @@ async def receive(
     timeout: float = DEFAULT_TIMEOUT,  # noqa: ASYNC109 - how long to wait for the other side
     limit: int | None = None,
     max_size: int | None = None,
+    max_files: int | None = None,
+    accept_glob: Iterable[str] = (),
+    preserve: bool = False,
     on_event: Emit | None = None,
 ) -> Done:
-    """Receive one file.
+    """Receive what the other side sends.
 
     Args:
         code: What the sender's side shows.
@@ -151,6 +167,9 @@ async def receive(
         timeout: Seconds to wait for the other side.
         limit: Bytes per second at most.
         max_size: Bytes; more are declined without asking.
+        max_files: Files; more are declined without asking.
+        accept_glob: Patterns; a file that matches none of them is declined without asking.
+        preserve: Give files the permissions that they have at the sender.
         on_event: Called with each event, on the event loop.
 
     Raises:
@@ -166,6 +185,9 @@ async def receive(
         timeout=timeout,
         limit=limit,
         max_size=max_size,
+        max_files=max_files,
+        accept_glob=tuple(accept_glob),
+        preserve=preserve,
     )
     return await session.receive(
         options, questions=_Answers(accept), emit=on_event or (lambda _event: None)

@@ -78,6 +78,28 @@ async def test_as_the_readme_shows_it(film: Path, out: Path) -> None:
     assert [(entry.path, entry.bytes) for entry in proposal.entries] == [("film.iso", SIZE)]
 
 
+async def test_a_folder_and_a_file(film: Path, out: Path) -> None:
+    photos = film.parent / "photos"
+    (photos / "empty").mkdir(parents=True)
+    (photos / "a.jpg").write_bytes(b"a")
+    (photos / "b.tmp").write_bytes(b"b")
+    async with rtcsend.Sender([photos, film], exclude=["*.tmp"]) as sender:
+        done = await rtcsend.receive(sender.code, into=out, accept=say_yes, max_files=2)
+        sent = await events_of(sender)
+    assert done.paths == (str(out / "photos"), str(out / "film.iso"))
+    last = sent[-1]
+    assert isinstance(last, rtcsend.Done)
+    assert (last.files, last.bytes, last.paths) == (2, SIZE + 1, ("photos", "film.iso"))
+    assert last.blake3 == done.blake3
+    assert listing(out / "photos") == ["a.jpg", "empty"]
+    assert same(out / "film.iso", film)
+
+
+async def test_nothing_to_send() -> None:
+    with pytest.raises(errors.UsageError):
+        rtcsend.Sender([])
+
+
 async def test_events_need_not_be_read_in_time(film: Path, out: Path) -> None:
     """Who reads them later gets all but the progress that has been overtaken."""
     async with rtcsend.Sender([str(film)]) as sender:
