@@ -1,7 +1,7 @@
 """Transfers that live longer than credentials, nonces, allocations, permissions and channels.
 
-All of them end after two or three seconds, at a real coturn, and a slow transfer outlives them
-several times: by UDP, TCP and TLS, side by side.
+All of them end after two or four seconds, at a real coturn, and a slow transfer outlives them
+more than twice: by UDP, TCP and TLS, side by side.
 """
 
 import asyncio
@@ -18,9 +18,9 @@ from tests.fakes.coturn import Coturn, require_coturn
 
 pytestmark = [pytest.mark.e2e, pytest.mark.coturn]
 
-LIFETIME: Final = 3  # seconds of everything but the nonce
+LIFETIME: Final = 4  # seconds of everything but the nonce; a busy machine may lose half
 RATE: Final = 100_000  # bytes per second
-SECONDS: Final = 10  # of the transfer: three lifetimes
+SECONDS: Final = 10  # of the transfer: more than two lifetimes
 SHORT: Final = (
     f"--max-allocate-lifetime={LIFETIME}",
     f"--permission-lifetime={LIFETIME}",
@@ -63,7 +63,7 @@ async def test_everything_ends_and_nobody_notices(machine: Machine, coturn: Cotu
         for side in sides:
             assert INTERRUPTIONS.isdisjoint(side.names()), side.names()
             assert (await side.event("connected"))["relay_protocol"] == way
-    refreshed = re.findall(r"session (\d+): refreshed, .*, lifetime=3", coturn.log)
+    refreshed = re.findall(rf"session (\d+): refreshed, .*, lifetime={LIFETIME}\b", coturn.log)
     sessions = 2 + 2 * 2 * MAX_LANES  # one a side by UDP, lanes by the two others
     assert len(set(refreshed)) >= min(sessions, 6)
     assert min(refreshed.count(session) for session in set(refreshed)) >= SECONDS // LIFETIME - 1
