@@ -81,5 +81,30 @@ async def test_no_route(machine: Machine, network: tuple[Host, Host, Host]) -> N
     assert listing(out) == []
 
 
+@pytest.mark.parametrize("dual_stack", [False, True], ids=["IPv6 only", "both"])
+async def test_ipv6(machine: Machine, out: Path, *, dual_stack: bool) -> None:
+    require_namespaces()
+    source = random_file(machine.folder / "film.iso", 100_000)
+    with hosts(2) as (left, right):
+        cable(left, "10.78.1.1", right, "10.78.1.2")
+        for number, host in enumerate((left, right), 1):
+            device = host.device("10.78.1.")
+            host.ip("address", "add", f"fd78::{number}/64", "dev", device, "nodad")
+            if not dual_stack:
+                host.ip("address", "del", f"10.78.1.{number}/24", "dev", device)
+        command = ("--host", "::", "--port", PORT)
+        async with machine.run(*command, module="signal_server", wrapper=left.inside) as server:
+            await server.line("listening")
+            url = ("--server", f"ws://[fd78::1]:{PORT}")
+            async with machine.send(source, *url, wrapper=left.inside) as sender:
+                code = await sender.code()
+                async with machine.receive(code, *url, "-o", out, wrapper=right.inside) as receiver:
+                    await receiver.succeeds()
+                    await sender.succeeds()
+        for side in (sender, receiver):
+            assert (await side.event("connected"))["route"] == "direct"
+    assert same(source, out / "film.iso")
+
+
 def same(one: Path, other: Path) -> bool:
     return one.read_bytes() == other.read_bytes()

@@ -42,11 +42,15 @@ class Host:
         """Run ``ip`` there."""
         _run("ip", "-n", self.name, *arguments)
 
-    def change_address(self, old: str, new: str) -> None:
-        """Give the interface with one address another one, on the same network of 24 bits."""
+    def device(self, address: str) -> str:
+        """Return the interface whose IPv4 address begins so."""
         command = ("ip", "-n", self.name, "-o", "-4", "address")
         listed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-        device = next(line.split()[1] for line in listed.splitlines() if f" {old}/" in line)
+        return next(line.split()[1] for line in listed.splitlines() if f" {address}" in line)
+
+    def change_address(self, old: str, new: str) -> None:
+        """Give the interface with one address another one, on the same network of 24 bits."""
+        device = self.device(f"{old}/")
         self.ip("address", "del", f"{old}/24", "dev", device)
         self.ip("address", "add", f"{new}/24", "dev", device)
 
