@@ -19,7 +19,17 @@ from typing import Self
 
 from rtcsend import session
 from rtcsend.errors import InternalError, UsageError
-from rtcsend.events import Checking, CodeReady, Done, Event, Progress, Proposal, Stalled
+from rtcsend.events import (
+    Checking,
+    CodeReady,
+    Done,
+    Event,
+    LeftOut,
+    Progress,
+    Proposal,
+    Scanning,
+    Stalled,
+)
 from rtcsend.options import (
     DEFAULT_TIMEOUT,
     DEFAULT_WORDS,
@@ -94,6 +104,7 @@ class Sender:
             token=token,
         )
         self._events = _Events()
+        self._left_out: deque[LeftOut] = deque()
         self._task: asyncio.Task[Done] | None = None
         self._code = ""
 
@@ -107,11 +118,13 @@ class Sender:
             session.send(self._options, questions=_Answers(), emit=self._events.put)
         )
         self._task.add_done_callback(self._events.end)
-        first = await anext(aiter(self._events), None)
-        if not isinstance(first, CodeReady):
-            await self._task  # raises what went wrong
-            raise InternalError("The transfer ended before it had a code.")
-        self._code = first.code
+        while not isinstance(event := await anext(aiter(self._events), None), CodeReady):
+            if event is None:
+                await self._task  # raises what went wrong
+                raise InternalError("The transfer ended before it had a code.")
+            if isinstance(event, LeftOut):
+                self._left_out.append(event)
+        self._code = event.code
         return self
 
     async def __aexit__(
@@ -125,13 +138,15 @@ class Sender:
             await asyncio.gather(self._task, return_exceptions=True)
 
     async def __aiter__(self) -> AsyncIterator[Event]:
-        """Yield the events after the code, the last one :class:`Done`.
+        """Yield what is left out, and the events after the code, the last one :class:`Done`.
 
         Raises:
             RtcsendError: What ended the transfer.
         """
         if self._task is None:
             raise InternalError("A Sender is to be entered before it is iterated.")
+        while self._left_out:
+            yield self._left_out.popleft()
         async for event in self._events:
             yield event
         await self._task
@@ -220,7 +235,7 @@ class _Events:
         self._ended = False
 
     def put(self, event: Event) -> None:
-        replaces = isinstance(event, Progress | Checking | Stalled)
+        replaces = isinstance(event, Progress | Checking | Stalled | Scanning)
         if replaces and self._queue and type(self._queue[-1]) is type(event):
             self._queue.pop()
         self._queue.append(event)

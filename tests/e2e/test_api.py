@@ -1,6 +1,7 @@
 """The Python API: both sides in one program, as README.md shows it."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
@@ -93,6 +94,19 @@ async def test_a_folder_and_a_file(film: Path, out: Path) -> None:
     assert last.blake3 == done.blake3
     assert listing(out / "photos") == ["a.jpg", "empty"]
     assert same(out / "film.iso", film)
+
+
+async def test_what_is_left_out_is_told(tmp_path: Path, out: Path) -> None:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    (folder / "a").write_bytes(b"a")
+    os.mkfifo(folder / "pipe")
+    async with rtcsend.Sender([folder]) as sender:
+        sending = asyncio.create_task(events_of(sender))
+        await rtcsend.receive(sender.code, into=out, accept=say_yes)
+        events = await sending
+    assert names(events)[0] == "left-out"
+    assert listing(out) == ["photos", "photos/a"]
 
 
 async def test_nothing_to_send() -> None:
