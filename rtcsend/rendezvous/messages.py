@@ -90,7 +90,7 @@ PeerState = Literal["joined", "away", "back", "left"]
 ReportedRoute = Literal["direct", "relayed", "failed"]
 
 PLAIN_MESSAGE = re.compile(
-    r'\{"type":"message","body":"([A-Za-z0-9_-]{0,%d})"\}' % MAX_BODY_TEXT, re.ASCII
+    rf'\{{"type":"message","body":"([A-Za-z0-9_-]{{0,{MAX_BODY_TEXT}}})"\}}', re.ASCII
 )
 """A ``message`` as :func:`serialize` writes it."""
 
