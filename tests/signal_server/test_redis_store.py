@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack
 
 import pytest
 
-from rtcsend.rendezvous.client import MessageReceived, RendezvousClient
+from rtcsend.rendezvous.client import MessageReceived, PeerPresence, RendezvousClient
 from signal_server.config import Limits, ServerConfig
 from signal_server.server import RendezvousServer
 from signal_server.storage import Name
@@ -131,3 +131,25 @@ async def test_a_store_that_stands_still_is_missed_and_comes_back(
             assert await body(b) == b"meanwhile"
             await b.send(b"after")
             assert await body(a) == b"after"
+
+
+async def test_the_sides_of_a_dead_process_are_away(
+    redis: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("signal_server.store.processes.LEASE_SECONDS", 0.5)
+    monkeypatch.setattr("signal_server.store.redis_store.HEARTBEAT_SECONDS", 0.1)
+    config = ServerConfig(host="127.0.0.1", port=0, store=redis.address)
+    async with (
+        RendezvousServer(config) as dying,
+        RendezvousServer(config) as other,
+        client(other) as b,
+        client(dying) as a,
+    ):
+        await b.claim(await a.allocate())
+        assert await b.receive() == PeerPresence("joined")
+        store = dying._store
+        assert isinstance(store, RedisStore)
+        for task in store._tasks:
+            task.cancel()  # as if it had been killed, but for its socket, which nobody misses
+        async with asyncio.timeout(10):
+            assert await b.receive() == PeerPresence("away")
