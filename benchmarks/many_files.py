@@ -154,4 +154,8 @@ def _declined(process: "subprocess.Popen[str]") -> int:
 
 def _code(sending: "subprocess.Popen[str]") -> str:
     assert sending.stdout is not None, "it was started with a pipe"
-    return str(json.loads(sending.stdout.readline())["code"])
+    for line in sending.stdout:
+        event = json.loads(line)
+        if event["event"] == "code":
+            return str(event["code"])
+    raise RuntimeError("rtcsend send has no code")
