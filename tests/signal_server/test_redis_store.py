@@ -75,6 +75,33 @@ async def test_many_pairs_at_once_lose_nothing(
             await asyncio.sleep(0.01)
 
 
+async def test_what_comes_while_the_log_is_read_is_not_missed(
+    servers: list[RendezvousServer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = servers[1]._store
+    assert isinstance(store, RedisStore)
+    read, reading, go_on = store._read, asyncio.Event(), asyncio.Event()
+    calls = 0
+
+    async def slow_read(keys: list[str], args: list[str]) -> object:
+        nonlocal calls
+        calls += 1
+        answer = await read(keys, args)
+        if calls == 2:  # the first one found the mailbox, this one begins to follow it
+            reading.set()
+            await go_on.wait()
+        return answer
+
+    monkeypatch.setattr(store, "_read", slow_read)
+    async with client(servers[0]) as a, client(servers[1]) as b:
+        await b.claim(await a.allocate())
+        await reading.wait()
+        await a.send(b"just now")
+        async with asyncio.timeout(4):  # before the store loses its patience, and reads again
+            assert await body(b) == b"just now"
+        go_on.set()
+
+
 async def test_messages_from_both_sides_at_once(servers: list[RendezvousServer]) -> None:
     async with client(servers[0]) as a, client(servers[1]) as b:
         await b.claim(await a.allocate())
