@@ -114,7 +114,7 @@ class Carrier:
         tap = self._taps.get(transport)
         return tap is None or tap.writable
 
-    def send(self, records: bytes, size: int) -> None:
+    def send(self, records: bytes | memoryview, size: int) -> None:
         """Send records of ``size`` bytes each, joined, the last perhaps shorter."""
         ways = self._ways()
         if len(ways) <= 1:
@@ -127,7 +127,7 @@ class Carrier:
             self._turn += 1
             self._send_on(room[self._turn % len(room)], records[start : start + step], size)
 
-    def _send_on(self, way: Way, records: bytes, size: int) -> None:
+    def _send_on(self, way: Way, records: bytes | memoryview, size: int) -> None:
         transport, address = way
         if isinstance(transport, BatchedDatagramTransport):
             transport.send_segments(records, size, address)
@@ -138,13 +138,13 @@ class Carrier:
                 transport.sendto(records[start : start + size], address)
 
     def _send_by_relay(
-        self, relay: TurnTransport, records: bytes, size: int, address: tuple[str, int]
+        self, relay: TurnTransport, records: bytes | memoryview, size: int, address: tuple[str, int]
     ) -> None:
         inner = inner_protocol(relay)
         channel = inner.peer_to_channel.get(address)
         if channel is None:
             for start in range(0, len(records), size):
-                relay.sendto(records[start : start + size], address)
+                relay.sendto(bytes(records[start : start + size]), address)
             return
         stream = is_stream(relay)
         framed = channel_data(records, size, channel, padded=stream)

@@ -43,11 +43,14 @@ class Records:
         self._packets: Any = _ffi.new("char[]", INPUT_SIZE)
         self._plaintext = memoryview(_ffi.buffer(self._packets))
         self._output: Any = _ffi.new("char[]", OUTPUT_SIZE)
+        self._sealed = memoryview(_ffi.buffer(self._output))
         self.closed = False
         """Whether the other side has sent its close-notify alert."""
 
-    def seal(self, parts: list[Part], size: int) -> bytes:
+    def seal(self, parts: list[Part], size: int) -> bytes | memoryview:
         """Return the records of packets of one size, joined; empty when the connection is closed.
+
+        They are valid until the next call.
 
         Args:
             parts: OUTPUT_SIZE bytes at most, sealed.
@@ -61,11 +64,15 @@ class Records:
                     return b""
         return self.pending()
 
-    def pending(self) -> bytes:
-        """Return what waits to be sent: records, and what OpenSSL itself has to say."""
+    def pending(self) -> bytes | memoryview:
+        """Return what waits to be sent: records, and what OpenSSL itself has to say.
+
+        It is valid until the next call.
+        """
         size = _lib.BIO_read(self._from, self._output, OUTPUT_SIZE)
-        output = _ffi.buffer(self._output, size)[:] if size > 0 else b""
-        return output if size < OUTPUT_SIZE else output + self.pending()
+        if size < OUTPUT_SIZE:
+            return self._sealed[: max(size, 0)]
+        return bytes(self._sealed) + bytes(self.pending())
 
     def open(self, datagrams: memoryview, size: int) -> list[tuple[memoryview, int]]:
         """Return the packets in datagrams of ``size`` bytes each, the last perhaps shorter.

@@ -12,7 +12,7 @@ Pure. Place in the flow: :mod:`rtcsend.datapath.relay` reads with it, and
 """
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import Final
 
@@ -30,7 +30,7 @@ _CHANNEL_DATA: Final = 0b01  # the first two bits; RFC 8656 §12
 _STUN: Final = 0b00
 
 
-def channel_data(records: bytes, size: int, channel: int, *, padded: bool) -> bytes:
+def channel_data(records: bytes | memoryview, size: int, channel: int, *, padded: bool) -> bytes:
     """Frame each record, and join the frames.
 
     Args:
@@ -44,7 +44,7 @@ def channel_data(records: bytes, size: int, channel: int, *, padded: bool) -> by
     return framed + _framed([records[whole:]], channel, padded) if whole < len(records) else framed
 
 
-def _framed(records: list[bytes], channel: int, padded: bool) -> bytes:
+def _framed(records: Sequence[bytes | memoryview], channel: int, padded: bool) -> bytes:
     """Frame records of one size, and join the frames: all have the same bytes in between."""
     if not records:
         return b""

@@ -47,10 +47,10 @@ def ends(certificate: RTCCertificate) -> tuple[Records, Records]:
 
 
 def seal(records: Records, packets: list[bytes]) -> bytes:
-    return records.seal([(packet, 0, len(packet)) for packet in packets], len(packets[0]))
+    return bytes(records.seal([(packet, 0, len(packet)) for packet in packets], len(packets[0])))
 
 
-def opened(records: Records, sealed: bytes | bytearray, size: int) -> list[bytes]:
+def opened(records: Records, sealed: bytes | bytearray | memoryview, size: int) -> list[bytes]:
     """Return the packets, of what one call takes each time."""
     packets = []
     step = MAX_INPUT // size * size
