@@ -1,8 +1,9 @@
 """``python -m tests.faults``: every fault as often as docs/reliability.md says, as a table.
 
 It takes more than an hour; ``--only kills,cuts`` some of it, ``--rows "for 20 s"`` of the network's
-faults those with that in their names, ``--times 3`` each of them less often. The first thing
-that is not as it is promised ends the run with a traceback, and exit code 1.
+faults those with that in their names, ``--times 3`` each of them less often. ``--only huge`` sends
+one very large file. The first thing that is not as it is promised ends the run with a traceback,
+and exit code 1.
 
 ``python -m tests.faults count`` only counts what is tried, here and in the other tests.
 """
@@ -21,7 +22,7 @@ from typing import Final
 from tests.e2e import processes
 from tests.e2e.processes import Machine, random_file
 from tests.fakes.namespaces import hosts
-from tests.faults import clocks, count, disks, kills, servers, sources, survey
+from tests.faults import clocks, count, disks, huge, kills, servers, sources, survey
 from tests.faults.network import Fault, Networked
 from tests.faults.scene import Resumption, Scene
 from tests.lab import Kind, Lab
@@ -45,13 +46,25 @@ class Run:
         big: Bytes of the partial file whose reading is timed.
         times: That each fault of the network happens.
         rows: Only those of the network with this in their names.
+        huge: Bytes of the very large file.
+        out: Where that one goes; None: beside everything.
     """
 
     def __init__(
-        self, folder: Path, *, moments: int, size: int, big: int, times: int, rows: str
+        self,
+        folder: Path,
+        *,
+        moments: int,
+        size: int,
+        big: int,
+        times: int,
+        rows: str,
+        huge: int,
+        out: Path | None,
     ) -> None:
         self._folder, self._moments, self._size, self._big = folder, moments, size, big
         self._times, self._rows = times, rows
+        self._huge, self._out = huge, out
         self._number = 0
 
     @contextmanager
@@ -217,6 +230,15 @@ class Run:
         """Return as many rounds as a fault of the network happens."""
         return range(self._times if self._rows in name else 0)
 
+    async def huge(self) -> None:
+        """Send one very large file in two runs."""
+        source = self._folder / "huge"
+        source.mkdir()
+        out = self._out or source / "out"
+        out.mkdir(exist_ok=True)
+        for name, text in await huge.measure(source, out, size=self._huge):
+            row(name, "1", text)
+
     async def _network(self, name: str, scenario: Callable[[Networked], Awaitable[Fault]]) -> None:
         faults = []
         for _ in self._rounds(name):
@@ -240,6 +262,8 @@ PARTS: Final = (
     *("kills", "notice", "cuts", "paths", "servers"),
     *("disks", "sources", "clocks", "survey"),
 )
+ASKED_FOR: Final = ("huge",)
+"""Parts that run only when they are named."""
 
 
 def row(what: str, count: str, text: str) -> None:
@@ -283,6 +307,10 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--only", default=",".join(PARTS), help=f"some of {', '.join(PARTS)}")
     parser.add_argument("--times", type=int, default=TIMES, help="each fault of the network (10)")
     parser.add_argument("--rows", default="", help="those of the network with this in their names")
+    parser.add_argument(
+        "--huge", type=parse_size, default=100_000 * MB, help="of --only huge (100G)"
+    )
+    parser.add_argument("--out", type=Path, help="where that arrives; empty")
     options = parser.parse_args(arguments)
     if options.count:
         print(count.table(count.counts()))
@@ -291,7 +319,7 @@ def main(arguments: Sequence[str]) -> int:
         print(reason, file=sys.stderr)
         return 1
     parts = options.only.split(",")
-    if unknown := set(parts) - set(PARTS):
+    if unknown := set(parts) - {*PARTS, *ASKED_FOR}:
         parser.error(f"there is no {unknown.pop()}; there are {', '.join(PARTS)}")
     processes.STEP_TIMEOUT = STEP_TIMEOUT
     os.nice(5)
@@ -304,6 +332,8 @@ def main(arguments: Sequence[str]) -> int:
             big=options.big,
             times=options.times,
             rows=options.rows,
+            huge=options.huge,
+            out=options.out,
         )
         for part in parts:
             asyncio.run(getattr(run, part)())
