@@ -5,7 +5,7 @@ Imported late, since aiortc takes half a second: see :func:`rtcsend.session.send
 
 import ipaddress
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 
 from aioice.turn import TurnTransport
@@ -13,6 +13,7 @@ from aioice.turn import TurnTransport
 from rtcsend.datapath.channel import Channels
 from rtcsend.datapath.choice import local_version, path_maker
 from rtcsend.datapath.relay import inner_protocol, relay_protocol
+from rtcsend.errors import NoRoute
 from rtcsend.events import Connected, RouteChanged
 from rtcsend.options import RoutePolicy
 from rtcsend.pairing.keys import Role
@@ -104,8 +105,9 @@ async def connected(
         )
 
         def tell_route() -> None:
-            now = asdict(_with_relay(peer.route(), peer))
-            connection.on_route(RouteChanged(**now))
+            with suppress(NoRoute):  # it ends just now
+                now = asdict(_with_relay(peer.route(), peer))
+                connection.on_route(RouteChanged(**now))
 
         peer.on_route = tell_route
         yield connection

@@ -98,7 +98,9 @@ class CheckingConnection(aioice.Connection):
         for early_check in self._early_checks:
             self.check_incoming(*early_check)
         self._early_checks.clear()
-        self._tasks.append(asyncio.create_task(self._drive()))
+        driver = asyncio.create_task(self._drive())
+        driver.add_done_callback(lambda _driver: self._decide(works=False))
+        self._tasks.append(driver)
         if not await self._decided:
             raise ConnectionError("ICE negotiation failed")
 

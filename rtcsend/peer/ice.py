@@ -109,7 +109,9 @@ class IceConnection(CheckingConnection):
             self.on_transport(protocol.transport)
         self.on_candidate(protocol.local_candidate)
         for remote in self.remote_candidates:
-            if protocol.local_candidate.can_pair_with(remote):
+            # A relay would learn the address behind a name; aioice keeps to that too.
+            hidden = server is not None and remote.host.endswith(".local")
+            if protocol.local_candidate.can_pair_with(remote) and not hidden:
                 self.add_pair(protocol, remote)
         self.wake()
 
