@@ -15,14 +15,18 @@ from typing import Final
 
 from rtcsend.events import (
     Checking,
+    CodeReady,
     Connected,
     Done,
     Error,
+    LeftOut,
+    Paired,
     Progress,
     Proposal,
     Reconnecting,
     Resumed,
     RouteChanged,
+    Scanning,
     Stalled,
 )
 
@@ -67,7 +71,7 @@ of :data:`WITHIN`."""
 
 WITHIN: Final[Mapping[Phase, frozenset[str]]] = MappingProxyType(
     {
-        Phase.MEETING: frozenset({"code", "paired"}),
+        Phase.MEETING: frozenset({Scanning.name, LeftOut.name, CodeReady.name, Paired.name}),
         Phase.RUNNING: frozenset(
             {Proposal.name, Checking.name, Resumed.name, Progress.name, RouteChanged.name}
         ),
