@@ -123,6 +123,7 @@ SHELLS = {
     "signal_server/server.py",
     "signal_server/store/opening.py",
     "signal_server/store/redis_feed.py",
+    "signal_server/store/redis_link.py",
     "signal_server/store/redis_store.py",
     "signal_server/sockets.py",
     "signal_server/tls.py",

@@ -15,15 +15,10 @@ import asyncio
 import itertools
 import logging
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextlib import suppress
 from types import TracebackType
-from typing import Any, Self, TypeVar
-
-from redis.asyncio import BlockingConnectionPool, Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
+from typing import Any, Self
 
 from signal_server.commands import Command, Gone
 from signal_server.decisions import is_final
@@ -34,13 +29,9 @@ from signal_server.storage import Name
 from signal_server.store import redis_scripts as scripts
 from signal_server.store.base import Decide, Listener, StoreUnavailable
 from signal_server.store.entries import BadEntry, Entry, encode_entry, parse_entry_untrusted
-from signal_server.store.processes import (
-    FORGET_SECONDS,
-    HEARTBEAT_SECONDS,
-    Processes,
-    parse_heartbeat,
-)
+from signal_server.store.processes import HEARTBEAT_SECONDS
 from signal_server.store.redis_feed import RedisFeed
+from signal_server.store.redis_link import FAILURES, RedisLink
 from signal_server.store.replica import (
     MAX_ENTRIES,
     NO_ENTRY,
@@ -51,17 +42,11 @@ from signal_server.store.replica import (
     parse_published_untrusted,
 )
 
-PATIENCE = 5.0  # seconds for a commit; then its socket is closed, and the client comes again
-CALL_TIMEOUT = 2.0  # seconds for one answer of Redis
-CONNECT_TIMEOUT = 2.0  # seconds
-PAUSE = 0.1  # seconds between two tries
-MAX_CONNECTIONS = 16  # of this process; a call takes well under a millisecond
 KEEP_SECONDS = 900  # that a stream lives after nobody has said that it should
 TOUCH_BATCH = 200  # streams kept alive with one round trip
 CATCH_UP_AT_ONCE = 8  # rooms that are read anew side by side
 
 _log = logging.getLogger("rtcsend.rendezvous.server.store")
-_T = TypeVar("_T")
 
 
 class _Local:
@@ -102,31 +87,17 @@ class RedisStore:
     ) -> None:
         self.process = secrets.token_hex(6)
         self.directory = Directory()
-        self.available = False
         self._clock = clock
         self._keep_ms = round(keep_seconds * 1000)
         self._keep_seconds = keep_seconds
-        self._offset = 0.0  # of the Redis server's clock to the loop's
-        self._processes = Processes(self.process)
         self._origins = itertools.count(1)
         self._locals: dict[str, _Local] = {}
         self._reading = asyncio.Semaphore(CATCH_UP_AT_ONCE)
         self._listener: Listener | None = None
         self._tasks: set[asyncio.Task[None]] = set()
-        pool = BlockingConnectionPool.from_url(
-            address,
-            max_connections=MAX_CONNECTIONS,
-            timeout=CALL_TIMEOUT,
-            socket_timeout=CALL_TIMEOUT,
-            socket_connect_timeout=CONNECT_TIMEOUT,
-            retry=Retry(NoBackoff(), 0),
-        )
-        self._client = Redis.from_pool(pool)
-        self._append = self._client.register_script(scripts.APPEND)
-        self._read = self._client.register_script(scripts.READ)
-        self._heartbeat = self._client.register_script(scripts.HEARTBEAT)
+        self._link = RedisLink(address, process=self.process)
         self._feed = RedisFeed(
-            self._client,
+            self._link.client,
             own_channel=f"{scripts.PREFIX}:process:{self.process}",
             on_published=self._on_published,
             on_back=self._catch_up_all,
@@ -139,9 +110,9 @@ class RedisStore:
             StoreUnavailable: Redis cannot be reached, or refuses.
         """
         try:
-            await self._beat()
-        except (RedisError, OSError, TimeoutError) as exc:
-            await self._client.aclose()
+            await self._link.beat(live=0)
+        except FAILURES as exc:
+            await self._link.client.aclose()
             raise StoreUnavailable(str(exc) or type(exc).__name__) from exc
         for work in (self._feed.run(), self._keep_beating(), self._keep_logs()):
             self._start(work)
@@ -158,9 +129,12 @@ class RedisStore:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        with suppress(RedisError, OSError, TimeoutError):
-            await self._call(self._client.zrem(scripts.PROCESSES[0], self.process))
-        await self._client.aclose()
+        await self._link.aclose()
+
+    @property
+    def available(self) -> bool:
+        """Whether Redis answered last."""
+        return self._link.available
 
     def listen(self, listener: Listener) -> None:
         """Tell ``listener`` from now on."""
@@ -170,28 +144,30 @@ class RedisStore:
         """Return the time of the Redis server, as far as it is known."""
         if self._clock is not None:
             return self._clock()
-        return asyncio.get_running_loop().time() + self._offset
+        return self._link.now()
 
     def is_alive(self, process: str) -> bool:
         """Return whether a process lives, as far as is known."""
-        return self._processes.is_alive(process, now=asyncio.get_running_loop().time())
+        return self._link.is_alive(process)
 
     def live(self) -> int:
         """Return about how many mailboxes all processes have."""
-        return max(self._processes.live, self.directory.live)
+        return max(self._link.live, self.directory.live)
 
     async def reserve(self, side: str, name: Name, *, again: bool) -> Name:
         """Remember the nameplate of a request, or return what was remembered before."""
         key = scripts.reserve_key(side)
 
         async def attempt() -> Name:
-            kept = await self._call(
-                self._client.set(key, name.text, nx=not again, get=True, ex=scripts.RESERVE_SECONDS)
+            kept = await self._link.call(
+                self._link.client.set(
+                    key, name.text, nx=not again, get=True, ex=scripts.RESERVE_SECONDS
+                )
             )
             known = None if again or kept is None else kept.decode()
             return name if known is None else Name("nameplate", known)
 
-        return await self._patiently(attempt)
+        return await self._link.patiently(attempt)
 
     async def commit(self, name: Name, decide: Decide) -> None:
         """Decide, append, and carry it out."""
@@ -220,7 +196,7 @@ class RedisStore:
                 command = decide(local.replica.room, self.now())
                 done = command is None or await self._log(local, Entry(origin, command))
 
-        await self._patiently(attempt)
+        await self._link.patiently(attempt)
         if not local.subscribed and self._is_inside(local):
             local.subscribed = True
             self._start(self._follow(local))
@@ -234,8 +210,8 @@ class RedisStore:
         final = is_final(replica.room, entry.command)
         expected = replica.last
         number = "*" if self._clock is None else f"{self._date(expected)}-*"
-        answer = await self._call(
-            self._append(
+        answer = await self._link.call(
+            self._link.append(
                 [local.key],
                 [str(expected), self._keep_ms, number, head, body, "1" if final else "0"],
             )
@@ -258,7 +234,7 @@ class RedisStore:
 
     async def _catch_up(self, local: _Local) -> None:
         """Read what there is of a log behind what is known."""
-        answer = await self._call(self._read([local.key], [str(local.replica.last)]))
+        answer = await self._link.call(self._link.read([local.key], [str(local.replica.last)]))
         self._take_missed(local, answer, origin="")
         local.read = True
 
@@ -311,7 +287,7 @@ class RedisStore:
             local.users += 1
             try:
                 async with self._reading, local.lock:
-                    await self._patiently(lambda: self._catch_up(local))
+                    await self._link.patiently(lambda: self._catch_up(local))
             except StoreUnavailable:
                 local.behind = True
             finally:
@@ -342,9 +318,9 @@ class RedisStore:
         while True:
             await asyncio.sleep(HEARTBEAT_SECONDS)
             try:
-                await self._beat()
-            except (RedisError, OSError, TimeoutError) as exc:
-                self._on_failure(exc)
+                await self._link.beat(live=self.directory.live)
+            except FAILURES as exc:
+                self._link.failed(exc)
                 continue
             for local in list(self._locals.values()):
                 dead = [
@@ -356,68 +332,23 @@ class RedisStore:
                     with suppress(StoreUnavailable):
                         await self.commit(local.replica.room.name, _burying(dead[0]))
 
-    async def _beat(self) -> None:
-        loop = asyncio.get_running_loop()
-        asked = loop.time()
-        answer = await self._call(
-            self._heartbeat(
-                list(scripts.PROCESSES), [self.process, self.directory.live, FORGET_SECONDS]
-            )
-        )
-        seconds, seen = parse_heartbeat(answer)
-        self._offset = seconds - (asked + loop.time()) / 2
-        self._processes.heard(seen, now=loop.time())
-
     async def _keep_logs(self) -> None:
         """Say that the logs which this process has sockets in are needed."""
         while True:
             await asyncio.sleep(self._keep_seconds / 3)
             keys = [key for key, local in self._locals.items() if self._is_inside(local)]
             for start in range(0, len(keys), TOUCH_BATCH):
-                with suppress(RedisError, OSError, TimeoutError):
-                    await self._call(self._touch(keys[start : start + TOUCH_BATCH]))
+                with suppress(*FAILURES):
+                    await self._link.call(self._touch(keys[start : start + TOUCH_BATCH]))
 
     async def _touch(self, keys: list[str]) -> None:
-        async with self._client.pipeline(transaction=False) as pipeline:
+        async with self._link.client.pipeline(transaction=False) as pipeline:
             for key in keys:
                 pipeline.pexpire(key, self._keep_ms)
             await pipeline.execute()
 
     def _date(self, expected: EntryId) -> int:
         return max(round(self.now() * 1000), expected.milliseconds, 1)
-
-    # Redis
-
-    async def _patiently(self, attempt: Callable[[], Awaitable[_T]]) -> _T:
-        """Try until it works, or patience is at its end.
-
-        Raises:
-            StoreUnavailable: It did not work.
-        """
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + PATIENCE
-        while True:
-            try:
-                async with asyncio.timeout_at(deadline):
-                    return await attempt()
-            except (RedisError, OSError, TimeoutError) as exc:
-                self._on_failure(exc)
-                if loop.time() + PAUSE >= deadline:
-                    raise StoreUnavailable(type(exc).__name__) from exc
-            await asyncio.sleep(PAUSE)
-
-    async def _call(self, call: Any) -> Any:
-        answer = await call
-        if not self.available:
-            self.available = True
-            _log.warning("= the store answers")
-        return answer
-
-    def _on_failure(self, exc: Exception) -> None:
-        self._processes.lost_touch()
-        if self.available:
-            self.available = False
-            _log.warning("x the store does not answer: %s", type(exc).__name__)
 
     def _start(self, work: Any) -> None:
         task = asyncio.get_running_loop().create_task(work)

@@ -109,11 +109,11 @@ class SharedRendezvousMachine:
 
     async def _is_settled(self) -> bool:
         for store in self.stores:
-            await store._client.ping()
+            await store._link.client.ping()
             if len(store._tasks) > 3:  # besides feed, heartbeats and keeping logs
                 return False
             for local in list(store._locals.values()):
-                last: Any = await store._client.xrevrange(local.key, count=1)
+                last: Any = await store._link.client.xrevrange(local.key, count=1)
                 if last and last[0][0].decode() != str(local.replica.last):
                     return False
         return True

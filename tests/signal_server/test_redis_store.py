@@ -80,7 +80,7 @@ async def test_what_comes_while_the_log_is_read_is_not_missed(
 ) -> None:
     store = servers[1]._store
     assert isinstance(store, RedisStore)
-    read, reading, go_on = store._read, asyncio.Event(), asyncio.Event()
+    read, reading, go_on = store._link.read, asyncio.Event(), asyncio.Event()
     calls = 0
 
     async def slow_read(keys: list[str], args: list[str]) -> object:
@@ -92,7 +92,7 @@ async def test_what_comes_while_the_log_is_read_is_not_missed(
             await go_on.wait()
         return answer
 
-    monkeypatch.setattr(store, "_read", slow_read)
+    monkeypatch.setattr(store._link, "read", slow_read)
     async with client(servers[0]) as a, client(servers[1]) as b:
         await b.claim(await a.allocate())
         await reading.wait()
