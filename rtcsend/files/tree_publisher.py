@@ -15,7 +15,7 @@ from array import array
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
-from rtcsend.files.file_system import CAN_SYNC, sync_file_system
+from rtcsend.files.file_system import sync_file_system
 from rtcsend.files.folder import Folder
 from rtcsend.files.folder_trees import (
     facts_of,
@@ -47,6 +47,8 @@ class TreePublisher:
             several times.
         target_of: Returns where a link may point.
         permissions: What folders are to have.
+        sync_each: Whether each folder is synced by itself, as the files were: they are few, or
+            there is no way to sync all at once.
     """
 
     def __init__(
@@ -57,12 +59,14 @@ class TreePublisher:
         *,
         target_of: Callable[[Place], str],
         permissions: Permissions,
+        sync_each: bool,
     ) -> None:
         self._staging = staging
         self._parent = parent
         self._specials = specials
         self._target_of = target_of
         self._permissions = permissions
+        self._sync_each = sync_each
         # Folders that would be closed to ourselves: numbers in the walk, and inodes.
         self._closed = array("Q")
         self._inodes = array("Q")
@@ -120,6 +124,8 @@ class TreePublisher:
         set_folder_mode(folder, while_open(mode))
         if place.entry.mtime_ns is not None:
             set_folder_times(folder, place.entry.mtime_ns)
+        if self._sync_each:
+            folder.sync()
 
     def _move_top(self, name: str, final: str, conflict: Conflict) -> str:
         if conflict in {Conflict.OVERWRITE, Conflict.SKIP}:
@@ -141,6 +147,8 @@ class TreePublisher:
             with source.open_subfolder((name,)) as inner, to.open_subfolder((new,)) as there:
                 for below in inner.names(limit=_NAMES_AT_ONCE):
                     self._merge(inner, below, there, below, replace=replace)
+                if self._sync_each:
+                    there.sync()
             source.remove_folder(name)
         elif replace:
             source.rename_over(name, new, to=to)
@@ -164,7 +172,7 @@ class TreePublisher:
             folders.close()
 
     def _sync(self, folder: Folder) -> None:
-        if CAN_SYNC and folder.dir_fd is not None:
+        if not self._sync_each and folder.dir_fd is not None:
             sync_file_system(folder.dir_fd)
 
 

@@ -42,6 +42,7 @@ from rtcsend.files.writer import Writer
 from rtcsend.manifest.selection import Selection
 from rtcsend.options import Conflict
 
+SYNC_EACH = 32  # entries; few fsyncs do not wait for what other programs have written
 _KEEP_AT_ONCE = 64 << 20  # bytes read again in one job; a cancellation waits for it
 
 logger = logging.getLogger("rtcsend.files")
@@ -104,13 +105,14 @@ class TreeSink:
         self._staging = staging
         permissions = Permissions(mask=staging.mask, preserve=target.preserve)
         layout = target.selection.layout
+        sync_each = not CAN_SYNC or target.selection.entries <= SYNC_EACH
         self._size = layout.size
         self._tree = TreeWriter(
             staging.folder,
             target.places(),
             permissions=permissions,
             is_fresh=staging.is_fresh,
-            sync_each=not CAN_SYNC,
+            sync_each=sync_each,
         )
         self._publisher = TreePublisher(
             staging.folder,
@@ -118,6 +120,7 @@ class TreeSink:
             partial(target.tree.places, target.selection, files=False),
             target_of=target.tree.target_of,
             permissions=permissions,
+            sync_each=sync_each,
         )
         self._survey = TreeSurvey(staging.folder, target.places(), layout)
         self._thread = DiskThread("rtcsend-sink")

@@ -2,6 +2,7 @@ import asyncio
 import os
 import random
 import stat
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,7 +18,8 @@ from rtcsend.errors import (
     PeerProtocolError,
     TargetExists,
 )
-from rtcsend.files import tree_publisher
+from rtcsend.files import tree_publisher, tree_sink, tree_writer
+from rtcsend.files.folder import Folder
 from rtcsend.files.scan import ScanRules, scan_paths
 from rtcsend.files.tree_sink import TreeSink
 from rtcsend.manifest.manifest import Manifest
@@ -310,12 +312,21 @@ async def test_files_closed_to_ourselves_are_gone_on_with(source: Path, into: Pa
     assert stat.S_IMODE((into / "top" / "a").stat().st_mode) == 0o400
 
 
-async def test_without_a_call_that_syncs_all(
-    into: Path, manifest: Manifest, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("each", [0, 100])
+async def test_all_is_synced(
+    into: Path, manifest: Manifest, monkeypatch: pytest.MonkeyPatch, each: int
 ) -> None:
-    monkeypatch.setattr("rtcsend.files.tree_sink.CAN_SYNC", False)
-    monkeypatch.setattr(tree_publisher, "CAN_SYNC", False)
-    assert await received(into, manifest, MIXED) == ["top"]
+    synced: list[str] = []
+    monkeypatch.setattr(tree_sink, "SYNC_EACH", each)
+    monkeypatch.setattr(tree_publisher, "sync_file_system", lambda _: synced.append("all"))
+    monkeypatch.setattr(tree_writer, "sync_all", lambda _: synced.append("file"))
+    monkeypatch.setattr(Folder, "sync", lambda _: synced.append("folder"))
+    make(into, {"top": None, "top/b": None})
+    await received(into, manifest, MIXED, conflict=Conflict.OVERWRITE)
+    if each:  # in the staging folder, those that were there, and the one at the top
+        assert Counter(synced) == {"file": 6, "folder": 3 + 2 + 1}
+    else:
+        assert synced == ["all", "all", "folder"]
 
 
 async def test_a_folder_that_is_missing(tmp_path: Path, manifest: Manifest) -> None:
