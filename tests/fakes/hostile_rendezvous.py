@@ -198,14 +198,18 @@ class OwnPairing(Attack):
             for role in Role
         }
         self._first_bodies = {role: machine.start() for role, machine in self._machines.items()}
+        self._waiting: list[tuple[Role, bytes]] = []
 
     def on_body(self, origin: Role, number: int, body: bytes) -> Deliveries:
         self.hits += 1
         if number == 0:
             confirmation = self._machines[origin].receive_body_untrusted(body)
             assert confirmation is not None, "the answer to a first body"
-            deliveries = [(origin, self._first_bodies[origin])]
-            return [*deliveries, (origin, confirmation)] if self._confirm else deliveries
+            self._waiting.append((origin, self._first_bodies[origin]))
+            if self._confirm:
+                self._waiting.append((origin, confirmation))
+            # Both at once: else the one that is refused has left before the other is.
+            return self._waiting if {role for role, _ in self._waiting} == set(Role) else []
         return [] if self._confirm else [(origin, body)]
 
 
