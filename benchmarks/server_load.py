@@ -10,35 +10,29 @@ turns: ours in one process, three of ours on one Redis, and magic-wormhole's mai
 import asyncio
 import contextlib
 import itertools
-import os
-import re
 import resource
 import secrets
 import shutil
-import socket
 import statistics
-import subprocess
 import sys
 import time
-import venv
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from benchmarks import load_servers
 from benchmarks.figures import Figure, figure
-from benchmarks.load_client import LoadSocket, RtcsendPairing, WormholePairing
-from benchmarks.wormhole import PACKAGES
+from benchmarks.load_client import LoadSocket
+from benchmarks.load_servers import Target
 
 PARTS = ("pairings", "latency", "idle", "flood", "leak")
 AT_ONCE = 16  # pairings under way, as many as it takes to keep the server busy
 RATE = 250.0  # pairings a second whose latencies are measured: half of the goal
 BODY = 204  # bytes of a message; a sealed candidate
-READY = 10.0  # seconds for a server to start
+PATIENCE = 10.0  # seconds for an answer
 FLOOD = 5_000  # bad connections
 FLOOD_SOURCE = "127.0.66.6"
 SOURCES = 200  # addresses that pairings come from, in turn
-LIFTED = ("new_sockets_per_minute", "nameplates_per_minute", "claims_per_minute")
-MANY = 10**9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,25 +46,6 @@ class Plan:
     leak_pairings: int = 20_000
     wormhole: Path | None = None
     """A virtual environment that has magic-wormhole's mailbox server already."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Target:
-    """A server under load: one process or several."""
-
-    name: str
-    ports: tuple[int, ...]
-    pids: tuple[int, ...]
-    pairing: type[RtcsendPairing | WormholePairing] = RtcsendPairing
-
-    def cpu(self) -> float:
-        """Return the CPU seconds of all processes so far."""
-        return sum(_cpu(pid) for pid in self.pids)
-
-    def memory(self) -> float:
-        """Return the bytes of all processes that are in memory."""
-        pages = (int(Path(f"/proc/{pid}/statm").read_text().split()[1]) for pid in self.pids)
-        return float(sum(pages) * os.sysconf("SC_PAGE_SIZE"))
 
 
 @dataclass(slots=True)
@@ -92,13 +67,13 @@ def measure(folder: Path, *, plan: Plan) -> Iterator[Figure]:
     folder.mkdir()
     if "pairings" in plan.parts:
         yield from _pairings(folder, plan)
-    with _rtcsend(folder, 1) as target:
+    with load_servers.rtcsend(folder, 1) as target:
         if "latency" in plan.parts:
             yield from asyncio.run(_latency(target))
         if "leak" in plan.parts:
             yield from asyncio.run(_leak(target, plan.leak_pairings))
     if "flood" in plan.parts:
-        with _rtcsend(folder, 1, limits=("sockets_per_source=200",)) as target:
+        with load_servers.rtcsend(folder, 1, limits=("sockets_per_source=200",)) as target:
             yield from asyncio.run(_flood(target))
     if "idle" in plan.parts:
         yield from _idle(folder, plan)
@@ -111,11 +86,11 @@ def _pairings(folder: Path, plan: Plan) -> Iterator[Figure]:
     rates: dict[str, list[float]] = {}
     cpus: dict[str, list[float]] = {}
     with contextlib.ExitStack() as stack:
-        targets = [stack.enter_context(_rtcsend(folder, 1))]
+        targets = [stack.enter_context(load_servers.rtcsend(folder, 1))]
         if shutil.which("redis-server"):
-            redis = stack.enter_context(_redis(folder))
-            targets.append(stack.enter_context(_rtcsend(folder, 3, redis=redis)))
-        targets.append(stack.enter_context(_wormhole(folder, plan.wormhole)))
+            redis = stack.enter_context(load_servers.redis(folder))
+            targets.append(stack.enter_context(load_servers.rtcsend(folder, 3, store=redis)))
+        targets.append(stack.enter_context(load_servers.wormhole(folder, plan.wormhole)))
         for number, target in itertools.product(range(plan.runs + 1), targets):
             # The first round warms up.
             count = plan.pairings if target.name == targets[0].name else plan.pairings // 6
@@ -190,10 +165,10 @@ async def _flood(target: Target) -> list[Figure]:
 
 def _idle(folder: Path, plan: Plan) -> Iterator[Figure]:
     with contextlib.ExitStack() as stack:
-        targets = [stack.enter_context(_rtcsend(folder, 1))]
+        targets = [stack.enter_context(load_servers.rtcsend(folder, 1))]
         if shutil.which("redis-server"):
-            redis = stack.enter_context(_redis(folder))
-            targets.append(stack.enter_context(_rtcsend(folder, 3, redis=redis)))
+            redis = stack.enter_context(load_servers.redis(folder))
+            targets.append(stack.enter_context(load_servers.rtcsend(folder, 3, store=redis)))
         for target in targets:
             asyncio.run(_run(target, 200))
             held, grown, cpu = asyncio.run(_hold(target, plan.mailboxes))
@@ -237,11 +212,11 @@ async def _hold(target: Target, count: int) -> tuple[int, float, float]:
         sockets.append(wanted)
         while number - waiting > 100:
             answered.clear()
-            await asyncio.wait_for(answered.wait(), READY)
+            await asyncio.wait_for(answered.wait(), PATIENCE)
     with contextlib.suppress(TimeoutError):
         while waiting < count:
             answered.clear()
-            await asyncio.wait_for(answered.wait(), READY)
+            await asyncio.wait_for(answered.wait(), PATIENCE)
     grown = target.memory() - before
     cpu, started = target.cpu(), time.monotonic()
     await asyncio.sleep(5.0)
@@ -335,97 +310,6 @@ def _source(number: int) -> str:
 
 def _quantile(values: list[float], quantile: float) -> float:
     return sorted(values)[min(int(len(values) * quantile), len(values) - 1)]
-
-
-# The servers
-
-
-@contextlib.contextmanager
-def _rtcsend(
-    folder: Path, count: int, *, redis: str | None = None, limits: tuple[str, ...] = ()
-) -> Iterator[Target]:
-    lifted = [f"{name}={MANY}" for name in LIFTED]
-    lifted += ["sockets_per_source=100000", "max_sockets=100000", "max_mailboxes=100000", *limits]
-    options = [word for limit in lifted for word in ("--limit", limit)]
-    if redis is not None:
-        options += ["--store", redis]
-    command = [sys.executable, "-m", "signal_server", "--host", "127.0.0.1", "--port", "0"]
-    with contextlib.ExitStack() as stack:
-        processes = [stack.enter_context(_started([*command, *options])) for _ in range(count)]
-        ports = tuple(_port_of(process) for process in processes)
-        name = "one process" if count == 1 else f"{count} processes on one Redis"
-        yield Target(name=name, ports=ports, pids=tuple(process.pid for process in processes))
-
-
-@contextlib.contextmanager
-def _wormhole(folder: Path, environment: Path | None) -> Iterator[Target]:
-    if environment is None:
-        environment = folder / "wormhole"
-        venv.create(environment, with_pip=True)
-        pip = [str(environment / "bin" / "pip"), "install", "--quiet", *PACKAGES]
-        subprocess.run(pip, check=True, stdout=subprocess.DEVNULL)
-    port = _free_port()
-    command = [str(environment / "bin" / "twist"), "wormhole-mailbox", "--channel-db=:memory:"]
-    with _started([*command, f"--port=tcp:{port}:interface=127.0.0.1"], cwd=folder) as process:
-        _wait_for(port)
-        yield Target(
-            name="magic-wormhole's", ports=(port,), pids=(process.pid,), pairing=WormholePairing
-        )
-
-
-@contextlib.contextmanager
-def _redis(folder: Path) -> Iterator[str]:
-    port = _free_port()
-    command = ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", ""]
-    with _started([*command, "--dir", str(folder)]):
-        _wait_for(port)
-        yield f"redis://127.0.0.1:{port}/0"
-
-
-@contextlib.contextmanager
-def _started(command: list[str], *, cwd: Path | None = None) -> Iterator["subprocess.Popen[str]"]:
-    process = subprocess.Popen(
-        command,
-        cwd=cwd or Path(__file__).parents[1],
-        stdin=subprocess.DEVNULL,
-        # Of ours the first line is read; what others say there would fill a pipe.
-        stdout=subprocess.PIPE if command[0] == sys.executable else subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    )
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.communicate()
-
-
-def _port_of(process: "subprocess.Popen[str]") -> int:
-    assert process.stdout is not None, "it was started with a pipe"
-    found = re.search(r"ws://[0-9.]+:(\d+)", process.stdout.readline())
-    if found is None:
-        raise RuntimeError("the server did not start")
-    return int(found[1])
-
-
-def _wait_for(port: int) -> None:
-    deadline = time.monotonic() + READY
-    while True:
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
-            return
-        if time.monotonic() > deadline:
-            raise RuntimeError("the server did not start")
-        time.sleep(0.05)
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as sock:
-        return int(sock.getsockname()[1])
-
-
-def _cpu(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _allow_files() -> None:
