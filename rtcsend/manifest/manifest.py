@@ -28,6 +28,7 @@ MAX_PAGE_SIZE: Final = 48_000  # bytes of JSON: fits a control message, even if 
 MAX_MANIFEST_SIZE: Final = 64 << 20  # bytes of memory that the pages may take
 PAGE_COSTS: Final = 128  # bytes of memory for a page, besides its content
 _LEVEL: Final = 3  # of zlib; more takes twice the time for a tenth of the size
+_encode: Final = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 _NO_FILE: Final = -1  # in place of a size
 
 
@@ -76,8 +77,7 @@ class Manifest:
             UsageError: There are too many, or its names are too long.
             InternalError: The manifest is closed.
         """
-        text = json.dumps(entry_to_object(entry), separators=(",", ":"), ensure_ascii=False)
-        data = text.encode()
+        data = _encode(entry_to_object(entry)).encode()
         longest = max(len(entry.path), len(entry.target))
         if longest > MAX_PATH_LENGTH or len(data) + 2 > MAX_PAGE_SIZE:
             raise UsageError(f"The name of an entry is too long: {longest} characters.")
