@@ -91,16 +91,28 @@ def client_address_untrusted(
     From the nearest hop on, as long as the hops are trusted proxies; the first one that is not
     is the client. What does not parse ends the search at the hop before.
 
+    Proxies add to one of the two headers, and pass on the other as the client wrote it. Which is
+    which cannot be seen here: so where both are there and say different things, neither counts.
+
     Args:
         peer: Of the connection.
-        forwarded: The ``Forwarded`` headers, in order. Where there is one, it alone counts.
+        forwarded: The ``Forwarded`` headers, in order.
         x_forwarded_for: The ``X-Forwarded-For`` headers, in order.
         trusted: Networks of proxies.
     """
-    address = peer
     if not is_trusted(peer, trusted):
-        return address
-    hops = _forwarded_hops(forwarded) if forwarded else _listed_hops(x_forwarded_for)
+        return peer
+    clients = set()
+    if forwarded:
+        clients.add(_client_behind(peer, _forwarded_hops(forwarded), trusted))
+    if x_forwarded_for:
+        clients.add(_client_behind(peer, _listed_hops(x_forwarded_for), trusted))
+    return clients.pop() if len(clients) == 1 else peer
+
+
+def _client_behind(peer: str, hops: Sequence[str], trusted: Sequence[Network]) -> str:
+    """Return the client that one kind of header names, or the last hop that can be believed."""
+    address = peer
     for hop in reversed(hops[-MAX_HOPS:]):
         parsed = parse_address(_without_port(hop))
         if parsed is None:  # "unknown", or obfuscated (RFC 7239 section 6.3)
