@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Final, Literal, Protocol
 
 from rtcsend.cli.figures import TransferState, format_rate, format_size
 from rtcsend.cli.interruptions import Interruption, Interruptions, Words
-from rtcsend.cli.proposal_view import proposal_name
+from rtcsend.cli.proposal_view import count, made_safe, proposal_name
 from rtcsend.cli.results import ResultLines
 from rtcsend.cli.terminal import escape, say
 from rtcsend.events import (
@@ -120,6 +120,7 @@ class HumanOutput:
         self._server_option = server_option
         self._verify = verify
         self._route = ""
+        self._renamed = 0
         self._interruptions = Interruptions()
         self._was_lost = False
         self._is_held = False
@@ -217,6 +218,7 @@ class HumanOutput:
     def _on_proposal(self, event: Proposal) -> None:
         if self._role == "receive":
             self._name = proposal_name(event)
+            self._renamed = event.renamed
             self.clear()
 
     def _on_interruption(self, event: Interruption) -> None:
@@ -257,6 +259,8 @@ class HumanOutput:
                 self._results.put(path)
 
     def _show_figures(self, event: Done) -> None:
+        if len(event.paths) > 1 and event.files:
+            self._name = count(event.files, "file")  # the same on both sides
         state = TransferState(
             name=self._name,
             bytes=event.bytes,
@@ -284,7 +288,9 @@ class HumanOutput:
             return [f"Skipped {self._name}: it is there already."]
         lines = [_saved(path) for path in event.paths[:_MAX_SAVED]]
         more = len(event.paths) - len(lines)
-        return [*lines, f"… and {more:,} more"] if more else lines
+        if more:
+            lines.append(f"… and {more:,} more")
+        return [*lines, f"{made_safe(self._renamed)}."] if self._renamed else lines
 
     def _state(self, text: str) -> None:
         if self._is_held:

@@ -39,7 +39,7 @@ def proposal_name(proposal: Proposal) -> str:
         return escape(proposal.tops[0])
     if proposal.files == 1 and len(proposal.entries) == 1:
         return escape(proposal.entries[0].path)
-    return count(proposal.files, "file")
+    return count(proposal.files, "file") if proposal.files else count(len(proposal.tops), "folder")
 
 
 def describe(proposal: Proposal) -> str:
@@ -64,6 +64,11 @@ def describe_fully(proposal: Proposal) -> str:
 def count(number: int, name: str) -> str:
     """Return a number and what is counted: ``1 file``, ``1,234 files``."""
     return f"{number:,} {name}{'' if number == 1 else 's'}"
+
+
+def made_safe(number: int) -> str:
+    """Return the words for names that could not stay as they were."""
+    return f"{number:,} {'name was' if number == 1 else 'names were'} made safe"
 
 
 def _is_tree(proposal: Proposal) -> bool:
@@ -107,8 +112,7 @@ def _warnings(proposal: Proposal, width: int) -> Iterator[str]:
         if number
     ]
     if proposal.renamed:
-        were = "name was" if proposal.renamed == 1 else "names were"
-        odd.append(f"{proposal.renamed:,} {were} made safe")
+        odd.append(made_safe(proposal.renamed))
     if odd:
         yield f"Look twice: {', '.join(odd)}."
     if proposal.existing and _is_tree(proposal):

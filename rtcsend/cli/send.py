@@ -103,7 +103,7 @@ def send(
     output = make_output(
         OutputOptions(json=json, quiet=quiet, no_progress=no_progress),
         role="send",
-        name=sent[0].name if len(sent) == 1 else f"{len(sent)} things",
+        name=sent[0].name if len(sent) == 1 else f"{sent[0].name} and {len(sent) - 1} more",
         stopper=stopper,
         server_option=server,
     )

@@ -274,6 +274,19 @@ def test_what_is_left_out(capfd: Capture) -> None:
     assert capfd.readouterr().err == "Left out: top/\\x1bx (a socket)\nLeft out: 1,234 more\n"
 
 
+def test_names_that_were_made_safe_are_told_at_the_end(capfd: Capture) -> None:
+    output = human("receive")
+    output.emit(replace(proposal(), renamed=2))
+    output.emit(DONE)
+    assert capfd.readouterr().err.splitlines()[-1] == "2 names were made safe."
+
+
+@pytest.mark.parametrize("role", ["send", "receive"])
+def test_both_sides_count_files(role: Role, capfd: Capture) -> None:
+    human(role).emit(replace(DONE, files=32, paths=("photos", "notes.md")))
+    assert capfd.readouterr().err.startswith("32 files  4.4 GB")
+
+
 def test_a_long_scan_is_shown(capfd: Capture) -> None:
     human("send").emit(Scanning(entries=12_345, bytes=10**9))  # nothing, where nothing moves
     assert capfd.readouterr().err == ""
