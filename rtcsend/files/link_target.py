@@ -3,7 +3,8 @@
 A target may go up only at its beginning, and only as far as the top of what it was sent with.
 That holds for chains of links too, which the mere text would not show: the folders that a link
 goes up through are those that it is in, never links themselves; and going down, each link on
-the way keeps to the same rule. (``a/b/../c`` could lead anywhere, when ``b`` is a link.)
+the way keeps to the same rule. (``a/b/../c`` could lead anywhere, when ``b`` is a link.) Beside
+a link that is itself at the top is what the receiver has, so it points elsewhere in any case.
 
 Place in the flow: the sender's :mod:`rtcsend.files.scan` refuses what points elsewhere, and the
 receiver does not believe that it did.
@@ -23,7 +24,7 @@ def points_inside(path: str, target: str) -> bool:
         path: Of the link, components between slashes.
         target: What it says.
     """
-    if not target or target.startswith("/") or "\0" in target:
+    if "/" not in path or not target or target.startswith("/") or "\0" in target:
         return False
     room = path.count("/") - 1  # folders above it that are below the top one
     came_down = False
