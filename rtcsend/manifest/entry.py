@@ -77,7 +77,7 @@ def parse_entry_untrusted(value: object) -> ManifestEntry:
     if not isinstance(value, dict) or not isinstance(kind, str) or kind not in _KINDS:
         raise PeerProtocolError("The other side proposes something of an unknown kind.")
     sample = value.get("sample", "")
-    if sample and not (isinstance(sample, str) and _HEX.fullmatch(sample)):
+    if sample != "" and not (isinstance(sample, str) and _HEX.fullmatch(sample)):
         raise PeerProtocolError("The other side sent a malformed sample.")
     mode = take_int(value, "mode", high=MAX_MODE) if "mode" in value else None
     entry = ManifestEntry(

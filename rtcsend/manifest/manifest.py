@@ -26,6 +26,7 @@ from rtcsend.strict_json import MAX_INTEGER
 
 MAX_PAGE_SIZE: Final = 48_000  # bytes of JSON: fits a control message, even if it does not shrink
 MAX_MANIFEST_SIZE: Final = 64 << 20  # bytes of memory that the pages may take
+MAX_UNPACKED_SIZE: Final = 1 << 30  # bytes of JSON in all; pages of nothing shrink to nothing
 PAGE_COSTS: Final = 128  # bytes of memory for a page, besides its content
 _LEVEL: Final = 3  # of zlib; more takes twice the time for a tenth of the size
 _encode: Final = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
@@ -47,6 +48,8 @@ class Manifest:
         self._in_pages = 0
         self.stored = 0
         """Bytes of memory that the pages take, about."""
+        self.unpacked = 0
+        """Bytes of JSON in the pages."""
         self._sizes = array("q")  # of each entry; _NO_FILE
         self._open: list[bytes] = []
         self._open_size = 0
@@ -81,8 +84,7 @@ class Manifest:
         longest = max(len(entry.path), len(entry.target))
         if longest > MAX_PATH_LENGTH or len(data) + 2 > MAX_PAGE_SIZE:
             raise UsageError(f"The name of an entry is too long: {longest} characters.")
-        is_full = len(self) >= MAX_ENTRIES or self.stored > MAX_MANIFEST_SIZE
-        if is_full or self.bytes + entry.size > MAX_INTEGER:
+        if self._is_full or self.bytes + entry.size > MAX_INTEGER:
             raise UsageError(
                 "There is too much to send at once.", hint="Send it in several parts, or packed."
             )
@@ -129,6 +131,14 @@ class Manifest:
         """Yield, for each entry, the bytes of the file; -1 if it is none."""
         return iter(self._sizes)
 
+    @property
+    def _is_full(self) -> bool:
+        return (
+            len(self) >= MAX_ENTRIES
+            or self.stored > MAX_MANIFEST_SIZE
+            or self.unpacked + self._open_size > MAX_UNPACKED_SIZE - MAX_PAGE_SIZE
+        )
+
     def _note(self, entry: ManifestEntry) -> None:
         is_file = entry.kind == "file"
         self._sizes.append(entry.size if is_file else _NO_FILE)
@@ -143,6 +153,7 @@ class Manifest:
         self._page_firsts.append(self._in_pages)
         self._in_pages = len(self)
         self.stored += len(compressed) + PAGE_COSTS
+        self.unpacked += len(page)
         self._hash.update(page)
 
 

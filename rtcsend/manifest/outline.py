@@ -12,6 +12,7 @@ from rtcsend.manifest.entry import path_bytes
 
 MAX_DEPTH: Final = 128  # directories in one another
 MAX_AT_TOP: Final = 1 << 17  # more than a command line holds
+MAX_TOP_LENGTH: Final = 1 << 24  # characters of all names there, which stay in memory; the same
 _NO_NAMES: Final = frozenset({"", ".", ".."})
 
 
@@ -22,6 +23,7 @@ class Outline:
         self._open: list[str] = []  # paths of the directories that the next entry may be in
         self._last: list[bytes] = []  # the last name in each of these, but at the top
         self._top: set[str] = set()
+        self._top_length = 0
 
     def add_untrusted(self, path: str, *, is_directory: bool) -> None:
         """Take the next entry.
@@ -37,10 +39,8 @@ class Outline:
         depth = self._depth_in(parent, is_inside="/" in path)
         if depth:
             self._check_order(depth - 1, path_bytes(name))
-        elif path in self._top or len(self._top) >= MAX_AT_TOP:
-            raise PeerProtocolError("The sender proposes something twice, or far too much.")
         else:
-            self._top.add(path)
+            self._add_at_top(path)
         del self._open[depth:]
         del self._last[depth:]
         if is_directory:
@@ -59,6 +59,13 @@ class Outline:
                 raise _unsafe()
             raise PeerProtocolError("The sender proposes something in a folder that is not there.")
         return depth
+
+    def _add_at_top(self, path: str) -> None:
+        self._top_length += len(path)
+        is_full = len(self._top) >= MAX_AT_TOP or self._top_length > MAX_TOP_LENGTH
+        if path in self._top or is_full:
+            raise PeerProtocolError("The sender proposes something twice, or far too much.")
+        self._top.add(path)
 
     def _check_order(self, level: int, name: bytes) -> None:
         if name <= self._last[level]:

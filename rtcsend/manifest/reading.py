@@ -8,7 +8,13 @@ import zlib
 
 from rtcsend.errors import PeerProtocolError
 from rtcsend.manifest.entry import ManifestEntry, parse_entry_untrusted
-from rtcsend.manifest.manifest import MAX_MANIFEST_SIZE, MAX_PAGE_SIZE, PAGE_COSTS, Manifest
+from rtcsend.manifest.manifest import (
+    MAX_MANIFEST_SIZE,
+    MAX_PAGE_SIZE,
+    MAX_UNPACKED_SIZE,
+    PAGE_COSTS,
+    Manifest,
+)
 from rtcsend.manifest.outline import Outline
 from rtcsend.strict_json import parse_list_untrusted
 
@@ -53,6 +59,8 @@ class ManifestReader:
         if manifest.stored + len(compressed) + PAGE_COSTS > MAX_MANIFEST_SIZE:
             raise PeerProtocolError("The sender proposes too much at once.")
         page = _unpack_untrusted(compressed)
+        if manifest.unpacked + len(page) > MAX_UNPACKED_SIZE:
+            raise PeerProtocolError("The sender proposes too much at once.")
         objects = parse_list_untrusted(_text_untrusted(page), max_size=MAX_PAGE_SIZE)
         if not 0 < len(objects) <= self._entries - first:
             raise PeerProtocolError("The sender sent another number of entries than it proposed.")

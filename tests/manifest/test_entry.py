@@ -71,6 +71,7 @@ LINK = {"path": "a", "kind": "link", "target": "b"}
         *({**FILE, "mtime": 1}, {**FILE, "mtime": 1, "mtime_ns": 10**9}),
         *({**FILE, "mtime": 2**34, "mtime_ns": 0}, {**FILE, "mtime": 1, "mtime_ns": -1}),
         *({**FILE, "sample": "5a"}, {**FILE, "sample": 1}, {**FILE, "sample": "5A" * 32}),
+        *({**FILE, "sample": 0}, {**FILE, "sample": []}, {**FILE, "sample": None}),
         *({**FILE, "kind": "directory"}, {**LINK, "size": 0}, {**LINK, "sample": "5a" * 32}),
         *({"path": "a", "kind": "link"}, {**LINK, "target": "x" * 5001}),
         # Names that are no valid Unicode, or whose bytes are not what is readable.

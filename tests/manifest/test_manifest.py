@@ -103,7 +103,9 @@ def test_a_page_comes_whole() -> None:
         manifest.append_page(b"[]", b"", [])
 
 
-@pytest.mark.parametrize(("limit", "value"), [("MAX_ENTRIES", 2), ("MAX_MANIFEST_SIZE", 20)])
+@pytest.mark.parametrize(
+    ("limit", "value"), [("MAX_ENTRIES", 2), ("MAX_MANIFEST_SIZE", 20), ("MAX_UNPACKED_SIZE", 100)]
+)
 def test_too_much_here(monkeypatch: pytest.MonkeyPatch, limit: str, value: int) -> None:
     monkeypatch.setattr(module, limit, value)
     monkeypatch.setattr(module, "MAX_PAGE_SIZE", 50)
@@ -232,6 +234,23 @@ def test_too_much_at_the_top(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(copied(manifest_of([file("a"), file("b")]))) == 2
     with pytest.raises(PeerProtocolError):
         copied(manifest_of([file("a"), file("b"), file("c")]))
+
+
+def test_names_at_the_top_take_little_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rtcsend.manifest.outline.MAX_TOP_LENGTH", 10)
+    inside = [folder("12345"), file("12345/" + "x" * 100), file("67890")]
+    assert len(copied(manifest_of(inside))) == 3
+    with pytest.raises(PeerProtocolError):
+        copied(manifest_of([*inside, file("1")]))
+
+
+def test_what_unpacks_to_too_much(monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes = [len(zlib.decompress(MANY.page(number)[1])) for number in range(MANY.pages)]
+    monkeypatch.setattr(reading, "MAX_UNPACKED_SIZE", sum(sizes))
+    copied(MANY)
+    monkeypatch.setattr(reading, "MAX_UNPACKED_SIZE", sum(sizes) - 1)
+    with pytest.raises(PeerProtocolError, match="too much"):
+        copied(MANY)
 
 
 @given(st.binary(max_size=200), st.binary(max_size=200))
