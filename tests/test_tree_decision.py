@@ -20,6 +20,7 @@ from rtcsend.errors import (
 )
 from rtcsend.events import Entry, Event, Proposal
 from rtcsend.files import tree_plan
+from rtcsend.files.proposed_tree import Place
 from rtcsend.files.tree_sink import TreeSink
 from rtcsend.manifest.entry import ManifestEntry
 from rtcsend.manifest.manifest import Manifest
@@ -254,6 +255,18 @@ async def test_what_was_left_counts_as_free(
         assert (tree_plan.free_for_tree(scene.into, outlook) or 0) >= 2_000_000
     again = Scene(tmp_path)
     assert await again.receive() == ["top"]
+
+
+def test_a_look_at_one_folder_ends_when_nobody_waits(tmp_path: Path) -> None:
+    manifest = Manifest()
+    seen: list[Place] = []
+    manifest.add(ManifestEntry(path="top", kind="directory"))
+    for number in range(10_000):
+        manifest.add(ManifestEntry(path=f"top/{number:05}", kind="file"))
+    manifest.close()
+    with pytest.raises(tree_plan.PlanStopped):
+        tree_plan.look_at_tree(tmp_path, manifest, seen.append, is_stopped=lambda: len(seen) > 1)
+    assert len(seen) < 5_000
 
 
 async def test_damage_leaves_nothing(tmp_path: Path) -> None:

@@ -30,6 +30,7 @@ MAX_SHOWN: Final = 100  # entries of which more is kept than a count
 MAX_EXISTING_SHOWN: Final = 10
 _EXECUTABLE: Final = 0o111
 _KEY_SIZE: Final = 32
+_ASK_EVERY: Final = 4096  # entries
 _WINDOWS: Final = os.name == "nt"
 
 Stop = Callable[[], bool]
@@ -124,8 +125,8 @@ def look_at_tree(
         if place.components[0] != top:
             top = place.components[0]
             outlook.tops.append(top)
-            if is_stopped():
-                raise PlanStopped
+        if not place.number % _ASK_EVERY and is_stopped():
+            raise PlanStopped
     return outlook
 
 
@@ -169,9 +170,6 @@ def free_for_tree(folder: Path, outlook: Outlook) -> int | None:
         there = bytes_staged(opened, outlook.tree.manifest.digest)
         return shutil.disk_usage(folder).free + there
     return None
-
-
-_ASK_EVERY: Final = 4096  # entries
 
 
 class _Walk:
