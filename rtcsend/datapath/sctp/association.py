@@ -1,8 +1,8 @@
 """The association: packets and time in, packets, messages and the next timer out.
 
 Pure. It puts the halves together: :mod:`~.handshake`, :mod:`~.inbound` with its
-:mod:`~.sack_schedule`, :mod:`~.outbound`, :mod:`~.reset`, :mod:`~.pmtud` and
-:mod:`~.heartbeat`; it gives each chunk to the one that it concerns, and knows when it is over.
+:mod:`~.sack_schedule`, :mod:`~.outbound`, :mod:`~.reset` and :mod:`~.path`; it gives each chunk
+to the one that it concerns, and knows when it is over.
 
 Contract: after each call that changes state, send :meth:`Association.packets_to_send`, drain
 :meth:`Association.next_event`, and call :meth:`Association.handle_timer` at
@@ -20,14 +20,13 @@ from typing import Final
 from rtcsend.datapath.sctp.config import OUR_MAX_PACKET, AssociationConfig
 from rtcsend.datapath.sctp.events import AssociationEvent, Closed, Established, StreamsReset
 from rtcsend.datapath.sctp.handshake import Handshake, HandshakeState
-from rtcsend.datapath.sctp.heartbeat import FAILURE_TIMEOUT, Heartbeats, parse_ack_untrusted, probe
+from rtcsend.datapath.sctp.heartbeat import FAILURE_TIMEOUT
 from rtcsend.datapath.sctp.inbound import RECEIVE_BUFFER, Inbound
-from rtcsend.datapath.sctp.outbound import Doubt, Outbound
-from rtcsend.datapath.sctp.pmtud import BASE_PLPMTU, PathMtu
+from rtcsend.datapath.sctp.outbound import Doubt
+from rtcsend.datapath.sctp.path import Path
 from rtcsend.datapath.sctp.reset import StreamResets
 from rtcsend.datapath.sctp.sack_schedule import SackSchedule
-from rtcsend.datapath.sctp.send_queue import payload_for
-from rtcsend.datapath.sctp.serial import add, distance
+from rtcsend.datapath.sctp.serial import add
 from rtcsend.datapath.sctp.wire import (
     DATA_HEADER,
     DATA_OVERHEAD,
@@ -82,19 +81,15 @@ class Association:
             a_rwnd=RECEIVE_BUFFER,
             cookie=config.cookie,
         )
-        self._mtu = PathMtu(maximum=config.packet_limit, now=now)
-        controller = config.controller(payload_for(self._mtu.size), now)
-        self._outbound = Outbound(config.initial_tsn, controller=controller, now=now)
-        self._oversize_until = self._outbound.outstanding.cumulative_tsn
+        self._path = Path(config, now=now)
+        self._outbound = self._path.outbound
         self._inbound: Inbound | None = None
         self._sacks = SackSchedule(own_peer=config.own_peer)
         self._resets = StreamResets(config.initial_tsn)
-        self._heartbeats = Heartbeats(now=now)
         self._packer: Packer | None = None
         self._events: deque[AssociationEvent] = deque()
         self._control: list[bytes] = []
         self._heard = False
-        self._path_since = now
         self._plain_header = self._plain_middle = _NEVER
         self._maybe_middle: Callable[[bytes], bool] = lambda _packet: False
         self._is_over = False
@@ -122,12 +117,8 @@ class Association:
 
     @property
     def needs_fragmentation(self) -> bool:
-        """Whether packets may now be larger than the path takes, and IP has to cut them.
-
-        A chunk has its TSN and cannot be made smaller: RFC 9260 §6.9. While this is true, no
-        probe of the path's size is sent.
-        """
-        return distance(self._outbound.outstanding.cumulative_tsn, self._oversize_until) > 0
+        """Whether packets may now be larger than the path takes, and IP has to cut them."""
+        return self._path.needs_fragmentation
 
     def connect(self, *, now: float) -> None:
         """Begin the handshake."""
@@ -175,16 +166,10 @@ class Association:
         are asked for at once. What was under way is sent again, as far as it is not acknowledged
         in the meantime. Source: RFC 9000 §9.4; RFC 8899 §5.2.
         """
-        was_large = self._mtu.size > BASE_PLPMTU
-        self._path_since = now
-        self._mtu = PathMtu(maximum=self._config.packet_limit, now=now)
-        if was_large:
-            self._oversize_until = add(self._outbound.queue.next_tsn, -1)
-        controller = self._config.controller(payload_for(self._mtu.size), now)
-        self._outbound.path_changed(controller=controller, now=now)
+        self._path.changed(now=now)
         if self.is_established:
-            self._heartbeats.on_heard(now=now)  # connectivity checks have had an answer
-            self._control.append(self._heartbeats.heartbeat(now=now))
+            self._path.on_heard(now=now)  # connectivity checks have had an answer
+            self._control.append(self._path.heartbeat(now=now))
 
     def receive_packets_untrusted(self, packets: Sequence[bytes], *, now: float) -> None:
         """Take a batch of packets. Malformed ones are dropped, and end nothing else."""
@@ -233,7 +218,7 @@ class Association:
         if self._heard:
             self._heard = False
             is_backed_off = self._outbound.timer.is_backed_off
-            self._heartbeats.on_heard(is_backed_off=is_backed_off, now=now)
+            self._path.on_heard(is_backed_off=is_backed_off, now=now)
         if self._resets.is_pending:
             self._perform_reset()
         if self._inbound is not None:
@@ -248,10 +233,10 @@ class Association:
             return
         if self._inbound is None:
             return
-        if self._heartbeats.is_due(now=now):
-            self._control.append(self._heartbeats.heartbeat(now=now))
+        if (heartbeat := self._path.heartbeat_due(now=now)) is not None:
+            self._control.append(heartbeat)
         self._resolve(self._outbound.handle_timer(now=now), now=now)
-        if self._heartbeats.is_dead(is_waiting=bool(self._outbound.outstanding), now=now):
+        if self._path.is_dead(now=now):
             self._close("The other side does not answer any more.")
 
     def get_timer(self) -> float | None:
@@ -262,9 +247,8 @@ class Association:
             self._handshake.get_timer(),
             self._outbound.get_timer(),
             self._sacks.get_timer(),
-            self._mtu_timer(),
             self._reset_timer(),
-            self._heartbeats.get_timer() if self._inbound is not None else None,
+            self._path.get_timer() if self._inbound is not None else None,
         )
         return min((time for time in times if time is not None), default=None)
 
@@ -293,7 +277,8 @@ class Association:
         if inbound is not None:
             if self._sacks.take_due(now=now):
                 self._control.append(inbound.sack())
-            self._probe_path(now=now)
+            if (probe := self._path.probe_due(now=now)) is not None:
+                self._control.append(probe)
         if self._control:
             control, self._control = self._control, []
             packets += [self._pack(chunk) for chunk in control]
@@ -368,7 +353,7 @@ class Association:
             case ChunkType.HEARTBEAT:
                 self._answer(pack_chunk(ChunkType.HEARTBEAT_ACK, 0, chunk.value))
             case ChunkType.HEARTBEAT_ACK:
-                self._receive_heartbeat_ack(chunk, now=now)
+                self._path.receive_ack_untrusted(chunk.value, now=now)
             case ChunkType.ABORT if not chunk.flags & FLAG_TAG_REFLECTED:
                 self._close(_ENDED)
             case ChunkType.SHUTDOWN | ChunkType.SHUTDOWN_ACK:
@@ -413,7 +398,7 @@ class Association:
             their_initial_sequence=peer.initial_tsn, is_supported=self._handshake.can_reset_streams
         )
         self._events.append(Established())
-        self._control.append(self._heartbeats.heartbeat(now=now))
+        self._control.append(self._path.heartbeat(now=now))
 
     def _receive_forward_tsn(self, chunk: Chunk) -> None:
         if self._inbound is None or len(chunk.value) < U32.size:
@@ -423,16 +408,6 @@ class Association:
         except PeerProtocolError as exc:
             self._give_up(exc)
             raise
-
-    def _receive_heartbeat_ack(self, chunk: Chunk, *, now: float) -> None:
-        echo = parse_ack_untrusted(chunk.value, now=now)
-        if echo is None or echo.sent_at < self._path_since:
-            return
-        if echo.size:
-            self._mtu.on_probe_acknowledged(echo.size, now=now)
-            self._outbound.set_packet_size(self._mtu.size, now=now)
-        if echo.rtt is not None:
-            self._outbound.on_rtt_sample(echo.rtt, now=now)
 
     def _acknowledge_packet(self) -> None:
         # A SACK that finds no room is not made: the one at the end of the batch says it all.
@@ -468,32 +443,14 @@ class Association:
         chunk = self._resets.chunk_to_send(last_tsn=last_tsn, rto=rto, now=now)
         return [] if chunk is None else [self._pack(chunk)]
 
-    # The path
+    # Out, and the end
 
     def _resolve(self, doubt: Doubt, *, now: float) -> None:
         """Find out what silence or losses have made doubtful."""
         if doubt & Doubt.PACKET_SIZE:
-            # Packets become small again; what is outstanding stays as large as it is.
-            if self._mtu.size > BASE_PLPMTU:
-                self._oversize_until = add(self._outbound.queue.next_tsn, -1)
-            self._mtu.on_black_hole(now=now)
-            self._outbound.set_packet_size(self._mtu.size, now=now)
+            self._path.on_black_hole(now=now)
         if doubt & Doubt.ROUND_TRIP:
-            self._control.append(self._heartbeats.heartbeat(now=now))
-
-    def _mtu_timer(self) -> float | None:
-        if self._inbound is None or self.needs_fragmentation:
-            return None
-        return self._mtu.get_timer()
-
-    def _probe_path(self, *, now: float) -> None:
-        if self.needs_fragmentation:
-            return
-        size = self._mtu.probe_to_send(now=now, rtt=self._outbound.rtt.srtt)
-        if size is not None:
-            self._control.append(probe(size, now=now))
-
-    # Out, and the end
+            self._control.append(self._path.heartbeat(now=now))
 
     def _handshake_chunks(self) -> list[tuple[int, bytes]]:
         return [] if self._is_over else self._handshake.chunks_to_send()

@@ -67,7 +67,7 @@ def test_an_application_that_takes_nothing_for_ten_seconds(loss: float, size: in
     expected = [data for _, _, data in sender.to_send]
     mtu_seen = []
     pair.run(9.9)
-    mtu_seen.append(sender.association._mtu.size)
+    mtu_seen.append(sender.association._path.mtu.size)
     assert receiver.most_stored <= BUFFER
     if size > 1:
         assert receiver.untaken > BUFFER - 2 * sender.association._outbound.payload
@@ -170,7 +170,7 @@ def test_after_an_outage_the_packet_size_returns(silence: tuple[float, float]) -
     sender.to_send = [(0.0, 1, bytes(65_536)) for _ in range(32)]
     assert pair.run(60.0, lambda: arrived(receiver, 32))
     pair.run(pair.now + 30)
-    assert sender.association._mtu.size == 1_432
+    assert sender.association._path.mtu.size == 1_432
     assert not sender.association.needs_fragmentation
 
 

@@ -103,7 +103,7 @@ def run_seed(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
         assert not end.association._outbound.outstanding
         assert not end.association._outbound.outstanding.flight_size
         assert end.most_stored <= 2 * buffer
-        assert end.link.largest <= end.association._mtu._maximum
+        assert end.link.largest <= end.association._path.mtu._maximum
         check_retransmissions(end, back=pair.ends[1 - pair.ends.index(end)])
 
 

@@ -113,15 +113,15 @@ def test_what_the_old_path_delivers_is_no_rate_of_the_new_one() -> None:
 def test_the_packet_size_is_found_anew(mtu: int) -> None:
     pair = sending(Conditions(delay=0.02, mtu=9_000), Bbr)
     sender, receiver = pair.ends
-    assert sender.association._mtu.size == 8_872
+    assert sender.association._path.mtu.size == 8_872
     change(pair, Conditions(delay=0.02, mtu=mtu))
-    assert sender.association._mtu.size == BASE_PLPMTU
+    assert sender.association._path.mtu.size == BASE_PLPMTU
     assert sender.association.needs_fragmentation, "what is under way is too large for the path"
     assert pair.run(10.0, lambda: complete(receiver))
     check_received(receiver)
     pair.run(pair.now + 5.0)
     expected = {1_160: 1_160, 1_300: 1_240, 9_000: 8_872}[mtu]
-    assert sender.association._mtu.size == expected
+    assert sender.association._path.mtu.size == expected
 
 
 def test_an_answer_of_the_old_path_says_nothing_about_the_packet_size() -> None:
@@ -130,11 +130,11 @@ def test_an_answer_of_the_old_path_says_nothing_about_the_packet_size() -> None:
     sender = pair.ends[0]
     assert pair.run(5.0, lambda: sender.association.is_established)
     pair.run(pair.now + 0.01)
-    assert sender.association._mtu._tries == 1
-    assert sender.association._mtu._probing == 1_240
+    assert sender.association._path.mtu._tries == 1
+    assert sender.association._path.mtu._probing == 1_240
     change(pair, Conditions(delay=0.05, mtu=1_200))
     pair.run(pair.now + 5.0)
-    assert sender.association._mtu.size == BASE_PLPMTU
+    assert sender.association._path.mtu.size == BASE_PLPMTU
 
 
 def test_before_the_association_is_established() -> None:

@@ -94,7 +94,7 @@ def test_pairs_find_it_and_use_it(takes: int, expected: int, own_peer: bool) -> 
     assert pair.run(20.0, lambda: bool(receiver.received))
     maximum = 15_900 if own_peer else 1_400
     for end in pair.ends:
-        assert end.association._mtu.size == min(expected, maximum)
+        assert end.association._path.mtu.size == min(expected, maximum)
         assert end.link.largest <= maximum
     largest = max(SIZES)
     assert sender.link.retransmissions == 0, "a probe that is lost costs no data"
@@ -117,7 +117,7 @@ def test_a_path_that_shrinks_is_survived(to: int, small_messages: bool) -> None:
     done = pair.run(60.0, lambda: len(receiver.received.get(1, [])) == 15)
     assert done
     assert any(needed)
-    assert sender.association._mtu.size == BASE_PLPMTU
+    assert sender.association._path.mtu.size == BASE_PLPMTU
     pair.run(pair.now + 30)
     assert not sender.association.needs_fragmentation
     assert not sender.association._outbound.outstanding
@@ -131,5 +131,5 @@ def test_one_large_packet_among_small_ones_is_not_lost_for_ever() -> None:
     sender.to_send.append((3.0, 1, bytes(1_300)))
     sender.to_send.sort(key=lambda item: item[0])
     assert pair.run(6.0, lambda: 1 in receiver.received)
-    assert sender.association._mtu.size == BASE_PLPMTU
+    assert sender.association._path.mtu.size == BASE_PLPMTU
     assert pair.run(30.0, lambda: len(receiver.received.get(2, [])) == 1_500)
