@@ -101,6 +101,8 @@ class Refused(RendezvousError):
     exit_code = 11
     slug = "refused"
     default_hint = "Wait a little and try again, or use another --server."
+    retry_after: int | None = None
+    """Seconds after which the server wants to be asked again, when it has said so."""
 
 
 class NoSuchCode(RendezvousError):

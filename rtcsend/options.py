@@ -67,6 +67,8 @@ class CommonOptions:
     """Seconds to wait for the other side, in all."""
     verify: bool = False
     """Compare the verification string before anything is sent."""
+    on_digest: "DigestCallback | None" = None
+    """Told each file of several, as it is read (sender) or written (receiver, not verified yet)."""
     limit: int | None = None
     """Bytes per second at most, MIN_LIMIT or more; None: as fast as the path allows."""
 
@@ -140,5 +142,9 @@ class Questions(Protocol):
 
 Emit = Callable[[Event], None]
 """Where events go. Called on the event loop; must not block."""
+
+DigestCallback = Callable[[str, str], None]
+"""Takes the BLAKE3 of a file, in hexadecimal, and its path at the sender, in the order of sending;
+in a thread. A single file is not told of: its digest is that of :class:`~rtcsend.events.Done`."""
 
 AcceptCallback = Callable[[Proposal], bool | Awaitable[bool]]

@@ -44,7 +44,9 @@ async def opened_source(options: SendOptions, *, emit: Emit) -> AsyncIterator[So
         gitignore=options.gitignore,
         skip_unreadable=options.skip_unreadable,
     )
-    async with await TreeSource.open(paths, rules, on_entry=_teller(emit)) as tree:
+    async with await TreeSource.open(
+        paths, rules, on_entry=_teller(emit), on_digest=options.on_digest
+    ) as tree:
         _tell_what_is_left_out(tree.scan, emit)
         yield tree
 

@@ -91,6 +91,7 @@ class TreeDecision:
             names=names,
             conflict=conflict,
             preserve=self._options.preserve,
+            on_digest=self._options.on_digest,
         )
         return await TreeSink.create(target)
 

@@ -15,10 +15,18 @@ from rtcsend.cli import options as opt
 from rtcsend.cli.code_input import code_for_receive
 from rtcsend.cli.figures import parse_size
 from rtcsend.cli.questions import ScriptQuestions, TerminalQuestions
+from rtcsend.cli.script_options import (
+    ChecksumFile,
+    IdleTimeout,
+    PrintPath,
+    ScriptOptions,
+    Wait,
+    run_script,
+)
 from rtcsend.cli.signals import Stopper
 from rtcsend.cli.terminal import can_ask, restore
 from rtcsend.cli.trace_file import traced
-from rtcsend.cli.transfer import OutputOptions, make_output, run_transfer
+from rtcsend.cli.transfer import OutputOptions, make_output
 from rtcsend.errors import UsageError
 from rtcsend.options import DEFAULT_TIMEOUT, STDOUT, ReceiveOptions
 
@@ -80,7 +88,11 @@ def receive(
     direct_only: opt.DirectOnly = False,
     verify: opt.Verify = False,
     timeout: opt.Timeout = DEFAULT_TIMEOUT,
+    wait: Wait = 0.0,
+    idle_timeout: IdleTimeout = None,
     limit: opt.Limit = None,
+    checksums: ChecksumFile = None,
+    print_path: PrintPath = False,
     json: opt.Json = False,
     quiet: opt.Quiet = False,
     no_progress: opt.NoProgress = False,
@@ -90,6 +102,7 @@ def receive(
 ) -> None:
     """Receive files: takes the code that the sender shows, asks, and saves."""
     opt.set_up_logging(verbose)
+    script = ScriptOptions(idle_timeout=idle_timeout, wait=wait, checksums=checksums)
     common = opt.common_values(
         server=server,
         ice=ice,
@@ -104,6 +117,11 @@ def receive(
     if output == STDOUT and (sys.stdout is None or sys.stdout.isatty()):
         raise UsageError(
             "Standard output is a terminal.", hint="Redirect it, or give another --output."
+        )
+    if print_path and (json or output == STDOUT):
+        raise UsageError(
+            "--print-path goes neither with --json nor with --output -.",
+            hint="Standard output is for one of them; paths are in the done event, too.",
         )
     if not yes and not can_ask():
         raise UsageError(
@@ -122,7 +140,11 @@ def receive(
     stopper = Stopper(restore=restore)
     shown = make_output(
         OutputOptions(
-            json=json, quiet=quiet, no_progress=no_progress, data_on_stdout=output == STDOUT
+            json=json,
+            quiet=quiet,
+            no_progress=no_progress,
+            data_on_stdout=output == STDOUT,
+            print_path=print_path,
         ),
         role="receive",
         stopper=stopper,
@@ -135,8 +157,10 @@ def receive(
     )
     with traced(trace, addresses=trace_addresses, command="receive", options=options) as recorder:
         files = engine.load_engine()
-        run_transfer(
-            lambda emit: files.receive(options, questions=questions, emit=emit),
+        run_script(
+            lambda wanted, emit: files.receive(wanted, questions=questions, emit=emit),
+            options,
+            script=script,
             output=shown,
             stopper=stopper,
             recorder=recorder,

@@ -13,10 +13,16 @@ from rtcsend.cli import engine
 from rtcsend.cli import options as opt
 from rtcsend.cli.code_input import code_for_send
 from rtcsend.cli.questions import ScriptQuestions, TerminalQuestions
+from rtcsend.cli.script_options import (
+    ChecksumFile,
+    IdleTimeout,
+    ScriptOptions,
+    run_script,
+)
 from rtcsend.cli.signals import Stopper
 from rtcsend.cli.terminal import can_ask, escape, restore
 from rtcsend.cli.trace_file import traced
-from rtcsend.cli.transfer import OutputOptions, make_output, run_transfer
+from rtcsend.cli.transfer import OutputOptions, make_output
 from rtcsend.errors import CannotRead, UsageError
 from rtcsend.options import DEFAULT_TIMEOUT, DEFAULT_WORDS, Links, SendOptions
 
@@ -63,7 +69,9 @@ def send(
     direct_only: opt.DirectOnly = False,
     verify: opt.Verify = False,
     timeout: opt.Timeout = DEFAULT_TIMEOUT,
+    idle_timeout: IdleTimeout = None,
     limit: opt.Limit = None,
+    checksums: ChecksumFile = None,
     json: opt.Json = False,
     quiet: opt.Quiet = False,
     no_progress: opt.NoProgress = False,
@@ -73,6 +81,7 @@ def send(
 ) -> None:
     """Send files and folders: prints a code, and waits for the other side to type it."""
     opt.set_up_logging(verbose)
+    script = ScriptOptions(idle_timeout=idle_timeout, checksums=checksums)
     sent = _check_paths(paths)
     common = opt.common_values(
         server=server,
@@ -114,8 +123,10 @@ def send(
     )
     with traced(trace, addresses=trace_addresses, command="send", options=options) as recorder:
         files = engine.load_engine()
-        run_transfer(
-            lambda emit: files.send(options, questions=questions, emit=emit),
+        run_script(
+            lambda wanted, emit: files.send(wanted, questions=questions, emit=emit),
+            options,
+            script=script,
             output=output,
             stopper=stopper,
             recorder=recorder,

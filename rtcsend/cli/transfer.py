@@ -41,12 +41,14 @@ class OutputOptions:
         quiet: Results and errors only.
         no_progress: No progress line.
         data_on_stdout: Standard output carries the file (``-o -``).
+        print_path: Results go to standard output also where people see it.
     """
 
     json: bool
     quiet: bool
     no_progress: bool
     data_on_stdout: bool = False
+    print_path: bool = False
 
 
 def make_output(
@@ -72,6 +74,7 @@ def make_output(
     # quiet sender still has to show its code.
     on_screen = is_terminal(sys.stdout) and is_terminal(sys.stderr)
     told = options.data_on_stdout or (on_screen and (role == "receive" or not options.quiet))
+    told = told and not options.print_path
     moves = can_redraw(sys.stderr) and not options.no_progress
     return HumanOutput(
         role=role,

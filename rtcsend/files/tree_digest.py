@@ -4,6 +4,8 @@ Place in the flow: both sides of a tree hold one, :mod:`rtcsend.files.tree_reade
 :mod:`rtcsend.files.tree_writer`. Source: docs/transfer-protocol.md §6.
 """
 
+from collections.abc import Callable
+
 from blake3 import blake3
 
 from rtcsend.blocks import Data
@@ -11,11 +13,16 @@ from rtcsend.manifest.digest import ListDigest
 
 
 class TreeDigest:
-    """Takes contents in the order of the stream; what comes again is passed over."""
+    """Takes contents in the order of the stream; what comes again is passed over.
 
-    def __init__(self) -> None:
+    Args:
+        on_digest: Told the digest and the path of each file, once, in the order of the stream.
+    """
+
+    def __init__(self, on_digest: Callable[[str, str], None] | None = None) -> None:
         self.files = 0
         """Files that are hashed whole; the next one has this number."""
+        self._on_digest = on_digest
         self._list = ListDigest()
         self._file = blake3()
         self._length = 0  # of the next file, hashed already
@@ -36,6 +43,8 @@ class TreeDigest:
         if index != self.files:
             return
         self._list.add(digest, path)
+        if self._on_digest is not None:
+            self._on_digest(digest, path)
         self.files += 1
         if self._length:
             self._file, self._length = blake3(), 0

@@ -17,7 +17,7 @@ import asyncio
 import logging
 from array import array
 from bisect import bisect_left
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -59,6 +59,7 @@ class TreeTarget:
         names: The final names of what is at the top, by its safe name; others keep that.
         conflict: What to do when a name is taken. With ASK nothing is replaced.
         preserve: Whether permissions are to be those of the sender, whatever the umask says.
+        on_digest: Told the digest and the sender's path of each file, in a thread.
     """
 
     folder: Path
@@ -67,6 +68,7 @@ class TreeTarget:
     names: dict[str, str]
     conflict: Conflict
     preserve: bool = False
+    on_digest: Callable[[str, str], None] | None = None
 
     def places(self) -> Iterator[Place]:
         """Yield what is wanted, in the order of the manifest."""
@@ -113,6 +115,7 @@ class TreeSink:
             permissions=permissions,
             is_fresh=staging.is_fresh,
             sync_each=sync_each,
+            on_digest=target.on_digest,
         )
         self._publisher = TreePublisher(
             staging.folder,

@@ -37,13 +37,14 @@ class TreeSource:
 
     Args:
         scan: What there is.
+        on_digest: Told the digest and the path of each file, in a thread.
     """
 
-    def __init__(self, scan: Scan) -> None:
+    def __init__(self, scan: Scan, *, on_digest: Callable[[str, str], None] | None = None) -> None:
         self._scan = scan
         self._thread = DiskThread("rtcsend-source")
         self._selection: Selection | None = None
-        self._digest = TreeDigest()
+        self._digest = TreeDigest(on_digest)
         self._given = 0
         self._closed = False
 
@@ -54,6 +55,7 @@ class TreeSource:
         rules: ScanRules,
         *,
         on_entry: Callable[[int, int], None] = lambda _entries, _bytes: None,
+        on_digest: Callable[[str, str], None] | None = None,
     ) -> Self:
         """Look through everything that is to be sent.
 
@@ -61,6 +63,7 @@ class TreeSource:
             paths: Of the command line.
             rules: What to leave out.
             on_entry: Told now and then, in a thread, how many entries and bytes there are so far.
+            on_digest: Told the digest and the path of each file that was read, in a thread.
 
         Raises:
             CannotRead: Something is missing, unreadable, or of a kind that cannot be sent.
@@ -72,7 +75,7 @@ class TreeSource:
         )
         task = asyncio.create_task(run_to_end(job))
         try:
-            return cls(await asyncio.shield(task))
+            return cls(await asyncio.shield(task), on_digest=on_digest)
         except asyncio.CancelledError:
             stopped.set()
             await asyncio.gather(task, return_exceptions=True)

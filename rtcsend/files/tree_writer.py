@@ -57,6 +57,7 @@ class TreeWriter:
         permissions: What files and folders are to have.
         is_fresh: Whether an earlier run has left nothing in the staging folder.
         sync_each: Whether to sync each file when it is written: there is no way to sync all.
+        on_digest: Told the digest and the path of each file, in the thread that writes.
     """
 
     def __init__(
@@ -67,8 +68,9 @@ class TreeWriter:
         permissions: Permissions,
         is_fresh: bool,
         sync_each: bool,
+        on_digest: Callable[[str, str], None] | None = None,
     ) -> None:
-        self.digest = TreeDigest()
+        self.digest = TreeDigest(on_digest)
         self._places = iter(places)
         self._folders = OpenFolders(staging, create=True)
         self._permissions = permissions

@@ -276,9 +276,11 @@ def error_of(error: ErrorMessage) -> RendezvousError:
     if error.code == "unauthorized":
         return Refused(sentence, hint=_UNAUTHORIZED_HINT)
     if error.retry_after is not None:
-        return Refused(
+        refused = Refused(
             sentence, hint=f"Try again in {error.retry_after} s, or use another --server."
         )
+        refused.retry_after = error.retry_after
+        return refused
     return Refused(sentence)
 
 

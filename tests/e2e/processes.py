@@ -22,6 +22,7 @@ from typing import Any, TypeVar
 
 from rtcsend.life import phase_of
 from rtcsend.options import DATAPATH_VARIABLE
+from tests.events_schema import check_event
 
 STEP_TIMEOUT = 40.0  # seconds for any single thing to happen; the machine may be busy
 ROOT = Path(__file__).parents[2]
@@ -151,9 +152,7 @@ class Side:
         assert self.master >= 0 or "\x1b" not in text, text
         if self.has_option("--json"):
             for line in self.stdout:
-                event = json.loads(line)
-                assert event["v"] == 1, line
-                assert isinstance(event["event"], str), line
+                check_event(json.loads(line))
         if {"send", "receive"} & set(self.arguments[:1]):
             phase_of(event["event"] for event in self.events)  # in an order that is promised
 
