@@ -4,7 +4,7 @@ import asyncio
 import os
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -20,7 +20,6 @@ from rtcsend.errors import (
 )
 from rtcsend.events import Entry, Event, Proposal
 from rtcsend.files import tree_plan
-from rtcsend.files.proposed_tree import Place
 from rtcsend.files.tree_sink import TreeSink
 from rtcsend.manifest.entry import ManifestEntry
 from rtcsend.manifest.manifest import Manifest
@@ -29,6 +28,9 @@ from rtcsend.target import Target
 from rtcsend.transfer.ports import Offer
 from tests.files.trees import MIXED, Tree, deliver, digest, make, manifest_of, read, stream
 from tests.test_target import FakeQuestions
+
+if TYPE_CHECKING:
+    from rtcsend.files.proposed_tree import Place
 
 
 class Scene:
