@@ -138,6 +138,25 @@ async def test_the_link_is_cut_until_both_have_noticed(
     assert "stalled" in receiver.names() + sender.names()
 
 
+async def test_the_link_is_cut_amid_a_folder(machine: Machine, network: Network) -> None:
+    photos, out = machine.folder / "photos", machine.folder / "out"
+    (photos / "empty").mkdir(parents=True)
+    out.mkdir()
+    for number in range(120):
+        random_file(photos / f"{number:03}", number * 1_700, seed=number)  # 12 MB together
+    async with server(machine, network):
+        async with transfer(machine, network, photos, out) as (sender, receiver):
+            network.cut(rendezvous=False)
+            await all_reconnect(sender, receiver)
+            network.heal()
+            done = [await receiver.succeeds(), await sender.succeeds()]
+    assert [event["files"] for event in done] == [120, 120]
+    assert done[0]["blake3"] == done[1]["blake3"]
+    assert listing(out) == ["photos", *(f"photos/{name}" for name in listing(photos))]
+    for path in photos.iterdir():
+        assert path.is_dir() or same(path, out / "photos" / path.name)
+
+
 async def test_the_rendezvous_is_killed_and_restarted_while_the_link_is_cut(
     machine: Machine, network: Network, film: Path, copy: Path
 ) -> None:
