@@ -26,6 +26,7 @@ from rtcsend.peer.priorities import Grade
 
 PACE: Final = 0.005  # seconds between two checks; RFC 8445 §14.2: Ta, at its least
 MAX_PAIRS_OF_A_GRADE: Final = 32  # so that there are about the 100 of RFC 8445 §6.1.2.5 in all
+MAX_SELECTIONS: Final = 32  # each gives lanes back and gets others; more is no search for a better
 IMPROVE_FOR: Final = 15.0  # seconds from the first selection
 RELAY_PATIENCE: Final = 0.4  # seconds; two round trips to the other end of the world
 RETRY_AFTER: Final = 1.0  # seconds after which a better pair that has failed is tried again
@@ -234,12 +235,14 @@ class CheckList(Generic[K]):
                 self._select(entry, now=now)
             else:
                 self._choose_for_others(now=now)
-        elif self.is_improving(now=now) and self._is_better(entry):
-            self._select(entry, now=now)
+        elif self.is_improving(now=now):
+            better = filter(self._is_better, self._entries.values())
+            if best := max(better, key=lambda e: (e.grade, -e.rtt), default=None):
+                self._select(best, now=now)
 
     def _is_better(self, entry: _Entry[K]) -> bool:
         selected = self._entries[self._selected_key()]
-        if selected.is_asked:
+        if selected.is_asked or entry.state is not _State.VALID:
             return False  # the other side has decided, and decides again
         if entry.grade is not selected.grade or not self.is_controlling:
             return entry.grade > selected.grade
@@ -274,7 +277,7 @@ class CheckList(Generic[K]):
         self._select(best, now=now)
 
     def _select(self, entry: _Entry[K], *, now: float) -> None:
-        if entry.key == self.selected:
+        if entry.key == self.selected or self.selections >= MAX_SELECTIONS:
             return
         self.selected = entry.key
         self.selections += 1

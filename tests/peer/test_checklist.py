@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass, field
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from rtcsend.peer.checklist import (
@@ -12,6 +12,7 @@ from rtcsend.peer.checklist import (
     IMPROVE_FOR,
     LEAST_GAIN,
     MAX_PAIRS_OF_A_GRADE,
+    MAX_SELECTIONS,
     PACE,
     RELAY_PATIENCE,
     RETRY_AFTER,
@@ -260,6 +261,17 @@ def test_an_overtaken_nomination_is_not_obeyed_but_a_later_one_is() -> None:
     assert found.selected == "relay"
 
 
+def test_who_is_told_again_and_again_stays_in_the_end() -> None:
+    found = checks(controlling=False)
+    put(found, here=LAN, there=LAN)
+    started(found, until=0.1)
+    for key in ("here", "there"):
+        found.on_answer(key, rtt=0.1, now=0.2)
+    for number in range(3 * MAX_SELECTIONS):
+        found.on_nomination("here" if number % 2 else "there", now=1.0 + number)
+    assert found.selections == MAX_SELECTIONS
+
+
 def test_the_controlling_side_is_not_told() -> None:
     found = checks()
     put(found, host=LAN, relay=BY_UDP)
@@ -379,6 +391,7 @@ PAIRS = st.lists(
 
 @settings(deadline=None)  # hundreds of steps, on a machine that may be busy
 @given(PAIRS, st.integers(0, 100))
+@example([(BY_TLS, None), (BY_TCP, 0.015625), (BY_TCP, 0.03125)], 0)
 def test_both_sides_end_on_the_best_pair_that_works(
     pairs: list[tuple[Grade, float | None]], head_start: int
 ) -> None:
