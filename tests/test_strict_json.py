@@ -11,7 +11,9 @@ from rtcsend.strict_json import (
     MAX_DEPTH,
     MAX_INTEGER,
     JsonObject,
+    parse_list_untrusted,
     parse_object_untrusted,
+    take_bool,
     take_int,
     take_list,
     take_str,
@@ -215,3 +217,24 @@ def test_take_list() -> None:
             take_list(MESSAGE, key, max_length=2)
     with pytest.raises(PeerProtocolError):
         take_list(MESSAGE, "list", max_length=1)
+
+
+@pytest.mark.parametrize("value", [True, False])
+def test_a_truth(value: bool) -> None:
+    assert take_bool({"a": value}, "a") is value
+
+
+@pytest.mark.parametrize("message", [{}, *({"a": value} for value in (None, 0, 1, "true", []))])
+def test_no_truth(message: JsonObject) -> None:
+    with pytest.raises(PeerProtocolError, match="bad “a”"):
+        take_bool(message, "a")
+
+
+def test_a_list() -> None:
+    assert parse_list_untrusted(b'[1,{"a":[]}]', max_size=SIZE) == [1, {"a": []}]
+
+
+@pytest.mark.parametrize("text", ["{}", "null", "1", "[", "[1.5]", '[{"a":1,"a":2}]', "[" * 9])
+def test_no_list(text: str) -> None:
+    with pytest.raises(PeerProtocolError):
+        parse_list_untrusted(text, max_size=SIZE)
