@@ -32,6 +32,7 @@ SHELLS = {
     "rtcsend/farewell.py",
     "rtcsend/meeting.py",
     "rtcsend/reconnecting.py",
+    "rtcsend/resolving.py",
     "rtcsend/session.py",
     "rtcsend/sources.py",
     "rtcsend/target.py",
@@ -58,7 +59,6 @@ SHELLS = {
     "rtcsend/peer/path_watch.py",
     "rtcsend/peer/relays.py",
     "rtcsend/peer/repeating.py",
-    "rtcsend/peer/resolving.py",
     "rtcsend/peer/transaction.py",
     "rtcsend/peer/turn_client.py",
     "rtcsend/datapath/batched.py",
@@ -108,7 +108,6 @@ SHELLS = {
     "rtcsend/doctor/reasons.py",  # no I/O, but the errors of sockets and TLS
     "rtcsend/doctor/relays.py",
     "rtcsend/doctor/rendezvous.py",
-    "rtcsend/doctor/resolving.py",
     "rtcsend/doctor/run.py",
     "rtcsend/doctor/stun_checks.py",
     "rtcsend/doctor/stun_family.py",

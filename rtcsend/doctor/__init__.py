@@ -4,7 +4,7 @@ Beside the flow: it moves no file and pairs with nobody. The machines, on virtua
 ``transaction``, ``nat``, ``path_mtu``, ``binding``, ``allocation``, ``burst``, ``relaying``.
 Pure as well: ``findings`` and ``conclusion`` (what is said), ``servers``, ``interfaces``,
 ``nat_sentences``, ``probing``. Shells: ``codec`` (aioice's message format), ``links`` (sockets),
-``resolving``, ``host``, ``reasons``, ``tunnel``, ``stun_family``; ``rendezvous``,
-``stun_checks`` and ``turn_checks`` tell what was found, and ``run`` runs all of them.
+``host``, ``reasons``, ``stun_family``, ``relays``; ``rendezvous``, ``stun_checks`` and
+``turn_checks`` tell what was found, and ``run`` runs all of them.
 Nothing is imported here, so that the command line can take ``findings`` alone.
 """

@@ -10,7 +10,7 @@ from typing import Final
 from rtcsend.doctor.codec import Endpoint
 from rtcsend.doctor.findings import Check
 from rtcsend.doctor.interfaces import NOTES, Address, kind_of
-from rtcsend.doctor.resolving import addresses_of
+from rtcsend.resolving import addresses_of
 
 MAX_ADDRESSES: Final = 64  # looked at; machines full of containers have hundreds
 FAMILIES: Final = {4: socket.AF_INET, 6: socket.AF_INET6}

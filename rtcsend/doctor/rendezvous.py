@@ -23,7 +23,6 @@ from websockets.uri import parse_uri
 
 from rtcsend.doctor.findings import Check, Status, Value
 from rtcsend.doctor.reasons import reason_of, slug_of
-from rtcsend.doctor.resolving import addresses_of
 from rtcsend.proxy.settings import Proxy, ProxyFailed
 from rtcsend.proxy.tunnel import maybe_proxy, open_connection
 from rtcsend.rendezvous.messages import (
@@ -34,6 +33,7 @@ from rtcsend.rendezvous.messages import (
 )
 from rtcsend.rendezvous.pinning import client_context, split_pin
 from rtcsend.rendezvous.wire import MAX_FRAME, BadMessage
+from rtcsend.resolving import addresses_of
 
 STEP_TIMEOUT: Final = 4.0  # seconds for each step; a server that takes longer is not usable
 _PORTS: Final = {"ws": 80, "wss": 443}  # RFC 6455 §3

@@ -15,10 +15,10 @@ from aioice.turn import TurnTransport
 
 from rtcsend.peer.ice_servers import TurnServer
 from rtcsend.peer.priorities import priority, relay_preference
-from rtcsend.peer.resolving import Address, addresses_of
 from rtcsend.peer.turn_client import TurnTcpClient, TurnUdpClient, result_of
 from rtcsend.proxy.settings import Proxy
 from rtcsend.proxy.tunnel import create_connection, maybe_proxy
+from rtcsend.resolving import Address, address_of_each_family
 from rtcsend.tasks import cancel_all
 from rtcsend.trace import Step, Where, attempt
 
@@ -74,7 +74,7 @@ async def _reach(server: TurnServer, make_protocol: MakeProtocol) -> StunProtoco
         proxy = maybe_proxy(server.host, server.port, secure=secure, purpose="turn")
     if proxy is not None:  # it looks the name up
         return await _allocate(server, (server.host, server.port), make_protocol, proxy)
-    addresses = await addresses_of(server.host, server.port)
+    addresses = await address_of_each_family(server.host, server.port)
     return await first_success(
         [partial(_allocate, server, address, make_protocol) for address in addresses]
     )

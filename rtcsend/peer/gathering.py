@@ -22,9 +22,9 @@ from rtcsend.peer.allocation import allocate
 from rtcsend.peer.ice_servers import Ladder, Servers, StunServer, TurnServer
 from rtcsend.peer.interfaces import HostAddress
 from rtcsend.peer.priorities import Network, host_preference, priority
-from rtcsend.peer.resolving import Address, addresses_of
 from rtcsend.peer.transaction import QUERY_WAITS, Transaction
 from rtcsend.peer.turn_client import result_of
+from rtcsend.resolving import Address, address_of_each_family
 from rtcsend.tasks import cancel_all
 from rtcsend.trace import Step, Where, attempt
 
@@ -124,7 +124,7 @@ class Gathering:
     async def _ask(self, server: StunServer) -> None:
         """Ask a STUN server from every IPv4 socket; IPv6 is not translated."""
         try:
-            addresses = await addresses_of(server.host, server.port)
+            addresses = await address_of_each_family(server.host, server.port)
         except OSError as exc:
             logger.info("= a STUN server's name: %s", type(exc).__name__)
             return

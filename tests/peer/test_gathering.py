@@ -17,8 +17,8 @@ from rtcsend.peer.ice import IceConnection
 from rtcsend.peer.ice_servers import Ladder, Servers, StunServer, TurnServer
 from rtcsend.peer.interfaces import HostAddress
 from rtcsend.peer.priorities import Network
-from rtcsend.peer.resolving import addresses_of
 from rtcsend.peer.transaction import Address
+from rtcsend.resolving import addresses_of
 from tests.fakes.clock import run_virtual
 
 NEVER = 1e6
@@ -276,7 +276,7 @@ def test_two_addresses_of_one_name() -> None:
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "::1"])
 async def test_literals_ask_no_name_server(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rtcsend.peer.resolving._look_up", None)
+    monkeypatch.setattr("rtcsend.resolving._look_up", None)
     assert await addresses_of(address, 7) == [(address, 7)]
 
 
@@ -296,7 +296,7 @@ def test_a_name_server_that_never_answers_is_not_waited_for(
         answer.wait()
         return [("192.0.2.1", port)]
 
-    monkeypatch.setattr("rtcsend.peer.resolving._look_up", look_up)
+    monkeypatch.setattr("rtcsend.resolving._look_up", look_up)
 
     async def main() -> None:
         with pytest.raises(TimeoutError):
