@@ -224,7 +224,7 @@ def test_a_truth(value: bool) -> None:
     assert take_bool({"a": value}, "a") is value
 
 
-@pytest.mark.parametrize("message", [{}, *({"a": value} for value in (None, 0, 1, "true", []))])
+@pytest.mark.parametrize("message", [{}, {"a": None}, {"a": 0}, {"a": 1}, {"a": "true"}, {"a": []}])
 def test_no_truth(message: JsonObject) -> None:
     with pytest.raises(PeerProtocolError, match="bad “a”"):
         take_bool(message, "a")
