@@ -65,6 +65,19 @@ class _Socket:
     has_reported: bool = False
 
 
+class _Once:
+    """A check that is passed once, and costs nothing when it is asked for again."""
+
+    def __init__(self, check: Callable[[], None]) -> None:
+        self._check = check
+        self._passed = False
+
+    def __call__(self) -> None:
+        if not self._passed:
+            self._check()
+            self._passed = True
+
+
 class Reception:
     """All sockets of a process.
 
@@ -200,7 +213,7 @@ class Reception:
 
     async def _draw(self, socket: _Socket, message: Allocate) -> None:
         """Give it a free nameplate, or the one that it was given before."""
-        again = False
+        again, admit = False, _Once(partial(self._admit, socket.source, message))
         for candidate in nameplate_candidates(
             self._entropy,
             live=self._store.live(),
@@ -209,9 +222,9 @@ class Reception:
         ):
             name = Name("nameplate", candidate)
             if message.side is not None:
-                name = await self._store.reserve(message.side, name, again=again)
+                name = await self._store.reserve(message.side, name, again=again, admit=admit)
             try:
-                await self._enter(socket, name, message, drawn=True)
+                await self._enter(socket, name, message, admit=admit, drawn=True)
             except NameTaken:
                 again = True
             else:
@@ -219,7 +232,13 @@ class Reception:
         raise RequestRefused("full", retry_after=FULL_RETRY)
 
     async def _enter(
-        self, socket: _Socket, name: Name, request: Request, *, drawn: bool = False
+        self,
+        socket: _Socket,
+        name: Name,
+        request: Request,
+        *,
+        admit: Callable[[], None] | None = None,
+        drawn: bool = False,
     ) -> None:
         arrival = Arrival(
             connection=socket.connection,
@@ -227,7 +246,7 @@ class Reception:
             token=encode_base64url(self._entropy(SIDE_BYTES)),
             limits=self._limits,
             is_alive=self._store.is_alive,
-            admit=partial(self._admit, socket.source, request),
+            admit=admit or partial(self._admit, socket.source, request),
             failed=partial(self._admission.claim_failed, socket.source, now=self._store.now()),
             drawn=drawn,
         )

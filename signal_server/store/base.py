@@ -108,19 +108,24 @@ class Store(Protocol):
         """Return about how many mailboxes there are, of all processes."""
         ...
 
-    async def reserve(self, side: str, name: Name, *, again: bool) -> Name:
+    async def reserve(
+        self, side: str, name: Name, *, again: bool, admit: Callable[[], None]
+    ) -> Name:
         """Remember for some minutes which nameplate the request of ``side`` is given.
 
         Args:
             side: Of a request for any free nameplate.
             name: One that seems to be free.
             again: The one before was not free after all: forget it.
+            admit: Called before anything is kept for a side of which nothing is known; may raise,
+                and may be called more than once.
 
         Returns:
             ``name``, or what was remembered before.
 
         Raises:
             StoreUnavailable: It does not answer.
+            Exception: Whatever ``admit`` raises.
         """
         ...
 

@@ -55,8 +55,16 @@ class MemoryStore:
         """Return how many mailboxes there are."""
         return self.directory.live
 
-    async def reserve(self, side: str, name: Name, *, again: bool) -> Name:
-        """Return the nameplate that was drawn for ``side`` before, or ``name``."""
+    async def reserve(
+        self,
+        side: str,
+        name: Name,
+        *,
+        again: bool,
+        admit: Callable[[], None],
+    ) -> Name:
+        """Return the nameplate that was drawn for ``side`` before, or ``name``; nothing is kept."""
+        del admit
         drawn = None if again else self.directory.drawn_for(side)
         return drawn or name
 

@@ -10,6 +10,7 @@ tags).
 
 from typing import Final
 
+from signal_server.messages import NAMEPLATE
 from signal_server.storage import Name
 
 PREFIX: Final = "rtcsend:1"  # another number, should the entries ever change their meaning
@@ -29,6 +30,12 @@ def log_key(name: Name) -> str:
 def reserve_key(side: str) -> str:
     """Return the key of the nameplate that was drawn for a side."""
     return f"{PREFIX}:drawn:{{{side}}}"
+
+
+def parse_reserved_untrusted(value: bytes | None) -> Name | None:
+    """Return the nameplate that is kept for a side; None for nothing, and for what is none."""
+    text = (value or b"").decode("ascii", "replace")
+    return Name("nameplate", text) if NAMEPLATE.fullmatch(text) else None
 
 
 # KEYS: the log. ARGV: the entry that is believed to be the last one, milliseconds to keep the

@@ -154,18 +154,24 @@ class RedisStore:
         """Return about how many mailboxes all processes have."""
         return max(self._link.live, self.directory.live)
 
-    async def reserve(self, side: str, name: Name, *, again: bool) -> Name:
+    async def reserve(
+        self, side: str, name: Name, *, again: bool, admit: Callable[[], None]
+    ) -> Name:
         """Remember the nameplate of a request, or return what was remembered before."""
         key = scripts.reserve_key(side)
+        client = self._link.client
 
         async def attempt() -> Name:
+            if not again:
+                known = scripts.parse_reserved_untrusted(await self._link.call(client.get(key)))
+                if known is not None:
+                    return known
+                admit()
             kept = await self._link.call(
-                self._link.client.set(
-                    key, name.text, nx=not again, get=True, ex=scripts.RESERVE_SECONDS
-                )
+                client.set(key, name.text, nx=not again, get=True, ex=scripts.RESERVE_SECONDS)
             )
-            known = None if again or kept is None else kept.decode()
-            return name if known is None else Name("nameplate", known)
+            known = None if again else scripts.parse_reserved_untrusted(kept)
+            return name if known is None else known
 
         return await self._link.patiently(attempt)
 

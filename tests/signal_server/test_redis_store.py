@@ -9,12 +9,14 @@ import pytest
 
 from rtcsend.rendezvous.client import MessageReceived, PeerPresence, RendezvousClient
 from signal_server.config import Limits, ServerConfig
+from signal_server.messages import Allocate, Allocated, ErrorMessage
 from signal_server.server import RendezvousServer
 from signal_server.storage import Name
 from signal_server.store.base import StoreUnavailable
-from signal_server.store.redis_scripts import log_key
+from signal_server.store.redis_scripts import log_key, reserve_key
 from signal_server.store.redis_store import RedisStore
 from tests.fakes.redis_server import RedisServer, needs_redis, redis_server
+from tests.signal_server.loopback import dial, read, say
 
 pytestmark = [pytest.mark.net, needs_redis]
 
@@ -51,6 +53,31 @@ def keys(redis: RedisServer) -> int:
     """Return how many logs there are."""
     answer = redis.command("KEYS", "rtcsend:1:{n*}")
     return int(answer[1 : answer.index(b"\r\n")])
+
+
+async def test_who_is_refused_leaves_nothing_in_the_store(redis: RedisServer) -> None:
+    redis.command("FLUSHALL")
+    limits = Limits(nameplates_per_minute=2)
+    config = ServerConfig(host="127.0.0.1", port=0, store=redis.address, limits=limits)
+    async with RendezvousServer(config) as server:
+        for number in range(4):
+            async with dial(server) as websocket:
+                await read(websocket)
+                await say(websocket, Allocate(side=f"{number:022}"))
+                answer = await read(websocket)
+                assert isinstance(answer, Allocated if number < 2 else ErrorMessage)
+    assert redis.command("KEYS", "rtcsend:1:drawn:*").startswith(b"*2\r\n")
+
+
+async def test_a_strange_reservation_is_none(
+    redis: RedisServer, servers: list[RendezvousServer]
+) -> None:
+    for text in ("7}:x", "\xff", ""):
+        redis.command("SET", reserve_key("A" * 22), text)
+        async with dial(servers[0]) as websocket:
+            await read(websocket)
+            await say(websocket, Allocate(side="A" * 22))
+            assert isinstance(await read(websocket), Allocated)
 
 
 async def test_many_pairs_at_once_lose_nothing(
