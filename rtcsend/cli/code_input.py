@@ -14,11 +14,17 @@ from pathlib import Path
 from typing import Final
 
 from rtcsend.cli.terminal import can_ask, escape, is_terminal, say
-from rtcsend.code.code import MAX_CODE_LENGTH, complete, parse_code_untrusted
+from rtcsend.code.code import (
+    MAX_CODE_LENGTH,
+    complete,
+    corrected_untrusted,
+    parse_code_untrusted,
+)
 from rtcsend.errors import CannotRead, Interrupted, UsageError
+from rtcsend.rendezvous.local import local_nameplates
 
 ENVIRONMENT: Final = "RTCSEND_CODE"
-_PROMPT: Final = "Code: "
+STDIN: Final = Path("-")
 _READ_LIMIT: Final = 4 * MAX_CODE_LENGTH + 1  # bytes; four a character, and one tells of more
 
 
@@ -50,7 +56,7 @@ def code_for_receive(
     if text is None and not is_terminal(sys.stdin):
         text = _read_standard_input()
     if text is not None:
-        return str(parse_code_untrusted(text))
+        return _parsed_or_asked(text)
     if not can_ask():
         raise UsageError(
             "There is no code, and no terminal to ask for it.",
@@ -67,11 +73,28 @@ def _named_code(
     if given is not None:
         return given
     if code_file is not None:
-        return _read_file(code_file)
+        return _read_standard_input() if code_file == STDIN else _read_file(code_file)
     return environment.get(ENVIRONMENT) or None
 
 
 _ONE_SOURCE: Final = "Give one of them."
+
+
+def _parsed_or_asked(text: str) -> str:
+    """Return the plain form; where a word is mistyped and somebody is there, ask what is meant.
+
+    Raises:
+        UsageError: It is no code.
+        Interrupted: Ctrl-C at the prompt.
+    """
+    try:
+        return str(parse_code_untrusted(text))
+    except UsageError as exc:
+        suggestion = corrected_untrusted(text)
+        if suggestion is None or not can_ask():
+            raise
+        say(escape(exc.message))
+        return _ask(str(suggestion))
 
 
 def _read_file(path: Path) -> str:
@@ -101,17 +124,24 @@ def _decode(data: bytes) -> str:
     return data.decode("utf-8-sig", "replace")
 
 
-def _ask() -> str:
+def _ask(suggestion: str = "") -> str:
     """Ask on the terminal until a code comes that is one.
+
+    Args:
+        suggestion: What a mistyped code most likely stands for; Enter takes it.
 
     Raises:
         Interrupted: Ctrl-C, or the end of input.
     """
     while True:
+        line = ""
         try:
-            return str(parse_code_untrusted(_prompt()))
+            line = _prompt(f"Code [{suggestion}]: " if suggestion else "Code: ")
+            return str(parse_code_untrusted(line if line.strip() else suggestion))
         except UsageError as exc:
-            say(f"{escape(exc.message)} {escape(exc.hint)}")
+            corrected = corrected_untrusted(line)
+            suggestion = "" if corrected is None else str(corrected)
+            say(escape(exc.message) if suggestion else f"{escape(exc.message)} {escape(exc.hint)}")
         except (KeyboardInterrupt, EOFError):
             say("")
             raise Interrupted(
@@ -119,16 +149,16 @@ def _ask() -> str:
             ) from None
 
 
-def _prompt() -> str:
+def _prompt(question: str) -> str:
     """Read a line with editing and completion where standard output is the terminal too."""
     if not is_terminal(sys.stdout):  # it is a script's: input() would write its prompt there
-        say(_PROMPT, end="")
+        say(question, end="")
         line = sys.stdin.readline(_READ_LIMIT)
         if not line:
             raise EOFError
         return line
     _set_up_completion()
-    return input(_PROMPT)
+    return input(question)
 
 
 def _set_up_completion() -> None:
@@ -145,5 +175,5 @@ def _set_up_completion() -> None:
 
 
 def _complete(text: str, state: int) -> str | None:
-    matches = complete(text)
+    matches = complete(text, () if "-" in text else local_nameplates())
     return matches[state] if state < len(matches) else None

@@ -12,6 +12,7 @@ import typer
 from rtcsend.cli import engine
 from rtcsend.cli import options as opt
 from rtcsend.cli.code_input import code_for_send
+from rtcsend.cli.code_sharing import Copy, Qr, check_sharing, sharing
 from rtcsend.cli.questions import ScriptQuestions, TerminalQuestions
 from rtcsend.cli.script_options import (
     ChecksumFile,
@@ -63,6 +64,8 @@ def send(
     code: OwnCode = None,
     code_file: opt.CodeFile = None,
     words: opt.Words = DEFAULT_WORDS,
+    qr: Qr = False,
+    copy: Copy = False,
     server: opt.Server = None,
     ice: opt.Ice = None,
     relay_only: opt.RelayOnly = False,
@@ -83,6 +86,7 @@ def send(
     opt.set_up_logging(verbose)
     script = ScriptOptions(idle_timeout=idle_timeout, checksums=checksums)
     sent = _check_paths(paths)
+    check_sharing(qr=qr, copy=copy, silent=json or quiet)
     common = opt.common_values(
         server=server,
         ice=ice,
@@ -124,7 +128,9 @@ def send(
     with traced(trace, addresses=trace_addresses, command="send", options=options) as recorder:
         files = engine.load_engine()
         run_script(
-            lambda wanted, emit: files.send(wanted, questions=questions, emit=emit),
+            lambda wanted, emit: files.send(
+                wanted, questions=questions, emit=sharing(emit, output, qr=qr, copy=copy)
+            ),
             options,
             script=script,
             output=output,

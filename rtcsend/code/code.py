@@ -14,7 +14,7 @@ docs/cli.md.
 """
 
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from rtcsend.code.words import (
@@ -118,11 +118,40 @@ def parse_code_untrusted(text: str) -> Code:
     return Code(nameplate, tuple(words))
 
 
-def complete(text: str) -> list[str]:
+def corrected_untrusted(text: str) -> Code | None:
+    """Return the code that a mistyped one most likely stands for; for a person to look at.
+
+    Args:
+        text: What :func:`parse_code_untrusted` does not take.
+
+    Returns:
+        The same with the nearest word in the place of each that is none; None when there is
+        more wrong with it.
+    """
+    if len(text) > MAX_CODE_LENGTH:
+        return None
+    try:
+        nameplate, chunks = _split(_normalize(text))
+    except UsageError:
+        return None
+    words: list[str] = []
+    for chunk in chunks[: MAX_WORDS + 1]:
+        try:
+            words += _words_in(chunk, at_least=MIN_WORDS if len(chunks) == 1 else 1)
+        except UsageError:
+            nearest = nearest_word(chunk)
+            if nearest is None:
+                return None
+            words.append(nearest)
+    return Code(nameplate, tuple(words)) if MIN_WORDS <= len(words) <= MAX_WORDS else None
+
+
+def complete(text: str, nameplates: Iterable[str] = ()) -> list[str]:
     """Return the codes that ``text`` can be the beginning of, its last word completed.
 
     Args:
         text: What was typed so far.
+        nameplates: Those that are known to wait nearby.
 
     Returns:
         Whole lines for a Tab key, in the order of the list; with a dash at the end where
@@ -133,7 +162,8 @@ def complete(text: str) -> list[str]:
     typed = "".join("-" if char in " _" else char for char in text.strip().lower())
     before, dash, last = typed.rpartition("-")
     if not dash:
-        return [f"{last}-"] if last.isascii() and last.isdigit() else []
+        known = sorted({f"{number}-" for number in nameplates if number.startswith(last)})
+        return known or ([f"{last}-"] if last.isascii() and last.isdigit() else [])
     matches = [word for word in word_list() if word.startswith(last)]
     if len(matches) == 1 and before.count("-") + 1 < MIN_WORDS:
         return [f"{before}-{matches[0]}-"]

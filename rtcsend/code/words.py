@@ -11,7 +11,6 @@ needs it before anything else, and ``importlib.resources`` costs more than readi
 Pure but for that one read. Place in the flow: used by :mod:`rtcsend.code.code` only.
 """
 
-import difflib
 import functools
 from pathlib import Path
 
@@ -20,7 +19,7 @@ SHORTEST_WORD = 3  # letters
 LONGEST_WORD = 8  # letters
 MAX_TYPO_LENGTH = LONGEST_WORD + 2  # letters; a longer text is not one mistyped word
 
-_CUTOFF = 0.6  # difflib's ratio; below it the proposal reads like a bad joke
+MAX_EDITS = 2  # slips of a finger; a word that is further off reads like a bad joke
 
 
 @functools.cache
@@ -43,9 +42,30 @@ def nearest_word(text: str) -> str | None:
         text: What was typed, in lower case.
 
     Returns:
-        A word of the list; None when none is near enough to be worth a proposal.
+        The word with the fewest edits between, at most MAX_EDITS and less than half of its letters;
+        among equals one with the same first letter, which people rarely get wrong. None: there is
+        no such word.
     """
-    if len(text) > MAX_TYPO_LENGTH:
+    if not text or len(text) > MAX_TYPO_LENGTH:
         return None
-    matches = difflib.get_close_matches(text, word_list(), n=1, cutoff=_CUTOFF)
-    return matches[0] if matches else None
+    near = [word for word in word_list() if abs(len(word) - len(text)) <= MAX_EDITS]
+    ranked = ((edits_between(text, word), word[0] != text[0], word) for word in near)
+    edits, _, word = min(ranked)
+    return word if edits <= MAX_EDITS and 2 * edits < len(word) else None
+
+
+def edits_between(left: str, right: str) -> int:
+    """Return how many slips make one of the other: a letter more, less or other, or two swapped.
+
+    The optimal string alignment distance; time and space are the product of the lengths.
+    """
+    before: list[int] = []
+    row = list(range(len(right) + 1))
+    for i, letter in enumerate(left, 1):
+        before, above, row = row, before, [i]
+        for j, other in enumerate(right, 1):
+            edits = min(before[j] + 1, row[j - 1] + 1, before[j - 1] + (letter != other))
+            if i > 1 and j > 1 and letter == right[j - 2] and left[i - 2] == other:
+                edits = min(edits, above[j - 2] + 1)
+            row.append(edits)
+    return row[-1]

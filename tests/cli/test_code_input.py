@@ -83,7 +83,7 @@ def test_prompt_completes_corrects_and_asks_again() -> None:
         process.expect("Code: ")
         process.type("7-guitarr-velvet\n")
         process.expect("“guitarr” is not a code word; did you mean “guitar”?")
-        process.expect("Code: ")
+        process.expect("Code [7-guitar-velvet]: ")
         process.type("7-guit\t")
         process.expect("7-guitar-")
         process.type("velv\t\n")
@@ -118,3 +118,42 @@ def test_a_terminal_that_cannot_show_the_question() -> None:
     # Standard error is a file: nobody would see the prompt.
     with PtyProcess(["sh", "-c", '"$@" 2>/dev/null', "sh", *command]) as process:
         assert process.wait() == 2
+
+
+def test_enter_takes_the_suggestion() -> None:
+    with PtyProcess(fake_engine.command(fake_engine.success, "receive", "-y")) as process:
+        process.expect("Code: ")
+        process.type("7-guitarr-velet\n")
+        process.expect("Code [7-guitar-velvet]: ")
+        process.type("\n")
+        assert process.wait() == 0
+
+
+def test_a_mistyped_argument_is_asked_about_on_a_terminal() -> None:
+    command = fake_engine.command(fake_engine.success, "receive", "-y", "7-guitarr-velvet")
+    with PtyProcess(command) as process:
+        process.expect("“guitarr” is not a code word; did you mean “guitar”?")
+        process.expect("Code [7-guitar-velvet]: ")
+        process.type("8-legal-winner\n")
+        assert process.wait() == 0
+
+
+def test_an_argument_beyond_help_is_an_error_there_too() -> None:
+    with PtyProcess(
+        fake_engine.command(fake_engine.success, "receive", "-y", "7-zzzqqq-velvet")
+    ) as process:
+        assert process.wait() == 2
+
+
+def test_numbers_that_wait_on_this_machine_are_completed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rtcsend.cli.code_input.local_nameplates", lambda: {"42", "417", "9"})
+    assert [_complete("4", state) for state in range(3)] == ["417-", "42-", None]
+    assert _complete("", 0) == "417-"
+    assert _complete("5", 0) == "5-"
+
+
+def test_a_dash_is_standard_input_for_both(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO(f"{CODE}\n{OTHER}\n"))
+    dash, environment = Path("-"), {"RTCSEND_CODE": "9-legal-winner"}
+    assert code_for_send(option=None, code_file=dash, environment=environment) == CODE
+    assert code_for_receive(argument=None, code_file=dash, environment=environment) == OTHER

@@ -13,6 +13,7 @@ from rtcsend.code.code import (
     MIN_WORDS,
     Code,
     complete,
+    corrected_untrusted,
     generate_code,
     parse_code_untrusted,
 )
@@ -207,3 +208,20 @@ def test_complete(typed: str, completions: list[str]) -> None:
 
 def test_complete_offers_every_word_after_a_dash() -> None:
     assert complete("7-") == [f"7-{word}" for word in word_list()]
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("7-guitarr-velvet", "7-guitar-velvet"),
+        ("007 giutar veldet", "7-guitar-velvet"),
+        ("7-guitar-zzzqqq", None),
+        ("guitarr-velvet", None),
+        ("7-guitarr", None),
+        ("7" + "-guitarr" * 9, None),
+        ("7" + "-x" * 100_000, None),
+    ],
+)
+def test_corrected(typed: str, meant: str | None) -> None:
+    code = corrected_untrusted(typed)
+    assert (None if code is None else str(code)) == meant

@@ -6,6 +6,7 @@ from rtcsend.code.words import (
     BITS_PER_WORD,
     LONGEST_WORD,
     SHORTEST_WORD,
+    edits_between,
     nearest_word,
     word_list,
     word_set,
@@ -45,3 +46,27 @@ def test_list_is_what_the_code_relies_on() -> None:
 )
 def test_nearest_word(typed: str, meant: str | None) -> None:
     assert nearest_word(typed) == meant
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "edits"),
+    [
+        ("", "", 0),
+        ("a", "", 1),
+        ("abc", "abc", 0),
+        ("abc", "acb", 1),
+        ("abc", "xabc", 1),
+        ("ca", "abc", 3),
+    ],
+)
+def test_edits(left: str, right: str, edits: int) -> None:
+    assert edits_between(left, right) == edits_between(right, left) == edits
+
+
+def test_one_slip_is_always_set_right_or_leads_to_a_word_as_near() -> None:
+    for word in word_list()[::37]:
+        typed = word[0] + word[2] + word[1] + word[3:]
+        if typed not in word_set():
+            nearest = nearest_word(typed)
+            assert nearest is not None
+            assert edits_between(typed, nearest) == 1
