@@ -9,6 +9,11 @@ from rtcsend.options import ReceiveOptions
 def check_limits(options: ReceiveOptions, *, files: int, size: int) -> None:
     """Hold a proposal against ``--max-size`` and ``--max-files``.
 
+    Args:
+        options: With the limits.
+        files: How many there are; links and folders with nothing in them count as well.
+        size: Of all files, in bytes.
+
     Raises:
         Declined: It is more.
     """

@@ -71,6 +71,9 @@ class TreeDecision:
             folder,
             lambda stop: look_at_tree(folder, offer.manifest, self._check_name, is_stopped=stop),
         )
+        # What takes no space takes a place in the file system all the same.
+        places = offer.manifest.files + outlook.links + outlook.empty
+        check_limits(self._options, files=places, size=0)
         folder, names = self._place(folder, outlook)
         existing = await self._look(
             folder, lambda stop: look_for_existing(folder, outlook, names, is_stopped=stop)

@@ -139,7 +139,7 @@ async def test_what_options_decline(tmp_path: Path, options: dict[str, Any], wor
 
 
 async def test_names_and_paths_that_match(tmp_path: Path) -> None:
-    scene = Scene(tmp_path, accept_glob=("[abz]", "top/b*", "link"), max_files=6, max_size=10**7)
+    scene = Scene(tmp_path, accept_glob=("[abz]", "top/b*", "link"), max_files=8, max_size=10**7)
     assert await scene.receive() == ["top"]
 
 
@@ -269,6 +269,24 @@ def test_a_look_at_one_folder_ends_when_nobody_waits(tmp_path: Path) -> None:
     with pytest.raises(tree_plan.PlanStopped):
         tree_plan.look_at_tree(tmp_path, manifest, seen.append, is_stopped=lambda: len(seen) > 1)
     assert len(seen) < 5_000
+
+
+@pytest.mark.parametrize(
+    ("tree", "count"),
+    [
+        ({"t": None, "t/a": None, "t/b": None, "t/b/c": None, "t/d": None, "t/d/e": b"x"}, 3),
+        ({"t": None, "t/a": b"-> b", "t/b": b"x"}, 2),
+        ({"t": None, "t/a": b"x", "t/b": None}, 2),
+        ({"t": None}, 1),
+        ({"t": None, "t/b": None, "t/b/c": b"x"}, 1),
+    ],
+)
+async def test_links_and_empty_folders_count_as_files(
+    tmp_path: Path, tree: Tree, count: int
+) -> None:
+    error = await Scene(tmp_path, tree, max_files=count - 1).refuses(Declined)
+    assert f"at most {count - 1} are" in str(error)
+    assert await Scene(tmp_path, tree, max_files=count).receive() == ["t"]
 
 
 async def test_damage_leaves_nothing(tmp_path: Path) -> None:

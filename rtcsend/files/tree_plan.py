@@ -50,6 +50,7 @@ class Outlook:
         tops: The safe names of what is at the top.
         directories: How many entries are folders.
         links: How many are symbolic links.
+        empty: How many folders have nothing in them.
         executables: How many files are executable.
         renamed: How many have another name than at the sender, or a number behind it.
     """
@@ -59,6 +60,7 @@ class Outlook:
     tops: list[str] = field(default_factory=list)
     directories: int = 0
     links: int = 0
+    empty: int = 0
     executables: int = 0
     renamed: int = 0
 
@@ -119,14 +121,18 @@ def look_at_tree(
     )
     outlook = Outlook(tree)
     top = ""
+    depth = 0  # of what may be in the folder that was last
     for place in tree.check_untrusted():
         accept(place)
         _count(outlook, place)
+        outlook.empty += len(place.components) < depth
+        depth = len(place.components) + 1 if place.entry.kind == "directory" else 0
         if place.components[0] != top:
             top = place.components[0]
             outlook.tops.append(top)
         if not place.number % _ASK_EVERY and is_stopped():
             raise PlanStopped
+    outlook.empty += depth > 0
     return outlook
 
 
