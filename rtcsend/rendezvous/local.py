@@ -28,7 +28,6 @@ from rtcsend.rendezvous.server_url import normalise_server_url
 MAX_FILE = 4_096  # bytes; a URL has 2,048 at most
 MAX_FILES = 1_000  # looked at in one folder; more is not ours
 PRIVATE_FOLDER = 0o700
-PRIVATE_FILE = 0o600
 
 _NAME = re.compile(r"(?P<nameplate>[1-9][0-9]{0,8})-(?P<pid>[1-9][0-9]{0,9})\.json", re.ASCII)
 _log = logging.getLogger("rtcsend.rendezvous.local")
