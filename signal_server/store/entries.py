@@ -66,8 +66,11 @@ def _values(command: Command) -> tuple[dict[str, Any], bytes]:
         case Say(connection=connection, body=body):
             return {"k": "say", "c": connection}, body
         case Enter(connection=connection, request=request, token=token):
+            # What was shown for admission has been checked, and is good for more than this room.
             if isinstance(request, Allocate):
-                request = dataclasses.replace(request, auth=None)  # it has been checked
+                request = dataclasses.replace(request, auth=None)
+            elif isinstance(request, Meet):
+                request = dataclasses.replace(request, permit=None)
             return {"k": "enter", "c": connection, "r": serialize(request), "t": token}, b""
         case Away(connection=connection):
             return {"k": "away", "c": connection}, b""

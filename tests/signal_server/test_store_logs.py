@@ -58,8 +58,11 @@ def test_entries_come_out_as_they_went_in(command: Command) -> None:
     assert parse_published_untrusted(published) == (NO_ENTRY, EntryId(5, 1), entry)
 
 
-def test_the_token_for_allocating_is_not_kept() -> None:
-    head, _ = encode_entry(Entry("aa.1", Enter(A, Allocate(auth="secret-of-the-operator"), TOKEN)))
+@pytest.mark.parametrize(
+    "request_", [Allocate(auth="secret-token"), Meet(mailbox="m" * 22, permit="secret-permit")]
+)
+def test_what_was_shown_for_admission_is_not_kept(request_: Allocate | Meet) -> None:
+    head, _ = encode_entry(Entry("aa.1", Enter(A, request_, TOKEN)))
     assert "secret" not in head
 
 
