@@ -28,6 +28,8 @@ from typer.main import get_command
 from rtcsend import __version__
 from rtcsend.cli.bench import bench
 from rtcsend.cli.clean import clean
+from rtcsend.cli.config import config
+from rtcsend.cli.config_file import CONFIGURABLE, config_path, defaults_for, read_config
 from rtcsend.cli.demo import demo
 from rtcsend.cli.doctor import doctor
 from rtcsend.cli.receive import receive
@@ -58,6 +60,7 @@ def _show_version(value: bool) -> None:
 
 @app.callback()
 def _common(
+    ctx: typer.Context,
     *,
     version: Annotated[
         bool,
@@ -67,12 +70,17 @@ def _common(
     ] = False,
 ) -> None:
     """Move files straight between two machines with one short code."""
+    command = ctx.invoked_subcommand or ""
+    if command in CONFIGURABLE:
+        values = read_config(config_path(os.environ))
+        ctx.default_map = {command: defaults_for(command, values, os.environ)}
 
 
 app.command()(send)
 app.command()(receive)
 app.command(context_settings=CONTEXT)(serve)
 app.command()(clean)
+app.add_typer(config)
 app.command()(doctor)
 app.command()(demo)
 app.command()(bench)

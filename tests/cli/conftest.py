@@ -11,7 +11,11 @@ Play = Callable[[Scenario], FakeEngine]
 
 
 @pytest.fixture(autouse=True)
-def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+def _clean_environment(
+    monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = tmp_path_factory.getbasetemp() / "no-configuration"
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(folder))
     for name in ("RTCSEND_SERVER", "RTCSEND_CODE", "NO_COLOR", "FORCE_COLOR", "COLUMNS"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr("sys.stdin", io.StringIO())

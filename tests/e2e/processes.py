@@ -240,6 +240,7 @@ class Machine:
             "XDG_RUNTIME_DIR": str(folder / "run"),
             "HOME": str(folder / "home"),
             "TMPDIR": str(folder / "tmp"),
+            "XDG_CONFIG_HOME": str(folder / "config"),
             "PYTHONPATH": str(ROOT),  # for the modules of tests/, wherever a process runs
             "RTCSEND_DISCOVERY": "local",
             "PYTHONWARNINGS": "default",
