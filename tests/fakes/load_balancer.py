@@ -7,13 +7,11 @@ checks would have it.
 import asyncio
 import contextlib
 import itertools
-from types import TracebackType
-from typing import Self
 
-BLOCK = 65_536
+from tests.fakes.tcp_server import BLOCK, TcpServer, until_one_ends
 
 
-class LoadBalancer:
+class LoadBalancer(TcpServer):
     """Passes connections on while it is entered.
 
     Attributes:
@@ -22,32 +20,12 @@ class LoadBalancer:
     """
 
     def __init__(self, *ports: int) -> None:
+        super().__init__()
         self.ports = list(ports)
         self.uses: list[int] = []
-        self.port = 0
         self._next = itertools.count()
-        self._server: asyncio.Server | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
         self._to_server = [0] * len(ports)
         self._moved = asyncio.Condition()
-
-    async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
-        self.port = self._server.sockets[0].getsockname()[1]
-        return self
-
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc_value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        assert self._server is not None, "it was entered"
-        self._server.close()
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self._server.wait_closed()
 
     @property
     def url(self) -> str:
@@ -58,38 +36,24 @@ class LoadBalancer:
         async with self._moved:
             await self._moved.wait_for(lambda: self._to_server[server] >= count)
 
-    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None, "called in one"
-        self._tasks.add(task)
-        try:
-            await self._serve(reader, writer)
-        except (OSError, asyncio.CancelledError):
-            pass  # broken, or the balancer ends
-        finally:
-            self._tasks.discard(task)
-            writer.transport.abort()
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Pass everything on to the next server that takes the connection."""
         for _ in self.ports:
             number = next(self._next) % len(self.ports)
             with contextlib.suppress(OSError):
-                opened = await asyncio.open_connection("127.0.0.1", self.ports[number])
+                from_server, to_server = await asyncio.open_connection(
+                    "127.0.0.1", self.ports[number]
+                )
                 break
         else:
             return
         self.uses.append(number)
-        pumps = [
-            asyncio.create_task(self._pump(reader, opened[1], number)),
-            asyncio.create_task(self._pump(opened[0], writer, None)),
-        ]
         try:
-            await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
+            await until_one_ends(
+                self._pump(reader, to_server, number), self._pump(from_server, writer, None)
+            )
         finally:
-            for pump in pumps:
-                pump.cancel()
-            await asyncio.gather(*pumps, return_exceptions=True)
-            opened[1].transport.abort()
+            to_server.transport.abort()
 
     async def _pump(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, server: int | None

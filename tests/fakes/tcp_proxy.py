@@ -2,13 +2,11 @@
 
 import asyncio
 import contextlib
-from types import TracebackType
-from typing import Self
 
-BLOCK = 65_536
+from tests.fakes.tcp_server import BLOCK, TcpServer, until_one_ends
 
 
-class TcpProxy:
+class TcpProxy(TcpServer):
     """Passes bytes to ``127.0.0.1:port`` while it is entered.
 
     Attributes:
@@ -20,35 +18,14 @@ class TcpProxy:
     """
 
     def __init__(self, port: int) -> None:
+        super().__init__()
         self._target = port
-        self._server: asyncio.Server | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
         self._writers: set[asyncio.StreamWriter] = set()
         self._stalled: set[asyncio.StreamWriter] = set()
         self._came = asyncio.Condition()
-        self.port = 0
         self.connections = 0
         self.refusing = False
         self.cut_after: int | None = None
-
-    async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
-        self.port = self._server.sockets[0].getsockname()[1]
-        return self
-
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc_value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        assert self._server is not None
-        self._server.close()
-        self.drop_all()
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self._server.wait_closed()
 
     @property
     def url(self) -> str:
@@ -68,40 +45,29 @@ class TcpProxy:
         async with self._came:
             await self._came.wait_for(lambda: self.connections >= count)
 
-    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._tasks.add(task)
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Pass everything on, as far as the test lets it."""
         self._writers.add(writer)
         async with self._came:
             self.connections += 1
             self._came.notify_all()
         try:
             if not self.refusing:
-                await self._serve(reader, writer)
-        except (OSError, asyncio.CancelledError):
-            pass  # broken, or the proxy ends
+                await self._pass_on(reader, writer)
         finally:
-            self._tasks.discard(task)
             self._writers.discard(writer)
-            writer.transport.abort()
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        to_server, from_server = await asyncio.open_connection("127.0.0.1", self._target)
-        self._writers.add(from_server)
+    async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        from_server, to_server = await asyncio.open_connection("127.0.0.1", self._target)
+        self._writers.add(to_server)
         limit, self.cut_after = self.cut_after, None
-        pumps = [
-            asyncio.create_task(self._pump(reader, from_server, None)),
-            asyncio.create_task(self._pump(to_server, writer, limit)),
-        ]
         try:
-            await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
+            await until_one_ends(
+                self._pump(reader, to_server, None), self._pump(from_server, writer, limit)
+            )
         finally:
-            for pump in pumps:
-                pump.cancel()
-            await asyncio.gather(*pumps, return_exceptions=True)
-            self._writers.discard(from_server)
-            from_server.transport.abort()
+            self._writers.discard(to_server)
+            to_server.transport.abort()
 
     async def _pump(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, limit: int | None
