@@ -107,11 +107,6 @@ class CheckList(Generic[K]):
             del self._entries[worst.key]
         self._entries[key] = _Entry(key, grade, priority)
 
-    def grade_of(self, key: K) -> Grade | None:
-        """Return what a pair is worth; None: it is not in the list."""
-        entry = self._entries.get(key)
-        return None if entry is None else entry.grade
-
     def rtt_of(self, key: K) -> float | None:
         """Return the least round trip of a pair in seconds, None if it is not known."""
         entry = self._entries.get(key)

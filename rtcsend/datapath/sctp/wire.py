@@ -38,7 +38,6 @@ U32: Final = struct.Struct("!L")
 HEADER_SIZE: Final = 12  # bytes of the common header, checksum included
 DATA_OVERHEAD: Final = HEADER_SIZE + DATA_HEADER.size
 FLAGS_OFFSET: Final = HEADER_SIZE + 1  # of the first chunk, in a packet
-MIN_RWND: Final = 1500  # bytes; RFC 9260 §3.3.2: an INIT may not announce less
 MAX_GAP_BLOCKS: Final = 256  # in a SACK that we send; RFC 9260 §3.3.4 leaves it to the MTU
 ZERO_CHECKSUM_DTLS: Final = 1  # error detection method: DTLS; RFC 9653 §4
 
@@ -80,7 +79,6 @@ class Parameter(enum.IntEnum):
 WORTH_A_VIEW: Final = 4_096  # bytes; a slice copies, and a view of less costs more than copying
 FLAG_END: Final = 1  # last fragment; RFC 9260 §3.3.1
 FLAG_BEGIN: Final = 2  # first fragment
-FLAG_UNORDERED: Final = 4
 FLAG_IMMEDIATE: Final = 8  # the I bit: a SACK is asked for at once; RFC 7053 §3
 FLAG_TAG_REFLECTED: Final = 1  # of an ABORT: the T bit; RFC 9260 §3.3.7
 
