@@ -9,6 +9,7 @@ what does not belong is removed from it, so that nothing is ever published but w
 Plain blocking calls.
 """
 
+import errno
 import os
 import stat
 from collections.abc import Callable, Iterator
@@ -28,7 +29,7 @@ from rtcsend.files.folder_trees import (
 )
 from rtcsend.files.journal import NotAJournal
 from rtcsend.files.partial import partial_names
-from rtcsend.files.paths import OWN_MARK, PARTIAL_SUFFIX
+from rtcsend.files.paths import MAX_DEPTH, OWN_MARK, PARTIAL_SUFFIX
 from rtcsend.files.permissions import ALL
 from rtcsend.files.positional import read_whole
 from rtcsend.files.tree_journal import (
@@ -161,19 +162,21 @@ def allocated(facts: os.stat_result) -> int:
     return _UNIT * int(getattr(facts, "st_blocks", -(-facts.st_size // _UNIT)))
 
 
-def files_in(folder: Folder) -> Iterator[os.stat_result]:
-    """Yield the facts of all files in a folder, and in those in it; not many levels down.
+def files_in(folder: Folder, *, levels: int = MAX_DEPTH) -> Iterator[os.stat_result]:
+    """Yield the facts of all files in a staging folder, and in the folders in it.
 
     Raises:
-        OSError: It cannot be read.
+        OSError: It cannot be read; or it is deeper than any that we have made.
     """
+    if levels < 0:
+        raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
     for name in folder.names(limit=_NAMES_AT_ONCE):
         facts = folder.stat(name)
         if facts is None:
             continue
         if stat.S_ISDIR(facts.st_mode):
             with folder.open_subfolder((name,)) as below:
-                yield from files_in(below)
+                yield from files_in(below, levels=levels - 1)
         elif name != TREE_JOURNAL:
             yield facts
 
