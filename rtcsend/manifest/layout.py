@@ -49,14 +49,6 @@ class Layout:
         index = bisect_right(self._starts, position) - 1
         return index, position - self._starts[index]
 
-    def file_start(self, index: int) -> int:
-        """Return where a file begins; for the number of files, where the stream ends."""
-        return self._starts[index]
-
-    def file_size(self, index: int) -> int:
-        """Return the bytes of a file."""
-        return self._starts[index + 1] - self._starts[index]
-
     def file_blocks(self, index: int) -> range:
         """Return the numbers of a file's blocks."""
         return range(self._blocks[index], self._blocks[index + 1])
