@@ -23,7 +23,6 @@ config = typer.Typer(
     name="config",
     help="Show or change the defaults in the configuration file.",
     rich_markup_mode=None,
-    no_args_is_help=True,
 )
 
 _PASSWORD: Final = re.compile(r"(turns?:[^:@\"]*):[^@\"]*@")

@@ -32,6 +32,7 @@ from rtcsend.cli.config import config
 from rtcsend.cli.config_file import CONFIGURABLE, config_path, defaults_for, read_config
 from rtcsend.cli.demo import demo
 from rtcsend.cli.doctor import doctor
+from rtcsend.cli.manual import manual
 from rtcsend.cli.receive import receive
 from rtcsend.cli.results import write_all
 from rtcsend.cli.send import send
@@ -45,7 +46,6 @@ logger = logging.getLogger("rtcsend.cli")
 
 app = typer.Typer(
     name="rtcsend",
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # plain help: rich would take longer to import than the rest to run
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -84,6 +84,7 @@ app.add_typer(config)
 app.command()(doctor)
 app.command()(demo)
 app.command()(bench)
+app.command(hidden=True)(manual)
 
 
 def run() -> NoReturn:
