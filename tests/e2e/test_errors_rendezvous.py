@@ -120,16 +120,6 @@ async def test_it_dies_before_the_other_side_comes(machine: Machine, film: Path)
     assert sender.names() == ["code", "error"]
 
 
-async def test_it_is_restarted_before_the_other_side_comes(machine: Machine, film: Path) -> None:
-    async with machine.server() as (server, url):
-        async with machine.send(film, "--server", url) as sender:
-            await sender.code()
-            server.process.kill()
-            await server.exit()
-            async with machine.server(port=port_of(url)):
-                assert (await sender.fails("no-such-code"))["exit"] == 12
-
-
 @pytest.mark.datapaths
 @pytest.mark.parametrize("restarted", [True, False])
 async def test_it_dies_when_the_two_are_connected(

@@ -61,15 +61,16 @@ async def test_a_relay_with_credentials_for_one_transfer(
     assert 'rtcsend_reports_total{route="relayed"} 2.0' in metrics
 
 
+@pytest.mark.parametrize(("end", "status"), [(signal.SIGTERM, 0), (signal.SIGKILL, -9)])
 async def test_a_code_outlives_a_restart_of_the_server(
-    machine: Machine, note: Path, out: Path
+    machine: Machine, note: Path, out: Path, end: signal.Signals, status: int
 ) -> None:
     async with machine.server() as (first, url):
         port = int(url.rpartition(":")[2])
         async with machine.send(note, "--server", url) as sender:
             code = await sender.code()
-            first.signal(signal.SIGTERM)
-            assert await first.exit() == 0
+            first.signal(end)
+            assert await first.exit() == status
             async with machine.server(port=port):
                 # The sender comes back by itself; then its nameplate is there again.
                 await somebody_waits(url)

@@ -168,17 +168,20 @@ class Run:
 
     async def servers(self) -> None:
         """Kill the rendezvous."""
-        for phase in ("code", "paired"):
-            name = f"rendezvous restarted after “{phase}”"
-            for _ in (rounds := self._rounds(name)):
-                with Lab() as lab, self.machine() as machine:
-                    pair = await servers.while_pairing(
-                        Networked(lab, machine, seconds=1), phase=phase
-                    )
-                    for side in (pair.sender, pair.receiver):
-                        assert (await side.fails("no-such-code"))["exit"] == 12
-            if rounds:
-                row(name, f"{len(rounds)}", "both end with exit code 12")
+        name = "rendezvous restarted before the other side came"
+        for _ in (rounds := self._rounds(name)):
+            with Lab() as lab, self.machine() as machine:
+                await servers.while_waiting(Networked(lab, machine, seconds=1))
+        if rounds:
+            row(name, f"{len(rounds)}", "the code stays the same")
+        name = "rendezvous restarted before the two are connected"
+        for _ in (rounds := self._rounds(name)):
+            with Lab() as lab, self.machine() as machine:
+                pair = await servers.while_pairing(Networked(lab, machine, seconds=1))
+                for side in (pair.sender, pair.receiver):
+                    assert (await side.fails("no-such-code"))["exit"] == 12
+        if rounds:
+            row(name, f"{len(rounds)}", "both end with exit code 12")
         name = "rendezvous restarted amid the file"
         for _ in (rounds := self._rounds(name)):
             with Lab() as lab, self.machine() as machine:

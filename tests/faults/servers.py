@@ -9,28 +9,39 @@ from tests.faults.scene import Pair
 SLOW_RTT: Final = 600.0  # milliseconds; so that there is a moment between pairing and connection
 
 
-async def while_pairing(networked: Networked, *, phase: str) -> Pair:
-    """Kill it and start it again between the first word and the connection.
+async def while_waiting(networked: Networked) -> Pair:
+    """Kill it and start it again while a sender waits: its code stays the same.
 
-    Nothing has travelled. Both must end, with an error that says what happened.
-
-    Args:
-        networked: Where.
-        phase: The sender's event after which it happens: ``code`` or ``paired``.
+    The receiver may be there before the sender is back, and then looks again.
     """
     lab, scene = networked.lab, networked.scene
     lab.links(rtt_ms=SLOW_RTT)
     command = ("--server", networked.server)
     async with networked.machine.send(scene.film, *command, wrapper=lab.alice.inside) as sender:
         code = await sender.code()
-        if phase == "code":
-            _forget(networked)
-        receive = (code, "-o", scene.out, *command)
+        _forget(networked)
+        receive = (code, "-o", scene.out, "--wait", "60", *command)
         async with networked.machine.receive(*receive, wrapper=lab.bob.inside) as receiver:
             pair = Pair(sender, receiver)
-            if phase != "code":
-                await asyncio.gather(sender.event(phase), receiver.event(phase))
-                _forget(networked)
+            await pair.succeed()
+    scene.check_whole(pair)
+    return pair
+
+
+async def while_pairing(networked: Networked) -> Pair:
+    """Kill it and start it again between the pairing and the connection.
+
+    Nothing has travelled. Both must end, with an error that says what happened.
+    """
+    lab, scene = networked.lab, networked.scene
+    lab.links(rtt_ms=SLOW_RTT)
+    command = ("--server", networked.server)
+    async with networked.machine.send(scene.film, *command, wrapper=lab.alice.inside) as sender:
+        receive = (await sender.code(), "-o", scene.out, *command)
+        async with networked.machine.receive(*receive, wrapper=lab.bob.inside) as receiver:
+            pair = Pair(sender, receiver)
+            await asyncio.gather(sender.event("paired"), receiver.event("paired"))
+            _forget(networked)
             await asyncio.gather(sender.exit(), receiver.exit())
     scene.check_gone()
     return pair

@@ -6,7 +6,7 @@ import pytest
 
 from tests.e2e.processes import Machine
 from tests.faults.network import Networked
-from tests.faults.servers import while_pairing
+from tests.faults.servers import while_pairing, while_waiting
 from tests.lab import Lab
 from tests.lab.required import require_lab
 
@@ -20,9 +20,12 @@ def networked(machine: Machine) -> Iterator[Networked]:
         yield Networked(lab, machine, seconds=4)
 
 
-@pytest.mark.parametrize("phase", ["code", "paired"])
-async def test_while_the_two_pair(networked: Networked, phase: str) -> None:
-    pair = await while_pairing(networked, phase=phase)
+async def test_while_the_sender_waits(networked: Networked) -> None:
+    await while_waiting(networked)
+
+
+async def test_while_the_two_pair(networked: Networked) -> None:
+    pair = await while_pairing(networked)
     for side in (pair.sender, pair.receiver):
         error = await side.fails("no-such-code")
         assert error["exit"] == 12
