@@ -44,6 +44,7 @@ from rtcsend.transfer.messages import parse_control_untrusted
 from signal_server.outputs import RequestRefused
 from signal_server.outputs import parse_frame_untrusted as parse_server_frame_untrusted
 from signal_server.store.entries import BadEntry
+from signal_server.store.redis_scripts import parse_reserved_untrusted
 from signal_server.store.replica import parse_published_untrusted
 from tests.fuzz import seeds
 from tests.fuzz.stateful import (
@@ -172,6 +173,7 @@ DECODERS: Final = (
         "parse_entry_untrusted",
         "parse_id_untrusted",
     ),
+    raw("kept nameplate", parse_reserved_untrusted, (), seeds.KEPT_NAMEPLATES),
     raw("announcement file", read_announcement_untrusted, (), seeds.ANNOUNCEMENTS),
     raw("LAN answer", answer_lan_untrusted, (), seeds.LAN_ANSWERS),
     # Pairing, and what is told through sealed boxes.

@@ -231,6 +231,7 @@ JOURNALS: Final = (
 _TREE_JOURNAL: Final = serialize_tree_journal(
     TreeJournal(manifest="0f" * 32, name="photos", tops=2, files=3, bytes=4, time=1_700_000_000)
 )
+KEPT_NAMEPLATES: Final = (b"7", b"123456789", b"7}:x", b"\xff")
 TREE_JOURNALS: Final = (_TREE_JOURNAL, _TREE_JOURNAL[:-20], _TREE_JOURNAL.replace(b"4", b"-4"))
 NAMES: Final = _texts(
     "film.iso",
