@@ -2,6 +2,7 @@ import base64
 from pathlib import Path
 
 import pytest
+import segno
 
 from rtcsend.cli.code_sharing import clipboard_sequence, code_url, qr_lines
 from rtcsend.cli.main import main
@@ -35,9 +36,19 @@ def test_qr_is_square_has_its_quiet_zone_and_fits_a_screen() -> None:
     assert len(lines) <= 20
     assert set(lines[0]) == {"█"}
     assert all(line.startswith("██") and line.endswith("██") for line in lines)
-    # The finder pattern: seven dark modules, then a light frame, then the dark core.
-    assert lines[1].startswith("██ ▄▄▄▄▄ █")
-    assert lines[2].startswith("██ █   █ █")
+
+
+def test_what_is_drawn_is_the_code() -> None:
+    url = f"https://rendezvous.example/#{CODE}"
+    dark = {"█": (0, 0), "▀": (0, 1), "▄": (1, 0), " ": (1, 1)}
+    rows = []
+    for line in qr_lines(url):
+        pairs = [dark[char] for char in line[2:-2]]
+        rows += [[upper for upper, _ in pairs], [lower for _, lower in pairs]]
+    code = segno.make(url, error="l", micro=False, boost_error=False)
+    size = len(code.matrix)
+    assert rows[2 : 2 + size] == [list(row) for row in code.matrix]
+    assert not any(map(any, rows[:2] + rows[2 + size :]))
 
 
 def test_on_a_terminal(film: Path) -> None:
