@@ -1,7 +1,7 @@
 """JSON from a stranger: bounded before it is parsed, and of known types after.
 
 Pure. Every message that is JSON (rendezvous excepted, whose rules stand in
-:mod:`rtcsend.rendezvous.messages`) comes in through :func:`parse_object_untrusted`, and
+:mod:`rtcsend.rendezvous.frames`) comes in through :func:`parse_object_untrusted`, and
 its fields come out through the ``take_`` functions.
 """
 

@@ -3,6 +3,11 @@
 Pure. Source: docs/rendezvous-protocol.md.
 """
 
+from rtcsend.rendezvous.frames import (
+    parse_client_message_untrusted,
+    parse_server_message_untrusted,
+    serialize,
+)
 from rtcsend.rendezvous.messages import (
     MAX_AUTH,
     MAX_BODY,
@@ -31,9 +36,6 @@ from rtcsend.rendezvous.messages import (
     Resumed,
     ServerMessage,
     Welcome,
-    parse_client_message_untrusted,
-    parse_server_message_untrusted,
-    serialize,
 )
 from rtcsend.rendezvous.wire import encode_base64url, size_of
 

@@ -25,12 +25,8 @@ from rtcsend.doctor.findings import Check, Status, Value
 from rtcsend.doctor.reasons import reason_of, slug_of
 from rtcsend.proxy.settings import Proxy, ProxyFailed
 from rtcsend.proxy.tunnel import maybe_proxy, open_connection
-from rtcsend.rendezvous.messages import (
-    PROTOCOL,
-    ErrorMessage,
-    Welcome,
-    parse_server_message_untrusted,
-)
+from rtcsend.rendezvous.frames import parse_server_message_untrusted
+from rtcsend.rendezvous.messages import PROTOCOL, ErrorMessage, Welcome
 from rtcsend.rendezvous.pinning import client_context, split_pin
 from rtcsend.rendezvous.wire import MAX_FRAME, BadMessage
 from rtcsend.resolving import addresses_of

@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from rtcsend.errors import InternalError
+from rtcsend.rendezvous.frames import parse_server_message_untrusted, serialize
 from rtcsend.rendezvous.messages import (
     MAX_BODY,
     PROTOCOL,
@@ -46,8 +47,6 @@ from rtcsend.rendezvous.messages import (
     Resumed,
     ServerMessage,
     Welcome,
-    parse_server_message_untrusted,
-    serialize,
 )
 
 MAX_UNACKNOWLEDGED = 1_000  # messages; the most that a server keeps for one direction

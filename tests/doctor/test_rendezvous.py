@@ -13,7 +13,8 @@ from websockets.asyncio.server import ServerConnection, serve
 
 from rtcsend.doctor import rendezvous
 from rtcsend.doctor.rendezvous import RendezvousCheck
-from rtcsend.rendezvous.messages import ErrorMessage, IceServer, Welcome, serialize
+from rtcsend.rendezvous.frames import serialize
+from rtcsend.rendezvous.messages import ErrorMessage, IceServer, Welcome
 from signal_server.config import ServerConfig
 from signal_server.server import RendezvousServer
 from tests.doctor.certificates import server_context

@@ -22,7 +22,8 @@ from websockets.exceptions import ConnectionClosed
 from rtcsend.pairing.envelope import Sealer
 from rtcsend.pairing.keys import Role
 from rtcsend.pairing.machine import PairingMachine
-from rtcsend.rendezvous.messages import Message, Peer, Welcome, serialize
+from rtcsend.rendezvous.frames import serialize
+from rtcsend.rendezvous.messages import Message, Peer, Welcome
 from rtcsend.rendezvous.wire import decode_base64url_untrusted
 
 NAMEPLATE: Final = "7"

@@ -30,12 +30,9 @@ from rtcsend.pairing.envelope import MAX_PLAINTEXT
 from rtcsend.peer.candidate import maybe_parse_candidate_untrusted
 from rtcsend.peer.description import parse_description_untrusted
 from rtcsend.peer.signals import parse_signal_untrusted
+from rtcsend.rendezvous.frames import parse_client_message_untrusted, parse_server_message_untrusted
 from rtcsend.rendezvous.ice_urls import maybe_usable_untrusted, parse_ice_url
-from rtcsend.rendezvous.messages import (
-    IceServer,
-    parse_client_message_untrusted,
-    parse_server_message_untrusted,
-)
+from rtcsend.rendezvous.messages import IceServer
 from rtcsend.rendezvous.server_url import normalise_server_url
 from rtcsend.rendezvous.wire import BadMessage, decode_base64url_untrusted
 from rtcsend.strict_json import parse_object_untrusted

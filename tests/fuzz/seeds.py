@@ -22,6 +22,7 @@ from rtcsend.peer.signals import (
     serialize_message,
     serialize_signal,
 )
+from rtcsend.rendezvous.frames import serialize
 from rtcsend.rendezvous.messages import (
     Allocate,
     Allocated,
@@ -36,7 +37,6 @@ from rtcsend.rendezvous.messages import (
     Resume,
     Resumed,
     Welcome,
-    serialize,
 )
 from tests.fuzz.stateful import SEALING_KEY, VECTORS
 from tests.pairing.pair import confirmations, machine

@@ -5,7 +5,8 @@ import itertools
 from collections import deque
 from typing import Literal
 
-from rtcsend.rendezvous.messages import Welcome, serialize
+from rtcsend.rendezvous.frames import serialize
+from rtcsend.rendezvous.messages import Welcome
 from rtcsend.rendezvous.websocket import Socket, SocketLost, SocketRefused
 from signal_server.limits import Limits
 from signal_server.outputs import Close, Output

@@ -15,6 +15,7 @@ from rtcsend.errors import (
     UsageError,
 )
 from rtcsend.rendezvous.client import MessageReceived, PeerPresence, RendezvousClient
+from rtcsend.rendezvous.frames import serialize
 from rtcsend.rendezvous.machine import MAX_UNACKNOWLEDGED
 from rtcsend.rendezvous.messages import (
     MAX_BODY,
@@ -25,7 +26,6 @@ from rtcsend.rendezvous.messages import (
     Peer,
     Resumed,
     Welcome,
-    serialize,
 )
 from signal_server.limits import Limits
 from tests.fakes.clock import run_virtual

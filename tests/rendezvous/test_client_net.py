@@ -11,7 +11,8 @@ from websockets.asyncio.server import ServerConnection, serve
 
 from rtcsend.errors import NoSuchCode, Refused, RendezvousUnreachable
 from rtcsend.rendezvous.client import MessageReceived, PeerPresence, RendezvousClient
-from rtcsend.rendezvous.messages import MAX_BODY, IceServer, Welcome, serialize
+from rtcsend.rendezvous.frames import serialize
+from rtcsend.rendezvous.messages import MAX_BODY, IceServer, Welcome
 from signal_server.config import ServerConfig
 from signal_server.server import RendezvousServer
 from tests.fakes.tcp_proxy import TcpProxy

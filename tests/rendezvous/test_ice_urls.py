@@ -3,13 +3,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rtcsend.errors import UsageError
+from rtcsend.rendezvous.frames import parse_server_message_untrusted, serialize
 from rtcsend.rendezvous.ice_urls import parse_ice_url
-from rtcsend.rendezvous.messages import (
-    IceServer,
-    Welcome,
-    parse_server_message_untrusted,
-    serialize,
-)
+from rtcsend.rendezvous.messages import IceServer, Welcome
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rtcsend.errors import InternalError
+from rtcsend.rendezvous.frames import parse_client_message_untrusted, serialize
 from rtcsend.rendezvous.machine import (
     MAX_UNACKNOWLEDGED,
     Attached,
@@ -35,8 +36,6 @@ from rtcsend.rendezvous.messages import (
     Resumed,
     ServerMessage,
     Welcome,
-    parse_client_message_untrusted,
-    serialize,
 )
 
 SIDE = "A" * 22

@@ -7,14 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rtcsend.rendezvous import messages as m
-from rtcsend.rendezvous.messages import (
-    MAX_BODY,
-    MAX_FRAME,
-    BadMessage,
+from rtcsend.rendezvous.frames import (
     parse_client_message_untrusted,
     parse_server_message_untrusted,
     serialize,
 )
+from rtcsend.rendezvous.messages import MAX_BODY, MAX_FRAME, BadMessage
 
 SIDE = "A" * 22
 TOKEN = "tokentokentokentoken_-"

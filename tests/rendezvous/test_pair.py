@@ -13,6 +13,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from rtcsend.rendezvous.frames import serialize
 from rtcsend.rendezvous.machine import (
     Attached,
     ClientMachine,
@@ -22,7 +23,7 @@ from rtcsend.rendezvous.machine import (
     PeerPresence,
     State,
 )
-from rtcsend.rendezvous.messages import Allocate, Claim, Meet, Welcome, serialize
+from rtcsend.rendezvous.messages import Allocate, Claim, Meet, Welcome
 from signal_server.limits import Limits
 from signal_server.outputs import Close, Output
 from tests.fakes.rendezvous import RendezvousMachine

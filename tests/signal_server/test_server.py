@@ -11,6 +11,7 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
+from rtcsend.rendezvous.frames import serialize
 from rtcsend.rendezvous.messages import (
     MAX_BODY,
     Allocate,
@@ -22,7 +23,6 @@ from rtcsend.rendezvous.messages import (
     Peer,
     Release,
     Welcome,
-    serialize,
 )
 from signal_server.config import Limits
 from signal_server.server import RendezvousServer

@@ -13,10 +13,7 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-from rtcsend.rendezvous.messages import (
-    parse_client_message_untrusted,
-    parse_server_message_untrusted,
-)
+from rtcsend.rendezvous.frames import parse_client_message_untrusted, parse_server_message_untrusted
 from signal_server.server import RendezvousServer
 from signal_server.settings import build_config
 
