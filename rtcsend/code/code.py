@@ -9,8 +9,7 @@ does to a code in between (case, quotes, spaces, long dashes, full-width digits,
 at all) is undone here, and a mistyped word is named together with the word it resembles.
 
 Does not: talk to anybody, nor know who uses a nameplate. Pure: entropy is passed in.
-Place in the flow: the first stage, before the rendezvous. Contract: design section 3 and 5,
-docs/cli.md.
+Place in the flow: the first stage, before the rendezvous. Contract: docs/cli.md, "Codes".
 """
 
 import unicodedata

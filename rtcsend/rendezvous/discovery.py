@@ -3,7 +3,7 @@
 In order: this machine (:mod:`rtcsend.rendezvous.local`), then the LAN
 (:mod:`rtcsend.rendezvous.lan`). What cannot be found is an error that says what to run.
 
-Shell. Source: design section 3; docs/rendezvous-protocol.md, "Finding a server".
+Shell. Source: docs/rendezvous-protocol.md, "Finding a server".
 """
 
 import asyncio

@@ -7,7 +7,7 @@
 USER and PASSWORD are percent-encoded; an IPv6 HOST stands in brackets. A rendezvous server
 names the credentials apart from the URLs, as WebRTC does; what it names is checked here too.
 
-Pure. Source: design section 3; RFC 7064 and RFC 7065, whose URIs have no place for
+Pure. Source: RFC 7064 and RFC 7065, whose URIs have no place for
 credentials, so that they are taken out here.
 """
 

@@ -7,7 +7,7 @@ Where there is no such variable, the folder is ``rtcsend-UID`` in the temporary 
 which is everybody's: it is used only when it is a real folder, ours, and closed to others.
 So nobody else can read which nameplates wait here, or lead a receiver to another server.
 
-Shell; small files, read and written at once. Source: design section 3;
+Shell; small files, read and written at once. Source:
 docs/rendezvous-protocol.md, "Finding a server".
 """
 

@@ -3,7 +3,7 @@
 What it does: turns one text frame into a checked set of named fields, and back. Every
 length has a maximum, and nothing is accepted that two JSON parsers could read differently
 (duplicate names, NaN, huge numbers, lone surrogates).
-What it does not: know any message; that is :mod:`rtcsend.rendezvous.messages`.
+What it does not: know any message; that is :mod:`rtcsend.rendezvous.frames`.
 
 Pure. Source: docs/rendezvous-protocol.md, "Frames"; RFC 8259; RFC 4648 section 5.
 """
@@ -16,7 +16,7 @@ import re
 from collections.abc import Mapping
 from typing import NoReturn
 
-MAX_FRAME = 65_536  # bytes of UTF-8 in one text frame; design section 4
+MAX_FRAME = 65_536  # bytes of UTF-8 in one text frame
 MAX_COUNT = 1_000_000_000  # a counter above it is an attack; exact in every JSON parser (2**53)
 MAX_DIGITS = 16  # of a number in JSON; enough for 2**53, and int() of it costs nothing
 
