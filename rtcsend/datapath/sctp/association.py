@@ -19,7 +19,7 @@ from typing import Final
 
 from rtcsend.datapath.sctp.config import OUR_MAX_PACKET, AssociationConfig
 from rtcsend.datapath.sctp.events import AssociationEvent, Closed, Established, StreamsReset
-from rtcsend.datapath.sctp.handshake import Handshake, HandshakeState
+from rtcsend.datapath.sctp.handshake import PORT, Handshake, HandshakeState
 from rtcsend.datapath.sctp.heartbeat import FAILURE_TIMEOUT
 from rtcsend.datapath.sctp.inbound import RECEIVE_BUFFER, Inbound
 from rtcsend.datapath.sctp.outbound import Doubt
@@ -58,7 +58,6 @@ __all__ = [
     "StreamsReset",
 ]
 
-PORT: Final = 5000  # RFC 8841 §11; both sides have the same, and it means nothing
 MAX_CONTROL: Final = 256  # control chunks that wait for the next batch of packets
 
 _ONLY_ESTABLISHED: Final = (ChunkType.DATA, ChunkType.HEARTBEAT)  # what others never send
@@ -269,8 +268,7 @@ class Association:
 
         Packets of full size stand together, so that they can leave as segments of one buffer.
         """
-        handshake = [self._handshake_packet(tag, chunk) for tag, chunk in self._handshake_chunks()]
-        packets = [(packet, len(packet)) for packet in handshake]
+        packets = [] if self._is_over else self._handshake.packets_to_send()
         if self._packer is None:
             return packets
         inbound = None if self._is_over else self._inbound
@@ -367,17 +365,7 @@ class Association:
                 self._receive_handshake(chunk, now=now)
 
     def _receive_handshake(self, chunk: Chunk, *, now: float) -> None:
-        match chunk.type:
-            case ChunkType.INIT:
-                self._handshake.receive_init(chunk)
-            case ChunkType.INIT_ACK:
-                self._handshake.receive_init_ack(chunk, now=now)
-            case ChunkType.COOKIE_ECHO:
-                self._handshake.receive_cookie_echo(chunk)
-            case ChunkType.COOKIE_ACK:
-                self._handshake.receive_cookie_ack()
-            case _:
-                pass  # RFC 9260 §3.2: unknown ones are skipped; DTLS has vouched for the peer
+        self._handshake.receive_untrusted(chunk, now=now)
         self._maybe_established(now=now)
 
     def _maybe_established(self, *, now: float) -> None:
@@ -451,13 +439,6 @@ class Association:
             self._path.on_black_hole(now=now)
         if doubt & Doubt.ROUND_TRIP:
             self._control.append(self._path.heartbeat(now=now))
-
-    def _handshake_chunks(self) -> list[tuple[int, bytes]]:
-        return [] if self._is_over else self._handshake.chunks_to_send()
-
-    def _handshake_packet(self, tag: int, chunk: bytes) -> bytes:
-        packer = Packer(source_port=PORT, destination_port=PORT, tag=tag)
-        return packer.pack(chunk, zero_checksum=False)
 
     def _pack(self, chunk: bytes) -> Packets:
         assert self._packer is not None, "control chunks come after the handshake"

@@ -17,6 +17,8 @@ from rtcsend.datapath.sctp.wire import (
     Chunk,
     ChunkType,
     Init,
+    Packer,
+    Packets,
     Parameter,
     pack_chunk,
     pack_init,
@@ -24,6 +26,7 @@ from rtcsend.datapath.sctp.wire import (
 )
 from rtcsend.errors import PeerProtocolError
 
+PORT: Final = 5000  # RFC 8841 §11; both sides have the same, and it means nothing
 RTO_INITIAL: Final = 0.4  # seconds; RFC 9260 §16 says 1 s, for paths nobody has used: ICE just has
 RTO_MAX: Final = 5.0  # seconds; the connection's own deadline comes sooner than more back-off
 MAX_COOKIE: Final = 4096  # bytes of the other side's that are sent back
@@ -72,12 +75,26 @@ class Handshake:
         self.state = HandshakeState.COOKIE_WAIT
         self._send_again(now=now)
 
-    def receive_init(self, chunk: Chunk) -> None:
-        """Answer the other side's INIT. Source: RFC 9260 §5.2.1.
+    def receive_untrusted(self, chunk: Chunk, *, now: float) -> None:
+        """Take a chunk of the handshake; unknown ones are skipped. Source: RFC 9260 §3.2.
 
         Raises:
-            PeerProtocolError: It is malformed.
+            PeerProtocolError: It is malformed, or an INIT ACK without a cookie.
         """
+        match chunk.type:
+            case ChunkType.INIT:
+                self._receive_init(chunk)
+            case ChunkType.INIT_ACK:
+                self._receive_init_ack(chunk, now=now)
+            case ChunkType.COOKIE_ECHO:
+                self._receive_cookie_echo(chunk)
+            case ChunkType.COOKIE_ACK:
+                self._receive_cookie_ack()
+            case _:
+                pass  # DTLS has vouched for the peer
+
+    def _receive_init(self, chunk: Chunk) -> None:
+        """Answer the other side's INIT. Source: RFC 9260 §5.2.1."""
         theirs = parse_init_untrusted(chunk.value)
         if self.state is HandshakeState.ESTABLISHED:
             return  # a restart inside one DTLS connection is not a thing
@@ -86,12 +103,8 @@ class Handshake:
         answer = self._ours._replace(parameters=parameters)
         self._answer(theirs.tag, pack_init(ChunkType.INIT_ACK, answer))
 
-    def receive_init_ack(self, chunk: Chunk, *, now: float) -> None:
-        """Send the cookie home.
-
-        Raises:
-            PeerProtocolError: It is malformed, or has no cookie.
-        """
+    def _receive_init_ack(self, chunk: Chunk, *, now: float) -> None:
+        """Send the cookie home."""
         if self.state is not HandshakeState.COOKIE_WAIT:
             return
         theirs = parse_init_untrusted(chunk.value)
@@ -105,7 +118,7 @@ class Handshake:
         self._rto = RTO_INITIAL
         self._send_again(now=now)
 
-    def receive_cookie_echo(self, chunk: Chunk) -> None:
+    def _receive_cookie_echo(self, chunk: Chunk) -> None:
         """Our cookie came home: established, and the other side is told.
 
         Source: RFC 9260 §5.2.4, table 12, actions B and D: tags are as both know them.
@@ -115,15 +128,16 @@ class Handshake:
         self._answer(self.peer.tag, pack_chunk(ChunkType.COOKIE_ACK, 0, b""))
         self._establish()
 
-    def receive_cookie_ack(self) -> None:
+    def _receive_cookie_ack(self) -> None:
         """The other side has our echo: established."""
         if self.state is HandshakeState.COOKIE_ECHOED:
             self._establish()
 
-    def chunks_to_send(self) -> list[tuple[int, bytes]]:
-        """Return pairs (verification tag, chunk), each for a packet of its own."""
+    def packets_to_send(self) -> list[Packets]:
+        """Return the packets to send now: each chunk in one of its own, with a checksum."""
         chunks, self._outbound = self._outbound, []
-        return chunks
+        packets = [_packer(tag).pack(chunk, zero_checksum=False) for tag, chunk in chunks]
+        return [(packet, len(packet)) for packet in packets]
 
     def get_timer(self) -> float | None:
         """Return when to call :meth:`handle_timer`."""
@@ -174,3 +188,7 @@ _OUR_PARAMETERS: Final = (
     (Parameter.SUPPORTED_EXTENSIONS, bytes([ChunkType.RE_CONFIG, ChunkType.FORWARD_TSN])),
     (Parameter.FORWARD_TSN_SUPPORTED, b""),
 )
+
+
+def _packer(tag: int) -> Packer:
+    return Packer(source_port=PORT, destination_port=PORT, tag=tag)
