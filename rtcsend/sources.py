@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from typing import Final
 
 from rtcsend.events import LeftOut, Scanning
-from rtcsend.files.scan import Scan, ScanRules
+from rtcsend.files.scan import Scan, ScanRules, name_of
 from rtcsend.files.source import FileSource
 from rtcsend.files.tree_source import TreeSource
 from rtcsend.options import Emit, SendOptions
@@ -48,6 +48,13 @@ async def opened_source(options: SendOptions, *, emit: Emit) -> AsyncIterator[So
         paths, rules, on_entry=_teller(emit), on_digest=options.on_digest
     ) as tree:
         _tell_what_is_left_out(tree.scan, emit)
+        if tree.manifest.is_one_file:
+            # The receiver takes it for what it is: with the digest and the sample of a file.
+            (entry,) = tree.manifest.entries()
+            (path,) = (path for path in paths if name_of(path) == entry.path)
+            async with await FileSource.open(path) as file:
+                yield file
+            return
         yield tree
 
 
