@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from signal_server.commands import Away, Command, Enter, Expire, Gone, Leave, Request, Say
 from signal_server.limits import Limits
 from signal_server.mailbox import Room
-from signal_server.messages import Allocate, Claim, Meet, Resume
+from signal_server.messages import Allocate, Claim, Resume
 from signal_server.outputs import CLOSE_POLICY, RequestRefused
 from signal_server.storage import SIDES, Connection, Side
 
@@ -77,7 +77,12 @@ class Arrival:
         self.entered = True
         return Enter(self.connection, self.request, self.token)
 
-    def _check_newcomer(self, room: Room) -> None:
+    def admit_newcomer(self) -> None:
+        """Check what needs no look at the room, for a side that is not known there.
+
+        Raises:
+            RequestRefused: It may not come in.
+        """
         if isinstance(self.request, Resume):
             raise RequestRefused("expired")
         if self.request.received:
@@ -85,6 +90,9 @@ class Arrival:
         if not self.admitted:  # once, however often the room changes meanwhile
             self.admit()
             self.admitted = True
+
+    def _check_newcomer(self, room: Room) -> None:
+        self.admit_newcomer()
         match self.request:
             case Allocate() if room.enterable is not None:
                 if self.drawn:
@@ -95,7 +103,7 @@ class Arrival:
             case Claim() if room.enterable is None:
                 self.failed()
                 raise RequestRefused("not-found")
-            case Allocate() | Claim() | Meet():
+            case _:
                 if len(room.mailboxes) >= MAX_GENERATIONS:
                     raise RequestRefused("full")
 

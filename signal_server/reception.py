@@ -250,6 +250,9 @@ class Reception:
             failed=partial(self._admission.claim_failed, socket.source, now=self._store.now()),
             drawn=drawn,
         )
+        # Rooms may be dear to look at: who is unknown there is admitted before.
+        if await self._store.is_stranger(name, request):
+            arrival.admit_newcomer()
         socket.room = name
         try:
             while not arrival.entered:

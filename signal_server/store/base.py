@@ -13,7 +13,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Protocol, Self
 
-from signal_server.commands import Command
+from signal_server.commands import Command, Request
 from signal_server.directory import Directory
 from signal_server.mailbox import Facts, Room, Told
 from signal_server.storage import Name
@@ -126,6 +126,17 @@ class Store(Protocol):
         Raises:
             StoreUnavailable: It does not answer.
             Exception: Whatever ``admit`` raises.
+        """
+        ...
+
+    async def is_stranger(self, name: Name, request: Request) -> bool:
+        """Return whether a request certainly is of nobody who is known under a name.
+
+        That costs the same however much has been said there; a commit may cost more. False may
+        be wrong: a commit decides.
+
+        Raises:
+            StoreUnavailable: It does not answer.
         """
         ...
 

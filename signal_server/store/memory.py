@@ -9,6 +9,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
+from signal_server.commands import Request
 from signal_server.directory import Directory
 from signal_server.mailbox import Room
 from signal_server.storage import Name
@@ -67,6 +68,11 @@ class MemoryStore:
         del admit
         drawn = None if again else self.directory.drawn_for(side)
         return drawn or name
+
+    async def is_stranger(self, name: Name, request: Request) -> bool:
+        """Look for the request's place."""
+        room = self.directory.get(name)
+        return room is None or room.place_of(request) is None
 
     async def commit(self, name: Name, decide: Decide) -> None:
         """Decide, and carry it out."""

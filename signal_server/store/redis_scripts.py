@@ -27,6 +27,11 @@ def log_key(name: Name) -> str:
     return f"{PREFIX}:{{{name.kind}:{name.text}}}"
 
 
+def marks_key(key: str) -> str:
+    """Return the key of the marks beside a log, on the same node."""
+    return f"{key}:marks"
+
+
 def reserve_key(side: str) -> str:
     """Return the key of the nameplate that was drawn for a side."""
     return f"{PREFIX}:drawn:{{{side}}}"
@@ -38,8 +43,9 @@ def parse_reserved_untrusted(value: bytes | None) -> Name | None:
     return Name("nameplate", text) if NAMEPLATE.fullmatch(text) else None
 
 
-# KEYS: the log. ARGV: the entry that is believed to be the last one, milliseconds to keep the
-# log, the number to give ("*": the server's clock), head, body, "1" if nobody is left after it.
+# KEYS: the log, its marks. ARGV: the entry that is believed to be the last one, milliseconds to
+# keep both, the number to give ("*": the server's clock), head, body, "1" if nobody is left after
+# it, the marks from then on ("": as they are).
 APPEND: Final = """
 local last = redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', 1)
 local at = last[1] and last[1][1] or '0-0'
@@ -49,11 +55,16 @@ if at ~= ARGV[1] then
     return {0, first[1] and first[1][1] or '0-0', missed}
 end
 if ARGV[6] == '1' then
-    redis.call('DEL', KEYS[1])
+    redis.call('DEL', KEYS[1], KEYS[2])
     return {2}
 end
 local number = redis.call('XADD', KEYS[1], ARGV[3], 'h', ARGV[4], 'b', ARGV[5])
 redis.call('PEXPIRE', KEYS[1], ARGV[2])
+if ARGV[7] == '' then
+    redis.call('PEXPIRE', KEYS[2], ARGV[2])
+else
+    redis.call('SET', KEYS[2], ARGV[7], 'PX', ARGV[2])
+end
 redis.call('PUBLISH', KEYS[1], at .. ' ' .. number .. ' ' .. ARGV[4] .. '\\n' .. ARGV[5])
 return {1, number}
 """

@@ -6,6 +6,8 @@ the command is decided on anew. So a command that was sent twice, since its answ
 logged once. What is appended is published as well, and a process that has a socket in a room
 follows it; numbers show what it missed, and then it reads the stream.
 
+Beside a stream are marks of who is known in the room, so that strangers have no log read.
+
 A stream lives for as long as a process with a socket in it says so, and some minutes more.
 
 Shell. Source: Redis streams; docs/architecture.md, "The server's rooms".
@@ -15,35 +17,33 @@ import asyncio
 import itertools
 import logging
 import secrets
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import Any, Self
 
-from signal_server.commands import Command, Gone
-from signal_server.decisions import is_final
+from signal_server.commands import Command, Gone, Request
 from signal_server.directory import Directory
 from signal_server.mailbox import Room
 from signal_server.outputs import CLOSE_POLICY, RequestRefused
 from signal_server.storage import Name
 from signal_server.store import redis_scripts as scripts
 from signal_server.store.base import Decide, Listener, StoreUnavailable
-from signal_server.store.entries import BadEntry, Entry, encode_entry, parse_entry_untrusted
+from signal_server.store.entries import BadEntry, Entry
 from signal_server.store.processes import HEARTBEAT_SECONDS
 from signal_server.store.redis_feed import RedisFeed
 from signal_server.store.redis_link import FAILURES, RedisLink
+from signal_server.store.redis_logs import TOUCH_BATCH, Missed, RedisLogs
 from signal_server.store.replica import (
     MAX_ENTRIES,
     NO_ENTRY,
     EntryId,
     Gap,
     Replica,
-    parse_id_untrusted,
     parse_published_untrusted,
 )
 
 KEEP_SECONDS = 900  # that a stream lives after nobody has said that it should
-TOUCH_BATCH = 200  # streams kept alive with one round trip
 CATCH_UP_AT_ONCE = 8  # rooms that are read anew side by side
 
 _log = logging.getLogger("rtcsend.rendezvous.server.store")
@@ -60,7 +60,7 @@ class _Local:
         """Commits that run or wait."""
         self.subscribed = False
         self.read = False
-        """Whether the whole log, as far as it was then, has been read."""
+        """Whether the whole log, as far as it was then, has been read; not of one that is lost."""
         self.behind = False
         """Whether something came that does not follow on what is known."""
         self.catching_up = False
@@ -88,7 +88,6 @@ class RedisStore:
         self.process = secrets.token_hex(6)
         self.directory = Directory()
         self._clock = clock
-        self._keep_ms = round(keep_seconds * 1000)
         self._keep_seconds = keep_seconds
         self._origins = itertools.count(1)
         self._locals: dict[str, _Local] = {}
@@ -96,6 +95,7 @@ class RedisStore:
         self._listener: Listener | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._link = RedisLink(address, process=self.process)
+        self._logs = RedisLogs(self._link, keep_ms=round(keep_seconds * 1000))
         self._feed = RedisFeed(
             self._link.client,
             own_channel=f"{scripts.PREFIX}:process:{self.process}",
@@ -175,6 +175,10 @@ class RedisStore:
 
         return await self._link.patiently(attempt)
 
+    async def is_stranger(self, name: Name, request: Request) -> bool:
+        """Ask for the marks of a room, and not for its log."""
+        return await self._link.patiently(lambda: self._logs.is_stranger(name, request))
+
     async def commit(self, name: Name, decide: Decide) -> None:
         """Decide, append, and carry it out."""
         key = scripts.log_key(name)
@@ -195,10 +199,10 @@ class RedisStore:
         origin = f"{self.process}.{next(self._origins)}"
 
         async def attempt() -> None:
-            if not local.read:
-                await self._catch_up(local)
             done = False
             while not done:
+                while not local.read:
+                    await self._catch_up(local)
                 command = decide(local.replica.room, self.now())
                 done = command is None or await self._log(local, Entry(origin, command))
 
@@ -212,24 +216,24 @@ class RedisStore:
         replica = local.replica
         if replica.entries >= MAX_ENTRIES:
             raise RequestRefused("full", close=CLOSE_POLICY)
-        head, body = encode_entry(entry)
-        final = is_final(replica.room, entry.command)
         expected = replica.last
-        number = "*" if self._clock is None else f"{self._date(expected)}-*"
-        answer = await self._link.call(
-            self._link.append(
-                [local.key],
-                [str(expected), self._keep_ms, number, head, body, "1" if final else "0"],
+        with self._losing(local):
+            answer = await self._logs.append(
+                local.key,
+                entry,
+                room=replica.room,
+                last=expected,
+                milliseconds=None if self._clock is None else self._date(expected),
             )
-        )
-        if answer[0] == scripts.REFUSED:
-            return self._take_missed(local, answer, origin=entry.origin)
-        if answer[0] == scripts.DELETED:
-            last = EntryId(max(round(self.now() * 1000), expected.milliseconds + 1), 0)
-            replica.follow(last, entry, own=True)
-            replica.forget()
-        else:
-            replica.follow(parse_id_untrusted(answer[1]), entry, own=True)
+            if isinstance(answer, Missed):
+                return self._take_missed(local, answer, origin=entry.origin)
+            if answer is None:
+                last = EntryId(max(round(self.now() * 1000), expected.milliseconds + 1), 0)
+                replica.follow(last, entry, own=True)
+                replica.forget()
+                local.read = False
+            else:
+                replica.follow(answer, entry, own=True)
         return True
 
     async def _follow(self, local: _Local) -> None:
@@ -240,30 +244,36 @@ class RedisStore:
 
     async def _catch_up(self, local: _Local) -> None:
         """Read what there is of a log behind what is known."""
-        answer = await self._link.call(self._link.read([local.key], [str(local.replica.last)]))
-        self._take_missed(local, answer, origin="")
-        local.read = True
+        with self._losing(local):
+            missed = await self._logs.read(local.key, last=local.replica.last)
+            local.read = True
+            self._take_missed(local, missed, origin="")
 
-    def _take_missed(self, local: _Local, answer: list[Any], *, origin: str) -> bool:
-        """Carry out what a script says has come; return whether ``origin`` is among it."""
+    def _take_missed(self, local: _Local, missed: Missed, *, origin: str) -> bool:
+        """Carry out what has come; return whether ``origin`` is among it."""
         replica = local.replica
+        if replica.first not in (NO_ENTRY, missed.first):
+            _log.warning("x a room is lost")
+            replica.lose()
+            local.read = False
+            return False
         found = False
+        for number, entry in missed.entries:
+            own = entry.origin == origin
+            found = found or own
+            replica.follow(number, entry, own=own)
+        return found
+
+    @contextmanager
+    def _losing(self, local: _Local) -> Iterator[None]:
+        """Lose a room whose log cannot be followed."""
         try:
-            first = parse_id_untrusted(answer[1])
-            if replica.first not in (NO_ENTRY, first):
-                _log.warning("x a room is lost")
-                replica.lose()
-                return False
-            for number, fields in answer[2]:
-                values = dict(zip(fields[::2], fields[1::2], strict=True))
-                entry = parse_entry_untrusted(values.get(b"h", b""), values.get(b"b", b""))
-                found = found or entry.origin == origin
-                replica.follow(parse_id_untrusted(number), entry, own=entry.origin == origin)
+            yield
         except BadEntry as exc:
             _log.warning("x a log cannot be followed: %s", exc)
-            replica.lose()
+            local.replica.lose()
+            local.read = False
             raise StoreUnavailable("a log cannot be followed") from exc
-        return found
 
     def _on_published(self, channel: str, data: bytes) -> None:
         local = self._locals.get(channel)
@@ -345,13 +355,7 @@ class RedisStore:
             keys = [key for key, local in self._locals.items() if self._is_inside(local)]
             for start in range(0, len(keys), TOUCH_BATCH):
                 with suppress(*FAILURES):
-                    await self._link.call(self._touch(keys[start : start + TOUCH_BATCH]))
-
-    async def _touch(self, keys: list[str]) -> None:
-        async with self._link.client.pipeline(transaction=False) as pipeline:
-            for key in keys:
-                pipeline.pexpire(key, self._keep_ms)
-            await pipeline.execute()
+                    await self._logs.touch(keys[start : start + TOUCH_BATCH])
 
     def _date(self, expected: EntryId) -> int:
         return max(round(self.now() * 1000), expected.milliseconds, 1)

@@ -9,11 +9,21 @@ import pytest
 
 from rtcsend.rendezvous.client import MessageReceived, PeerPresence, RendezvousClient
 from signal_server.config import Limits, ServerConfig
-from signal_server.messages import Allocate, Allocated, ErrorMessage
+from signal_server.messages import (
+    Allocate,
+    Allocated,
+    Claim,
+    Claimed,
+    ClientMessage,
+    ErrorMessage,
+    Meet,
+    Resume,
+    Resumed,
+)
 from signal_server.server import RendezvousServer
 from signal_server.storage import Name
 from signal_server.store.base import StoreUnavailable
-from signal_server.store.redis_scripts import log_key, reserve_key
+from signal_server.store.redis_scripts import log_key, marks_key, reserve_key
 from signal_server.store.redis_store import RedisStore
 from tests.fakes.redis_server import RedisServer, needs_redis, redis_server
 from tests.signal_server.loopback import dial, read, say
@@ -153,14 +163,106 @@ async def test_a_log_that_is_gone_ends_its_sockets_only(
         assert nameplate
 
 
+async def test_a_lost_room_is_read_anew_before_anything_is_refused(
+    redis: RedisServer, servers: list[RendezvousServer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = servers[0]._store
+    assert isinstance(store, RedisStore)
+    async with dial(servers[0]) as a, dial(servers[1]) as b, dial(servers[0]) as c:
+        for websocket in (a, b, c):
+            await read(websocket)
+        await say(a, Allocate(nameplate="7", side="A" * 22))
+        assert isinstance(await read(a), Allocated)
+        async with asyncio.timeout(10):
+            while len(store._tasks) > 3:  # noqa: ASYNC110 - until it follows the room
+                await asyncio.sleep(0.01)
+        monkeypatch.setattr(store._feed, "_on_published", lambda _channel, _data: None)
+        redis.command("FLUSHALL")
+        await say(b, Allocate(nameplate="7", side="B" * 22))
+        assert isinstance(await read(b), Allocated)
+        await say(c, Claim(nameplate="7"))  # of the new one, while the old one is believed in
+        assert isinstance(await read(c), Claimed)
+
+
 async def test_every_key_ends_by_itself(
     redis: RedisServer, servers: list[RendezvousServer]
 ) -> None:
     async with client(servers[0]) as a:
         nameplate = await a.allocate()
         key = log_key(Name("nameplate", nameplate))
-        answer = redis.command("PTTL", key)
-        assert 0 < int(answer[1:].strip()) <= 900_000
+        for each in (key, marks_key(key)):
+            answer = redis.command("PTTL", each)
+            assert 0 < int(answer[1:].strip()) <= 900_000
+            redis.command("PEXPIRE", each, "300000")
+        await a.send(b"still there")
+        async with asyncio.timeout(10):
+            while int(redis.command("XLEN", key)[1:]) == 1:  # noqa: ASYNC110 - nobody is told
+                await asyncio.sleep(0.01)
+        store = servers[0]._store
+        assert isinstance(store, RedisStore)
+        for round_ in range(2):
+            for each in (key, marks_key(key)):
+                assert int(redis.command("PTTL", each)[1:]) > 300_000
+                redis.command("PEXPIRE", each, "300000")
+            if not round_:
+                await store._logs.touch([key])
+    async with asyncio.timeout(10):
+        while redis.command("EXISTS", key, marks_key(key)) != b":0\r\n":  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+
+async def test_strangers_have_no_log_read(
+    redis: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    redis.command("FLUSHALL")
+    limits = Limits(claims_per_minute=2, meetings_per_minute=0, failed_claims=0)
+    config = ServerConfig(host="127.0.0.1", port=0, store=redis.address, limits=limits)
+    async with (
+        RendezvousServer(config) as own,
+        RendezvousServer(config) as other,
+        client(own) as a,
+        client(own) as b,
+        dial(other) as websocket,
+        dial(other) as returning,
+    ):
+        nameplate = await a.allocate()
+        await b.claim(nameplate)
+        store = other._store
+        assert isinstance(store, RedisStore)
+        reads, real = [], store._link.read
+
+        async def counted(keys: list[str], args: list[str]) -> object:
+            reads.append(keys)
+            return await real(keys, args)
+
+        monkeypatch.setattr(store._link, "read", counted)
+
+        async def refused(request: ClientMessage) -> str:
+            await say(websocket, request)
+            answer = await read(websocket)
+            assert isinstance(answer, ErrorMessage)
+            return answer.code
+
+        await read(websocket)
+        strange = Resume(nameplate=nameplate, token="u" * 22)
+        assert [await refused(strange) for _ in range(3)] == ["expired"] * 3
+        assert await refused(Meet(mailbox="m" * 22, side="S" * 22)) != "expired"
+        reads.clear()  # where nobody is, there is nothing to read
+        assert await refused(Claim(nameplate=nameplate)) == "not-found"  # admitted
+        assert len(reads) == 1
+        for request in (
+            Claim(nameplate=nameplate),
+            Claim(nameplate=nameplate, side="S" * 22),
+            Allocate(nameplate=nameplate, side="S" * 22),
+        ):
+            assert await refused(request) == "rate-limited"
+        assert len(reads) == 1
+        token = b._machine._token
+        assert token is not None
+        await read(returning)
+        await say(returning, Resume(nameplate=nameplate, token=token))
+        assert isinstance(await read(returning), Resumed)
+        assert len(reads) > 1
 
 
 async def test_a_store_that_is_not_there(redis: RedisServer) -> None:

@@ -1,22 +1,28 @@
 """What is between a room and its log: entries, replicas, and who is alive."""
 
+from typing import Literal
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from signal_server.commands import Away, Command, Enter, Expire, Gone, Leave, Say
+from signal_server.decisions import Arrival, due, is_final
 from signal_server.directory import Directory
+from signal_server.limits import Limits
 from signal_server.mailbox import Facts, Room, Told
 from signal_server.messages import Allocate, Claim, Meet, Resume
+from signal_server.outputs import RequestRefused
 from signal_server.storage import Connection, Name
 from signal_server.store.entries import BadEntry, Entry, encode_entry, parse_entry_untrusted
+from signal_server.store.marks import is_among_untrusted, mark_of, marks_after
 from signal_server.store.processes import (
     LEASE_SECONDS,
     Processes,
     Seen,
     parse_heartbeat,
 )
-from signal_server.store.redis_scripts import PROCESSES, log_key, reserve_key
+from signal_server.store.redis_scripts import PROCESSES, log_key, marks_key, reserve_key
 from signal_server.store.replica import (
     NO_ENTRY,
     EntryId,
@@ -165,6 +171,96 @@ def test_replicas_that_hear_the_same_are_the_same(choices: list[int]) -> None:
     assert left_heard.told == right_heard.told
 
 
+# Who is known
+
+MEETING = "m" * 22
+SIDES = [letter * 22 for letter in "ABC"]
+REQUESTS: dict[str, list[Allocate | Claim | Meet]] = {
+    "nameplate": [
+        *(Allocate(side=side) for side in SIDES),
+        *(Allocate(nameplate="7", side=side) for side in SIDES),
+        *(Claim(nameplate="7", side=side) for side in SIDES),
+        Claim(nameplate="7"),
+    ],
+    "mailbox": [*(Meet(mailbox=MEETING, side=side) for side in SIDES), Meet(mailbox=MEETING)],
+}
+
+
+def nothing() -> None:
+    """Admit everybody."""
+
+
+@pytest.mark.parametrize(("kind", "text"), [("nameplate", "7"), ("mailbox", MEETING)])
+@given(steps=st.lists(st.tuples(st.integers(0, 14), st.integers(0, 9)), max_size=25))
+def test_marks_are_those_of_who_can_come_back(
+    kind: Literal["nameplate", "mailbox"], text: str, steps: list[tuple[int, int]]
+) -> None:
+    room, marks, tokens, now = Room(Name(kind, text)), "", [OTHER], 0.0
+    for index, (what, which) in enumerate(steps):
+        now += 50.0
+        command = chosen(room, what, which, index, now)
+        if command is None:
+            continue
+        if isinstance(command, Enter):
+            tokens.append(command.token)
+        new = marks_after(room, command)
+        assert (new == "") == is_final(room, command)  # the log goes, and the marks with it
+        marks = marks if new is None else new
+        room.apply(command, now=now)
+        asked = [
+            *REQUESTS[kind],
+            *(Resume(nameplate="7", token=token) for token in tokens),
+        ]
+        for request in asked:
+            known = is_among_untrusted(mark_of(request), marks.encode())
+            assert known == (room.place_of(request) is not None)
+
+
+def chosen(room: Room, what: int, which: int, index: int, now: float) -> Command | None:
+    """Return something that may happen in a room as it is."""
+    inside = room.connections()
+    some = inside[which % len(inside)] if inside else None
+    overdue = due(room, Limits(), now=now)
+    if overdue is not None:
+        return overdue
+    if what < 3 and some is not None:
+        return (Say(some, b"x"), Leave(some), Away(some))[what]
+    if what == 3:
+        return Gone("aa")
+    requests = REQUESTS[room.name.kind]
+    connection = Connection(float(index), "aa", index)
+    arrival = Arrival(
+        connection=connection,
+        request=requests[(what + which) % len(requests)],
+        token=f"{index:022}",
+        limits=Limits(),
+        is_alive=lambda _process: True,
+        admit=nothing,
+        failed=nothing,
+    )
+    try:
+        return arrival.decide(room, now)
+    except RequestRefused:
+        return None
+
+
+def test_marks_are_bounded_and_say_nothing_of_tokens() -> None:
+    room = Room(NAME)
+    marks = marks_after(room, ALLOCATED.command)
+    assert marks is not None
+    assert room.mailboxes == []
+    assert [len(mark) for mark in marks.split()] == [16, 16]
+    assert TOKEN not in marks
+
+
+def test_where_no_marks_are_the_log_is_asked() -> None:
+    mark = mark_of(Resume(nameplate="7", token=TOKEN))
+    assert is_among_untrusted(mark, None)
+    for strange in (b"", b" ", b"\xff\0", b"0" * 16):
+        assert not is_among_untrusted(mark, strange)
+        assert not is_among_untrusted(mark_of(Claim(nameplate="7")), strange)
+
+
 # Who is alive
 
 
@@ -214,5 +310,5 @@ def slot(key: str) -> str:
 def test_each_script_stays_on_one_node() -> None:
     assert len({slot(key) for key in PROCESSES}) == 1
     assert slot(log_key(NAME)) != slot(log_key(Name("mailbox", "7")))
-    assert slot(log_key(NAME))
+    assert slot(log_key(NAME)) == slot(marks_key(log_key(NAME))) != ""
     assert slot(reserve_key("A" * 22))
