@@ -256,7 +256,7 @@ class Reception:
         socket.room = name
         try:
             while not arrival.entered:
-                await self._store.commit(name, arrival.decide)
+                await self._store.commit(name, arrival.decide, anew=True)
         except (RequestRefused, NameTaken, Superseded):
             socket.room = None
             raise

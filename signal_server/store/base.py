@@ -140,8 +140,14 @@ class Store(Protocol):
         """
         ...
 
-    async def commit(self, name: Name, decide: Decide) -> None:
+    async def commit(self, name: Name, decide: Decide, *, anew: bool = False) -> None:
         """Let ``decide`` look at a room as it is, and carry out what it returns.
+
+        Args:
+            name: Of the room.
+            decide: What it returns is carried out only if nothing has come in between; what it
+                raises, or None, may be of a state some milliseconds ago.
+            anew: Not so: of what was there when this was called, it sees all.
 
         Raises:
             StoreUnavailable: It does not answer.

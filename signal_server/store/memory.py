@@ -74,8 +74,9 @@ class MemoryStore:
         room = self.directory.get(name)
         return room is None or room.place_of(request) is None
 
-    async def commit(self, name: Name, decide: Decide) -> None:
-        """Decide, and carry it out."""
+    async def commit(self, name: Name, decide: Decide, *, anew: bool = False) -> None:
+        """Decide, and carry it out; there is nothing else that could be known."""
+        del anew
         room = self.directory.get(name) or Room(name)
         now = self.now()
         command = decide(room, now)

@@ -179,7 +179,7 @@ class RedisStore:
         """Ask for the marks of a room, and not for its log."""
         return await self._link.patiently(lambda: self._logs.is_stranger(name, request))
 
-    async def commit(self, name: Name, decide: Decide) -> None:
+    async def commit(self, name: Name, decide: Decide, *, anew: bool = False) -> None:
         """Decide, append, and carry it out."""
         key = scripts.log_key(name)
         local = self._locals.get(key)
@@ -190,15 +190,17 @@ class RedisStore:
         local.users += 1
         try:
             async with local.lock:
-                await self._commit(local, decide)
+                await self._commit(local, decide, anew=anew)
         finally:
             local.users -= 1
             await self._let_go(local)
 
-    async def _commit(self, local: _Local, decide: Decide) -> None:
+    async def _commit(self, local: _Local, decide: Decide, *, anew: bool) -> None:
         origin = f"{self.process}.{next(self._origins)}"
 
         async def attempt() -> None:
+            if anew and local.read:  # what was published may not have come yet
+                await self._catch_up(local)
             done = False
             while not done:
                 while not local.read:

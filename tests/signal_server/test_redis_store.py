@@ -59,6 +59,13 @@ async def body(of: RendezvousClient) -> bytes:
             return event.body
 
 
+async def until_it_follows(store: RedisStore) -> None:
+    """Wait until a store has nothing to do but what it always does."""
+    async with asyncio.timeout(10):
+        while len(store._tasks) > 3:  # noqa: ASYNC110 - feed, heartbeats, keeping logs
+            await asyncio.sleep(0.01)
+
+
 def keys(redis: RedisServer) -> int:
     """Return how many logs there are."""
     answer = redis.command("KEYS", "rtcsend:1:{n*}")
@@ -173,15 +180,33 @@ async def test_a_lost_room_is_read_anew_before_anything_is_refused(
             await read(websocket)
         await say(a, Allocate(nameplate="7", side="A" * 22))
         assert isinstance(await read(a), Allocated)
-        async with asyncio.timeout(10):
-            while len(store._tasks) > 3:  # noqa: ASYNC110 - until it follows the room
-                await asyncio.sleep(0.01)
+        await until_it_follows(store)
         monkeypatch.setattr(store._feed, "_on_published", lambda _channel, _data: None)
         redis.command("FLUSHALL")
         await say(b, Allocate(nameplate="7", side="B" * 22))
         assert isinstance(await read(b), Allocated)
         await say(c, Claim(nameplate="7"))  # of the new one, while the old one is believed in
         assert isinstance(await read(c), Claimed)
+
+
+async def test_who_comes_before_the_news_of_it_is_known(
+    servers: list[RendezvousServer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = servers[0]._store
+    assert isinstance(store, RedisStore)
+    async with dial(servers[0]) as a, dial(servers[1]) as b, dial(servers[0]) as again:
+        for websocket in (a, b, again):
+            await read(websocket)
+        await say(a, Allocate(side="A" * 22))
+        allocated = await read(a)
+        assert isinstance(allocated, Allocated)
+        await until_it_follows(store)
+        monkeypatch.setattr(store._feed, "_on_published", lambda _channel, _data: None)
+        await say(b, Claim(nameplate=allocated.nameplate, side="B" * 22))
+        claimed = await read(b)
+        assert isinstance(claimed, Claimed)
+        await say(again, Resume(nameplate=allocated.nameplate, token=claimed.token))
+        assert isinstance(await read(again), Resumed)
 
 
 async def test_every_key_ends_by_itself(
