@@ -10,17 +10,16 @@ Pure. Source: docs/rendezvous-protocol.md.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 
 from signal_server import decisions
 from signal_server.admission import Admission
 from signal_server.commands import Command, Request, Say
 from signal_server.deadlines import Deadlines
-from signal_server.decisions import Arrival, NameTaken, Superseded
+from signal_server.decisions import Superseded
+from signal_server.entrance import FULL_RETRY, Entrance, Visitor
 from signal_server.limits import Limits
 from signal_server.mailbox import Ending, Facts, Room, Told
 from signal_server.messages import (
-    SIDE_BYTES,
     Allocate,
     Claim,
     ClientMessage,
@@ -31,10 +30,8 @@ from signal_server.messages import (
     Resume,
     ServerMessage,
     Welcome,
-    encode_base64url,
 )
 from signal_server.metrics import Counters
-from signal_server.nameplates import nameplate_candidates
 from signal_server.outputs import (
     CLOSE_DONE,
     CLOSE_POLICY,
@@ -49,7 +46,6 @@ from signal_server.outputs import (
 from signal_server.storage import Connection, Name
 from signal_server.store.base import Decide, Store, StoreUnavailable
 
-FULL_RETRY = 30.0  # seconds; who waits with a code may wait for hours, most others are done sooner
 RETRY_SECONDS = 1.0  # until the store is asked again, when it did not answer
 _UNTOLD = 0  # among the deadlines; sockets are numbered from 1
 
@@ -64,18 +60,9 @@ class _Socket:
     """Set while it is attached, or about to be."""
     has_reported: bool = False
 
-
-class _Once:
-    """A check that is passed once, and costs nothing when it is asked for again."""
-
-    def __init__(self, check: Callable[[], None]) -> None:
-        self._check = check
-        self._passed = False
-
-    def __call__(self) -> None:
-        if not self._passed:
-            self._check()
-            self._passed = True
+    def move(self, room: Name | None) -> None:
+        """Be in another room, or in none."""
+        self.room = room
 
 
 class Reception:
@@ -110,10 +97,14 @@ class Reception:
         self._welcome = welcome
         self._limits = limits
         self._store = store
-        self._admission = admission
-        self._entropy = entropy
         self._output = output
-        self._nameplate_bounds = nameplate_bounds
+        self._entrance = Entrance(
+            limits=limits,
+            store=store,
+            admission=admission,
+            entropy=entropy,
+            nameplate_bounds=nameplate_bounds,
+        )
         self.counters = counters or Counters()
         # Who is here, and what runs out: rooms, and socket numbers.
         self._sockets: dict[int, _Socket] = {}
@@ -134,7 +125,7 @@ class Reception:
         now = self._store.now()
         connection = Connection(now, self._store.process, number)
         self._sockets[number] = _Socket(connection, source)
-        self._deadlines.set(number, now + self._limits.unattached_seconds)
+        self._deadlines.set(number, self._unattached_until(connection))
         self._output(Send(number, self._welcome()))
 
     async def receive(self, number: int, frame: str | bytes) -> None:
@@ -204,83 +195,16 @@ class Reception:
                     raise RequestRefused("bad-message", close=CLOSE_POLICY)
                 await self._on_request(socket, message)
 
-    async def _on_request(self, socket: _Socket, message: Request) -> None:
-        match message:
-            case Allocate() if message.nameplate is None:
-                await self._draw(socket, message)
-            case Allocate() | Claim() | Meet() | Resume():
-                await self._enter(socket, _name_of(message), message)
-
-    async def _draw(self, socket: _Socket, message: Allocate) -> None:
-        """Give it a free nameplate, or the one that it was given before."""
-        again, admit = False, _Once(partial(self._admit, socket.source, message))
-        for candidate in nameplate_candidates(
-            self._entropy,
-            live=self._store.live(),
-            sparsity=self._limits.nameplate_sparsity,
-            bounds=self._nameplate_bounds,
-        ):
-            name = Name("nameplate", candidate)
-            if message.side is not None:
-                name = await self._store.reserve(message.side, name, again=again, admit=admit)
-            try:
-                await self._enter(socket, name, message, admit=admit, drawn=True)
-            except NameTaken:
-                again = True
-            else:
-                return
-        raise RequestRefused("full", retry_after=FULL_RETRY)
-
-    async def _enter(
-        self,
-        socket: _Socket,
-        name: Name,
-        request: Request,
-        *,
-        admit: Callable[[], None] | None = None,
-        drawn: bool = False,
-    ) -> None:
-        arrival = Arrival(
-            connection=socket.connection,
-            request=request,
-            token=encode_base64url(self._entropy(SIDE_BYTES)),
-            limits=self._limits,
-            is_alive=self._store.is_alive,
-            admit=admit or partial(self._admit, socket.source, request),
-            failed=partial(self._admission.claim_failed, socket.source, now=self._store.now()),
-            drawn=drawn,
-        )
-        # Rooms may be dear to look at: who is unknown there is admitted before.
-        if await self._store.is_stranger(name, request):
-            arrival.admit_newcomer()
-        socket.room = name
+    async def _on_request(self, socket: _Socket, request: Request) -> None:
+        """Let it in, and meanwhile not be closed for having asked for nothing."""
+        number = socket.connection.number
+        self._deadlines.set(number, None)
         try:
-            while not arrival.entered:
-                await self._store.commit(name, arrival.decide, anew=True)
-        except (RequestRefused, NameTaken, Superseded):
-            socket.room = None
-            raise
-        self._deadlines.set(socket.connection.number, None)
-
-    def _admit(self, source: str, request: Request) -> None:
-        """Refuse what a source, or this process, has no room for."""
-        now = self._store.now()
-        match request:
-            case Allocate(nameplate=nameplate, auth=auth):
-                self._admission.allocate(source, auth=auth, now=now)
-                if nameplate is not None:
-                    self._admission.claim(source, now=now)
-            case Claim():
-                self._admission.claim(source, now=now)
-            case Meet(permit=permit):
-                self._admission.meet(source, permit=permit, now=now)
-            case Resume():
-                raise AssertionError("a newcomer has no token")
-        directory = self._store.directory
-        if not isinstance(request, Claim) and not decisions.has_place(
-            live=directory.live, sides=directory.sides, limits=self._limits
-        ):
-            raise RequestRefused("full", retry_after=FULL_RETRY)
+            visitor = Visitor(socket.connection, socket.source, socket.move)
+            await self._entrance.enter(visitor, request)
+        finally:
+            if socket.room is None and number in self._sockets:
+                self._deadlines.set(number, self._unattached_until(socket.connection))
 
     async def _on_message(self, socket: _Socket, body: bytes) -> None:
         if socket.room is None:
@@ -374,6 +298,9 @@ class Reception:
             self._untold[socket.connection] = socket.room
             self._deadlines.set(_UNTOLD, self._store.now() + RETRY_SECONDS)
 
+    def _unattached_until(self, connection: Connection) -> float:
+        return connection.opened + self._limits.unattached_seconds
+
     def _drop(self, number: int) -> None:
         del self._sockets[number]
         self._deadlines.set(number, None)
@@ -400,15 +327,6 @@ class Reception:
         room = None if socket.room is None else self._store.directory.get(socket.room)
         place = None if room is None else room.place_at(socket.connection)
         return place is not None and place[0].is_full and place[0].ended_at is None
-
-
-def _name_of(request: Request) -> Name:
-    if isinstance(request, Meet):
-        return Name("mailbox", request.mailbox)
-    if isinstance(request, Resume) and request.mailbox is not None:
-        return Name("mailbox", request.mailbox)
-    assert request.nameplate is not None, "checked when it was parsed, or drawn before"
-    return Name("nameplate", request.nameplate)
 
 
 def _going(connection: Connection) -> Decide:

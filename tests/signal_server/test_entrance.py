@@ -1,0 +1,48 @@
+"""On the way in: what may happen while a store is asked about a request."""
+
+import pytest
+
+from signal_server.commands import Request
+from signal_server.limits import Limits
+from signal_server.messages import Allocate, Claim, serialize
+from signal_server.outputs import Close, Send
+from signal_server.storage import Name
+from signal_server.store.memory import MemoryStore
+from tests.fakes.rendezvous import RendezvousMachine
+from tests.signal_server.world import WELCOME
+
+
+def slow_machine(monkeypatch: pytest.MonkeyPatch) -> RendezvousMachine:
+    """Return a server for whose store each look for a stranger takes three minutes."""
+    machine = RendezvousMachine(welcome=WELCOME, limits=Limits())
+    ask = MemoryStore.is_stranger
+
+    async def slow(store: MemoryStore, name: Name, request: Request) -> bool:
+        machine._now += 180.0
+        await machine.reception.handle_timer()
+        return await ask(store, name, request)
+
+    monkeypatch.setattr(MemoryStore, "is_stranger", slow)
+    return machine
+
+
+def test_who_is_on_the_way_in_is_not_closed_for_asking_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    machine = slow_machine(monkeypatch)
+    machine.connect(1, "192.0.2.1", now=0.0)
+    [answer] = machine.receive(1, serialize(Allocate()), now=100.0)
+    assert isinstance(answer, Send)
+    machine.disconnect(1, now=300.0)
+    machine.handle_timer(now=500.0)  # nobody is left behind in there
+    machine.assert_empty()
+
+
+def test_who_is_refused_has_no_longer_than_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = slow_machine(monkeypatch)
+    machine.connect(1, "192.0.2.1", now=0.0)
+    [answer] = machine.receive(1, serialize(Claim(nameplate="7")), now=100.0)
+    assert isinstance(answer, Send)
+    assert machine.get_timer() == 120.0
+    [end] = machine.handle_timer(now=300.0)
+    assert isinstance(end, Close)
