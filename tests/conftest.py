@@ -10,18 +10,22 @@ import pytest
 ROOT: Final = Path(__file__).parent
 LONG: Final = ("lab", "e2e", "coturn", "chromium", "no_cover")
 """Markers of tests that take long: most of them wait for real programs, or for real time."""
-UNMEASURED: Final = ("faults", "interop", "lab")
-"""Folders whose tests move much by ways that others have measured: tracing would double them."""
+UNMEASURED: Final = ("faults/", "interop/", "lab/", "e2e/test_hostile_")
+"""Tests that move much by ways that others have measured: tracing would double their time."""
 CHILDREN: Final = "COVERAGE_PROCESS_CONFIG"  # by which coverage measures the processes of a test
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put the long tests first, so that no worker is left with one when the others have ended."""
     for item in items:
-        folder, *_ = item.path.relative_to(ROOT).parts
-        if folder in UNMEASURED:
+        if _is_unmeasured(item):
             item.add_marker(pytest.mark.no_cover)
     items.sort(key=_length, reverse=True)  # stable: what shares a fixture stays together
+
+
+def _is_unmeasured(item: pytest.Item) -> bool:
+    path = item.path.relative_to(ROOT).as_posix()
+    return path.startswith(UNMEASURED) or "[stock" in item.name
 
 
 def _length(item: pytest.Item) -> int:
