@@ -155,6 +155,7 @@ def test_python_m_is_the_same_program() -> None:
     )
 
 
+@pytest.mark.no_cover  # which traces, and imports multiprocessing
 @pytest.mark.parametrize(
     ("options", "before", "is_taken_apart"),
     [
