@@ -137,9 +137,7 @@ class Run:
             lab, turn = networked.lab, networked.lab.turn()
             lab.a.kind = lab.b.kind = Kind.PORT_RESTRICTED
             ice = ("--ice", turn.stun_url())
-            return await networked.happen(
-                lambda: lab.a.rebind(address=True), seconds=None, options=ice
-            )
+            return await networked.happen(lambda: lab.a.rebind(address=True), options=ice)
 
         async def readdressed(networked: Networked) -> Fault:
             return await networked.happen(networked.lab.alice.readdress, seconds=None)

@@ -33,10 +33,9 @@ async def test_the_nat_forgets_and_gets_another_address(networked: Networked) ->
     networked.lab.a.kind = Kind.PORT_RESTRICTED
     fault = await networked.happen(
         lambda: networked.lab.a.rebind(address=True),
-        seconds=None,
         options=("--ice", turn.stun_url()),
     )
-    assert fault.losses == 1
+    assert fault.losses <= 1  # none while better pairs are still looked for: one is found
     assert fault.twice <= BLOCK_SIZE
 
 
