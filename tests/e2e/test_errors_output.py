@@ -47,7 +47,8 @@ async def test_every_event_is_a_line(machine: Machine, film: Path, out: Path) ->
         assert moved == sorted(moved)
         assert moved[-1] == 2_000_000
     proposal = await receiver.event("proposal")
-    assert proposal["entries"] == [{"path": "film.iso", "kind": "file", "bytes": 2_000_000}]
+    entry = {"path": "film.iso", "kind": "file", "bytes": 2_000_000, "odd": []}
+    assert proposal["entries"] == [entry]
 
 
 @pytest.mark.datapaths
