@@ -109,7 +109,7 @@ async def test_a_third_party_is_refused_and_the_two_go_on(
                 await receiver.event("paired")
                 receiver.signal(signal.SIGSTOP)  # so that the two are still at it
                 async with machine.receive(code, "-o", out, *server) as third:
-                    assert (await third.fails("refused"))["exit"] == 11
+                    assert (await third.fails("no-such-code"))["exit"] == 12
                 receiver.signal(signal.SIGCONT)
                 await receiver.succeeds()
                 await sender.succeeds()

@@ -155,4 +155,6 @@ async def test_a_server_ends_well(
         await server.line("ws://")
         server.signal(number)
         assert await server.exit() == 0
-    assert server.stderr == ""
+    *_, last = server.stderr.splitlines()
+    assert last.endswith(" INFO closed")
+    assert all(" INFO " in line for line in server.stderr.splitlines())
