@@ -18,6 +18,10 @@ POLL_SECONDS = 5.0  # between two looks whether the connection still answers
 
 _log = logging.getLogger("rtcsend.rendezvous.server.store")
 
+_LOST: Final = (RedisError, OSError, RuntimeError)
+"""What a command may raise where the connection is lost: the package makes another one for it, while
+:meth:`RedisFeed.run` may be reading there already, which asyncio's streams refuse."""
+
 
 class RedisFeed:
     """Subscriptions.
@@ -55,7 +59,7 @@ class RedisFeed:
         if future is None:
             future = self._wanted[channel] = asyncio.get_running_loop().create_future()
             if self._connection is not None:
-                with suppress(RedisError, OSError):
+                with suppress(*_LOST):
                     await self._connection.subscribe(channel)
         async with asyncio.timeout(SUBSCRIBE_TIMEOUT):
             await asyncio.shield(future)
@@ -67,7 +71,7 @@ class RedisFeed:
             if not future.done():
                 future.set_result(None)
             if self._connection is not None:
-                with suppress(RedisError, OSError):
+                with suppress(*_LOST):
                     await self._connection.unsubscribe(channel)
 
     async def run(self) -> None:
