@@ -92,7 +92,7 @@ async def test_a_folder_and_a_file(film: Path, out: Path) -> None:
     (photos / "a.jpg").write_bytes(b"a")
     (photos / "b.tmp").write_bytes(b"b")
     async with rtcsend.Sender([photos, film], exclude=["*.tmp"]) as sender:
-        done = await rtcsend.receive(sender.code, into=out, accept=say_yes, max_files=2)
+        done = await rtcsend.receive(sender.code, into=out, accept=say_yes, max_files=3)
         sent = await events_of(sender)
     assert done.paths == (str(out / "photos"), str(out / "film.iso"))
     last = sent[-1]

@@ -99,6 +99,7 @@ def test_rebinding_to_another_address(lab: Lab) -> None:
 def test_tcp_does_not_survive_what_the_router_forgot(lab: Lab, kind: Kind) -> None:
     lab.a.kind = kind
     with lab.srv.socket(socket.SOCK_STREAM) as server:
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # the case before was here
         server.bind((SERVER, 7004))
         server.listen()
         with lab.alice.socket(socket.SOCK_STREAM) as sock:
