@@ -18,9 +18,9 @@ POLL_SECONDS = 5.0  # between two looks whether the connection still answers
 
 _log = logging.getLogger("rtcsend.rendezvous.server.store")
 
-_LOST: Final = (RedisError, OSError, RuntimeError)
-"""What a command may raise where the connection is lost: the package makes another one for it, while
-:meth:`RedisFeed.run` may be reading there already, which asyncio's streams refuse."""
+_LOST = (RedisError, OSError, RuntimeError)
+"""What a command may raise where the connection is lost: the package makes another one for it,
+while :meth:`RedisFeed.run` may be reading there already, which streams of asyncio refuse."""
 
 
 class RedisFeed:
