@@ -7,7 +7,7 @@ RUN := $(VENV)/.ready-to-run
 DEV := $(VENV)/.ready-to-test
 SIZE ?= 256M
 # For two cores: a third of the time goes into waiting, for programs and for time-outs.
-WORKERS ?= 3
+WORKERS ?= 4
 
 .PHONY: demo test style types tests lab faults system-packages benchmarks clean help
 

@@ -62,10 +62,9 @@ async def check_relayed(coturn: Coturn, *, lanes: int = 1) -> None:
     """
     usage = await coturn.usage(sessions=2 * lanes)
     assert len(usage) == 2 * lanes, coturn.log
-    by_sent_in = sorted(usage.values(), reverse=True)
-    senders, receivers = by_sent_in[:lanes], by_sent_in[lanes:]
-    assert sum(received for received, _ in senders) > SIZE, coturn.log
-    assert sum(sent for _, sent in receivers) > SIZE, coturn.log
+    # Which of them are the sender's cannot be told: a lane may have carried next to nothing.
+    assert sum(received for received, _ in usage.values()) > SIZE, coturn.log
+    assert sum(sent for _, sent in usage.values()) > SIZE, coturn.log
 
 
 async def check_arrives(
