@@ -20,7 +20,7 @@ MAX_GENERATIONS = 32  # mailboxes under one name that somebody is still in; the 
 
 
 class Superseded(Exception):
-    """The request came by a detour: its side has a newer socket."""
+    """The request comes too late: its side has a newer socket, or its own one is gone."""
 
 
 class NameTaken(Exception):
@@ -39,6 +39,7 @@ class Arrival:
         is_alive: Whether a server process lives.
         admit: Called once before a newcomer is let in; raises RequestRefused.
         failed: Called when a newcomer hit nothing, or a taken name.
+        is_here: Whether the socket is still open, as far as is known.
         drawn: The nameplate was drawn here, not asked for.
     """
 
@@ -49,6 +50,7 @@ class Arrival:
     is_alive: Callable[[str], bool]
     admit: Callable[[], None]
     failed: Callable[[], None]
+    is_here: Callable[[], bool] = lambda: True
     drawn: bool = False
     admitted: bool = False
     entered: bool = False
@@ -63,13 +65,16 @@ class Arrival:
             Superseded: It comes too late.
         """
         self.entered = False
+        if not self.is_here():
+            # What waited for the store must not take the place of who has come again meanwhile.
+            raise Superseded
         overdue = due(room, self.limits, now=now) or lost_process(room, self.is_alive)
         if overdue is not None:
             return overdue
         place = room.place_of(self.request)
         if place is None:
             self._check_newcomer(room)
-        elif place[1].connection is not None and place[1].connection > self.connection:
+        elif place[1].connection is not None and place[1].connection.is_newer_than(self.connection):
             raise Superseded
         sent = 0 if place is None else place[0].sent_to(place[1])
         if self.request.received > sent:

@@ -35,6 +35,8 @@ class Visitor(NamedTuple):
     """Of its requests, for admission."""
     move: Callable[[Name | None], None]
     """Told which room it is in, or about to be in; None: in none after all."""
+    is_here: Callable[[], bool]
+    """Whether its socket is still open, as far as is known."""
 
 
 class _Once:
@@ -127,6 +129,7 @@ class Entrance:
             is_alive=self._store.is_alive,
             admit=admit,
             failed=partial(self._admission.claim_failed, visitor.source, now=self._store.now()),
+            is_here=visitor.is_here,
             drawn=drawn,
         )
         # Rooms may be dear to look at: who is unknown there is admitted before.

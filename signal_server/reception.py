@@ -59,10 +59,16 @@ class _Socket:
     room: Name | None = None
     """Set while it is attached, or about to be."""
     has_reported: bool = False
+    is_gone: bool = False
+    """It is closed, and that waits behind what came before."""
 
     def move(self, room: Name | None) -> None:
         """Be in another room, or in none."""
         self.room = room
+
+    def is_here(self) -> bool:
+        """Return whether it is open, as far as is known."""
+        return not self.is_gone
 
 
 class Reception:
@@ -145,8 +151,14 @@ class Reception:
         except Superseded:
             await self._close(socket, CLOSE_REPLACED, "replaced")
 
+    def gone(self, number: int) -> None:
+        """Take note at once that a socket is gone; :meth:`disconnect` follows in its turn."""
+        socket = self._sockets.get(number)
+        if socket is not None:
+            socket.is_gone = True
+
     async def disconnect(self, number: int) -> None:
-        """Take note that a socket is gone; it may be one that was closed here."""
+        """Have a socket that is gone be away; it may be one that was closed here."""
         socket = self._sockets.get(number)
         if socket is not None:
             await self._forget(socket)
@@ -200,7 +212,7 @@ class Reception:
         number = socket.connection.number
         self._deadlines.set(number, None)
         try:
-            visitor = Visitor(socket.connection, socket.source, socket.move)
+            visitor = Visitor(socket.connection, socket.source, socket.move, socket.is_here)
             await self._entrance.enter(visitor, request)
         finally:
             if socket.room is None and number in self._sockets:

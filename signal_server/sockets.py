@@ -210,6 +210,7 @@ class Sockets:
             self._counters.sockets -= 1
             if connection.source is not None:
                 self._admission.close_socket(connection.source)
+            self._reception.gone(connection.number)
             self._do(connection, None)
         if not self._connections:
             self._empty.set()

@@ -12,6 +12,7 @@ from typing import Literal, NamedTuple
 from signal_server.limits import Limits
 
 SIDES = 2  # never three
+CLOCK_ERROR = 0.5  # seconds by which two processes may see the time of their store differently
 
 
 class Name(NamedTuple):
@@ -31,12 +32,19 @@ class SideKey(NamedTuple):
 
 
 class Connection(NamedTuple):
-    """One socket of one server process; the one that was opened later is the greater one."""
+    """One socket of one server process."""
 
     opened: float
     """On the clock that all processes of a store share."""
     process: str
     number: int
+    """Rises from socket to socket of a process."""
+
+    def is_newer_than(self, other: "Connection") -> bool:
+        """Return whether this one certainly was opened later."""
+        if self.process == other.process:
+            return self.number > other.number
+        return self.opened > other.opened + CLOCK_ERROR
 
 
 @dataclass(slots=True, eq=False)

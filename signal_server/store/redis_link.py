@@ -16,6 +16,7 @@ from redis.exceptions import RedisError
 from signal_server.store import redis_scripts as scripts
 from signal_server.store.base import StoreUnavailable
 from signal_server.store.processes import FORGET_SECONDS, Processes, parse_heartbeat
+from signal_server.store.redis_clock import ClockEstimate
 
 PATIENCE = 5.0  # seconds for a commit; then its socket is closed, and the client comes again
 CALL_TIMEOUT = 2.0  # seconds for one answer of Redis
@@ -50,7 +51,7 @@ class RedisLink:
     def __init__(self, address: str, *, process: str) -> None:
         self.available = False
         self._process = process
-        self._offset = 0.0  # of the Redis server's clock to the loop's
+        self._clock = ClockEstimate()  # of the Redis server, on the loop's
         self._processes = Processes(process)
         pool = BlockingConnectionPool.from_url(
             address,
@@ -72,7 +73,7 @@ class RedisLink:
 
     def now(self) -> float:
         """Return the time of the Redis server, as far as it is known."""
-        return asyncio.get_running_loop().time() + self._offset
+        return asyncio.get_running_loop().time() + self._clock.offset
 
     def is_alive(self, process: str) -> bool:
         """Return whether a process lives, as far as is known."""
@@ -90,8 +91,9 @@ class RedisLink:
             self._heartbeat(list(scripts.PROCESSES), [self._process, live, FORGET_SECONDS])
         )
         seconds, seen = parse_heartbeat(answer)
-        self._offset = seconds - (asked + loop.time()) / 2
-        self._processes.heard(seen, now=loop.time())
+        now = loop.time()
+        self._clock.answered(seconds, asked=asked, now=now)
+        self._processes.heard(seen, now=now)
 
     async def call(self, call: Any) -> Any:
         """Return what Redis answers.

@@ -4,8 +4,8 @@ import pytest
 
 from signal_server.commands import Request
 from signal_server.limits import Limits
-from signal_server.messages import Allocate, Claim, serialize
-from signal_server.outputs import Close, Send
+from signal_server.messages import Allocate, Claim, Release, serialize
+from signal_server.outputs import CLOSE_REPLACED, Close, Send
 from signal_server.storage import Name
 from signal_server.store.memory import MemoryStore
 from tests.fakes.rendezvous import RendezvousMachine
@@ -35,6 +35,27 @@ def test_who_is_on_the_way_in_is_not_closed_for_asking_nothing(
     assert isinstance(answer, Send)
     machine.disconnect(1, now=300.0)
     machine.handle_timer(now=500.0)  # nobody is left behind in there
+    machine.assert_empty()
+
+
+def test_who_is_gone_meanwhile_takes_nobodys_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = RendezvousMachine(welcome=WELCOME, limits=Limits())
+    for number in (1, 2):
+        machine.connect(number, "192.0.2.1", now=0.0)
+    machine.receive(1, serialize(Allocate(nameplate="7", side="A" * 22)), now=1.0)
+    ask = MemoryStore.is_stranger
+
+    async def slow(store: MemoryStore, name: Name, request: Request) -> bool:
+        machine.reception.gone(2)
+        return await ask(store, name, request)
+
+    monkeypatch.setattr(MemoryStore, "is_stranger", slow)
+    again = serialize(Allocate(nameplate="7", side="A" * 22))
+    [end] = machine.receive(2, again, now=2.0)
+    assert end == Close(2, CLOSE_REPLACED, "replaced")
+    assert len(machine.directory) == 1
+    machine.disconnect(2, now=3.0)
+    machine.receive(1, serialize(Release()), now=4.0)  # it is still in there
     machine.assert_empty()
 
 

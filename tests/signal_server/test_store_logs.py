@@ -13,7 +13,7 @@ from signal_server.limits import Limits
 from signal_server.mailbox import Facts, Room, Told
 from signal_server.messages import Allocate, Claim, Meet, Resume
 from signal_server.outputs import RequestRefused
-from signal_server.storage import Connection, Name
+from signal_server.storage import CLOCK_ERROR, Connection, Name
 from signal_server.store.entries import BadEntry, Entry, encode_entry, parse_entry_untrusted
 from signal_server.store.marks import is_among_untrusted, mark_of, marks_after
 from signal_server.store.processes import (
@@ -22,6 +22,7 @@ from signal_server.store.processes import (
     Seen,
     parse_heartbeat,
 )
+from signal_server.store.redis_clock import KEPT, ClockEstimate
 from signal_server.store.redis_scripts import PROCESSES, log_key, marks_key, reserve_key
 from signal_server.store.replica import (
     NO_ENTRY,
@@ -259,6 +260,48 @@ def test_where_no_marks_are_the_log_is_asked() -> None:
     for strange in (b"", b" ", b"\xff\0", b"0" * 16):
         assert not is_among_untrusted(mark, strange)
         assert not is_among_untrusted(mark_of(Claim(nameplate="7")), strange)
+
+
+# Which socket is the newer one
+
+
+def test_of_two_sockets_of_a_process_the_later_one_is_newer_whatever_its_clock_said() -> None:
+    first, second = Connection(2.0, "aa", 1), Connection(1.0, "aa", 2)
+    assert second.is_newer_than(first)
+    assert not first.is_newer_than(second)
+    assert not first.is_newer_than(first)
+
+
+def test_of_two_processes_none_is_newer_within_what_their_clocks_may_differ_by() -> None:
+    one, other = Connection(2.0, "aa", 1), Connection(2.0 + CLOCK_ERROR, "bb", 1)
+    assert not one.is_newer_than(other)
+    assert not other.is_newer_than(one)
+    assert other._replace(opened=other.opened + 0.001).is_newer_than(one)
+
+
+@given(
+    answers=st.lists(
+        st.tuples(st.floats(0, 1), st.floats(0, 1)), min_size=1, max_size=KEPT
+    )  # seconds on the way there and back
+)
+def test_a_clock_is_wrong_by_half_of_the_shortest_way_there_and_back(
+    answers: list[tuple[float, float]],
+) -> None:
+    clock, now = ClockEstimate(), 50.0
+    for there, back in answers:
+        clock.answered(now + there + 1_000.0, asked=now, now=now + there + back)
+        now += 2.0
+    shortest = min(there + back for there, back in answers)
+    assert abs(clock.offset - 1_000.0) <= shortest / 2 + 1e-9
+
+
+def test_a_clock_that_was_set_is_followed() -> None:
+    clock = ClockEstimate()
+    assert clock.offset == 0.0
+    clock.answered(100.0, asked=0.0, now=0.0)
+    for number in range(KEPT):
+        clock.answered(500.0 + number, asked=number, now=number + 0.2)
+    assert clock.offset == pytest.approx(499.9)
 
 
 # Who is alive

@@ -18,6 +18,7 @@ from signal_server.messages import (
     serialize,
 )
 from signal_server.outputs import Close, Output
+from signal_server.storage import CLOCK_ERROR
 from tests.fakes.rendezvous import RendezvousMachine
 from tests.fakes.shared_rendezvous import SharedRendezvousMachine
 
@@ -51,7 +52,8 @@ class World:
 
     def socket(self, source: str = "192.0.2.1") -> int:
         number = next(self._numbers)
-        self.now += 0.125  # no two at once: the later one counts; whole milliseconds, exactly
+        # So far apart that the later one counts at any two processes; whole milliseconds, exactly.
+        self.now += CLOCK_ERROR + 0.125
         self.do(self.machine.connect(number, source, now=self.now))
         return number
 
