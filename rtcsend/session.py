@@ -11,17 +11,18 @@
       │  proposal ─▶   ◀─ accept   frames ═▶   ◀─ written          │   transfer
       │  end ─▶                                       ◀─ complete  │   files
 
-:func:`send` and :func:`receive` each read top-down like this picture. When the connection is
-lost, the two meet again and go on (:func:`_carry`, :mod:`rtcsend.reconnecting`). Whatever else
-goes wrong, on either side and in any stage, ends in one error of :mod:`rtcsend.errors`, and the
-other side is told (:class:`rtcsend.farewell.Line`).
+:func:`send` (to the code, and then :func:`serve_one`) and :func:`receive` read top-down like this
+picture. When the connection is lost, the two meet again and go on (:func:`_carry`,
+:mod:`rtcsend.reconnecting`). Whatever else goes wrong, on either side and in any stage, ends in one
+error of :mod:`rtcsend.errors`, and the other side is told (:class:`rtcsend.farewell.Line`).
 """
 
 import asyncio
 import os
 import platform
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -36,6 +37,7 @@ from rtcsend.errors import (
     WrongCode,
 )
 from rtcsend.events import CodeReady, Done, Paired
+from rtcsend.front_door import FrontDoor
 from rtcsend.mailbox import BodyMailbox
 from rtcsend.meeting import Place
 from rtcsend.options import CommonOptions, Emit, Questions, ReceiveOptions, SendOptions
@@ -46,14 +48,16 @@ from rtcsend.peer.signals import Hello
 from rtcsend.reconnecting import Link, Terms
 from rtcsend.rendezvous.client import RendezvousClient
 from rtcsend.rendezvous.discovery import find_rendezvous
-from rtcsend.rendezvous.embedded import Embedded, embedded_rendezvous, lan_allowed
+from rtcsend.rendezvous.embedded import lan_allowed
 from rtcsend.rendezvous.ice_urls import parse_ice_url
+from rtcsend.rendezvous.messages import IceServer
 from rtcsend.rendezvous.websocket import dial_websocket
 from rtcsend.sources import opened_source
 from rtcsend.target import Target
 from rtcsend.tasks import first_of
 from rtcsend.trace import Step, note
 from rtcsend.transfer.frames import payload_size
+from rtcsend.transfer.ports import Source
 from rtcsend.transfer.receiving import Receiving
 from rtcsend.transfer.sending import Sending
 
@@ -73,7 +77,7 @@ T = TypeVar("T")
 
 
 async def send(options: SendOptions, *, questions: Questions, emit: Emit) -> Done:
-    """Send one file; return when the receiver has verified and saved it.
+    """Send to one receiver; return when that has verified and saved everything.
 
     Cancelling it tells the other side, and takes at most about two seconds.
 
@@ -85,64 +89,91 @@ async def send(options: SendOptions, *, questions: Questions, emit: Emit) -> Don
         wanted = None if options.code is None else parse_code_untrusted(options.code)
         ice_servers = [parse_ice_url(url) for url in options.ice]
 
-        client, embedded = await _open_rendezvous(stack, options)
-        drawn = embedded.free_nameplate() if embedded else None
-        number = wanted.nameplate if wanted else drawn
-        nameplate = await client.allocate(number, auth=options.token)
-        note(Step.NAMEPLATE, how="allocated")
-        code = wanted or generate_code(nameplate, words=options.words, entropy=os.urandom)
-        if embedded:
-            await embedded.announce(nameplate)
-        server = embedded.public_url if embedded else str(options.server)
-        emit(CodeReady(code=str(code), server=server, embedded=embedded is not None))
+        number = None if wanted is None else wanted.nameplate
+        door = await stack.enter_async_context(FrontDoor(options, nameplate=number))
+        client = await stack.enter_async_context(door.place())
+        code = wanted or generate_code(door.nameplate, words=options.words, entropy=os.urandom)
+        await door.announce()
+        emit(CodeReady(code=str(code), server=door.public_url, embedded=door.is_embedded))
 
         webrtc = await stack.enter_async_context(_loading_webrtc())
-        mailbox = BodyMailbox(client)
-        pairing = _pairing(Role.SENDER, code)
-        first_body = pairing.start()
-        await _within(options.timeout, mailbox.wait_for_peer(), "The other side did not come.")
-        keys = await _pair(pairing, first_body, mailbox)
-        emit(Paired(verification=keys.verification))
-
-        terms = Terms(
-            role=Role.SENDER,
-            keys=keys,
-            place=Place(client.url),
-            ice_servers=ice_servers,
-            timeout=options.timeout,
-            emit=emit,
-        )
-        signalling = SealedSignalling(mailbox, keys, Role.SENDER)
-        async with Link(terms, signalling, rendezvous=client) as link:
-            hello = None
-            if options.verify:
-                hello = await _within(PAIRING_TIMEOUT, signalling.receive_hello(), _SILENT)
-                await first_of(_compare(questions, keys.verification), link.line.watch())
-            ours = _hello(options, await webrtc)
-            await signalling.send(ours)
-            sending = Sending(
-                source,
-                sender=platform.node(),
-                limit=options.limit,
-                answer_timeout=options.timeout,
-                emit=emit,
-                clock=asyncio.get_running_loop().time,
-                entropy=os.urandom,
-            )
-            connection = await link.connect(
-                await webrtc, ours=ours, theirs=hello, ice_servers=client.ice_servers
-            )
-            done = await _carry(
-                link,
-                connection,
-                lambda now: sending.run(
-                    now.channels, payload_size=payload_size(now.max_message_size)
-                ),
-                is_over=lambda: sending.is_over,
-                position=lambda: sending.position,
-            )
+        service = Service(options, code, ice_servers, webrtc=webrtc, questions=questions)
+        done = await serve_one(service, source, client, emit=emit)
     emit(done)
     return done
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """What is the same for each receiver of a sender."""
+
+    options: SendOptions
+    code: Code
+    ice_servers: Sequence[IceServer]
+    """Of the user."""
+    webrtc: "asyncio.Task[ModuleType]"
+    """Loads :mod:`rtcsend.connecting`."""
+    questions: Questions
+
+
+async def serve_one(
+    service: Service, source: Source, client: RendezvousClient, *, emit: Emit
+) -> Done:
+    """Wait at a nameplate for one receiver; return when that has saved everything.
+
+    Args:
+        service: The code, and the terms.
+        source: What to send.
+        client: At the nameplate.
+        emit: Told what becomes of this receiver; the caller tells of the end.
+
+    Raises:
+        RtcsendError: Whatever ended it; the other side was told.
+    """
+    options = service.options
+    mailbox = BodyMailbox(client)
+    pairing = _pairing(Role.SENDER, service.code)
+    first_body = pairing.start()
+    await _within(options.timeout, mailbox.wait_for_peer(), "The other side did not come.")
+    keys = await _pair(pairing, first_body, mailbox)
+    emit(Paired(verification=keys.verification))
+
+    terms = Terms(
+        role=Role.SENDER,
+        keys=keys,
+        place=Place(client.url),
+        ice_servers=service.ice_servers,
+        timeout=options.timeout,
+        emit=emit,
+    )
+    signalling = SealedSignalling(mailbox, keys, Role.SENDER)
+    async with Link(terms, signalling, rendezvous=client) as link:
+        hello = None
+        if options.verify:
+            hello = await _within(PAIRING_TIMEOUT, signalling.receive_hello(), _SILENT)
+            await first_of(_compare(service.questions, keys.verification), link.line.watch())
+        webrtc = await service.webrtc
+        ours = _hello(options, webrtc)
+        await signalling.send(ours)
+        sending = Sending(
+            source,
+            sender=platform.node(),
+            limit=options.limit,
+            answer_timeout=options.timeout,
+            emit=emit,
+            clock=asyncio.get_running_loop().time,
+            entropy=os.urandom,
+        )
+        connection = await link.connect(
+            webrtc, ours=ours, theirs=hello, ice_servers=client.ice_servers
+        )
+        return await _carry(
+            link,
+            connection,
+            lambda now: sending.run(now.channels, payload_size=payload_size(now.max_message_size)),
+            is_over=lambda: sending.is_over,
+            position=lambda: sending.position,
+        )
 
 
 async def receive(options: ReceiveOptions, *, questions: Questions, emit: Emit) -> Done:
@@ -245,17 +276,6 @@ async def _received(link: Link, connection: "Connection", receiving: Receiving) 
             if not exc.told_by_peer:
                 await link.line.tell(ConnectionLost(_SAVED))  # should the sender still come
             return receiving.done
-
-
-async def _open_rendezvous(
-    stack: AsyncExitStack, options: CommonOptions
-) -> tuple[RendezvousClient, Embedded | None]:
-    """Return a client of the named server, or of one that runs in this process."""
-    embedded = None
-    if options.server is None:
-        embedded = await stack.enter_async_context(embedded_rendezvous())
-    client = RendezvousClient(embedded.local_url if embedded else str(options.server))
-    return await stack.enter_async_context(client), embedded
 
 
 def _client_at(place: Place) -> RendezvousClient:

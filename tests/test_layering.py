@@ -21,7 +21,7 @@ STAGES = (
 )
 
 WIRING = {
-    *("session.py", "api.py", "target.py", "connecting.py", "farewell.py"),
+    *("session.py", "api.py", "target.py", "connecting.py", "farewell.py", "front_door.py"),
     *("mailbox.py", "meeting.py", "reconnecting.py", "sources.py", "tree_decision.py"),
 }
 """The files beside the stages that may know several of them; the others know none."""
