@@ -88,6 +88,7 @@ SHELLS = {
     "rtcsend/files/positional.py",
     "rtcsend/files/read_ahead.py",
     "rtcsend/files/scan.py",
+    "rtcsend/files/shared_source.py",
     "rtcsend/files/sink.py",
     "rtcsend/files/source.py",
     "rtcsend/files/staging.py",

@@ -120,14 +120,7 @@ class FileSource:
         self._check_open()
         if start > self._hashed:
             raise InternalError("A file source was asked for what it has not hashed.")
-        ahead = ReadAhead(
-            self._fd,
-            size=self.size,
-            block_size=selection.layout.block_size,
-            start=start,
-            check=self._check_unchanged,
-            thread=self._thread,
-        )
+        ahead = self._ahead(selection, start=start, thread=self._thread)
         offset = start
         while offset < self.size:
             block = await self._take(ahead)
@@ -137,6 +130,37 @@ class FileSource:
             self._check_open()
         await self._prove_the_end()
         self._complete = True
+
+    def release(self, position: int) -> None:
+        """Do nothing: it can be read again."""
+
+    async def reread(
+        self, selection: Selection, *, start: int
+    ) -> AsyncGenerator[tuple[int, Data], None]:
+        """Yield what :meth:`blocks` gives, and hash nothing; any number of them side by side.
+
+        Args:
+            selection: Of the manifest: all of it.
+            start: Where to begin.
+
+        Raises:
+            CannotRead: The disk fails, or the file changed since it was opened.
+        """
+        self._check_open()
+        thread = DiskThread("rtcsend-reread")
+        ahead = self._ahead(selection, start=start, thread=thread)
+        offset = start
+        try:
+            while offset < self.size:
+                block = await self._take(ahead)
+                yield offset, block
+                offset += len(block)
+        finally:
+            await run_to_end(thread.aclose())
+
+    def another(self) -> Self:
+        """Never return: of one file nothing but all of it can be wanted."""
+        raise InternalError("Another selection was asked for of one file.")
 
     async def digest(self) -> str:
         """Return the BLAKE3 digest, in hexadecimal, of all that :meth:`blocks` gave.
@@ -157,6 +181,16 @@ class FileSource:
     async def _close(self) -> None:
         await self._thread.aclose()
         os.close(self._fd)
+
+    def _ahead(self, selection: Selection, *, start: int, thread: DiskThread) -> ReadAhead:
+        return ReadAhead(
+            self._fd,
+            size=self.size,
+            block_size=selection.layout.block_size,
+            start=start,
+            check=self._check_unchanged,
+            thread=thread,
+        )
 
     def _check_open(self) -> None:
         if self._closed:

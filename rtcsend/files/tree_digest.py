@@ -10,6 +10,7 @@ from blake3 import blake3
 
 from rtcsend.blocks import Data
 from rtcsend.manifest.digest import ListDigest
+from rtcsend.manifest.entry import MAX_ENTRIES
 
 
 class TreeDigest:
@@ -66,3 +67,14 @@ class TreeDigest:
     def hexdigest(self) -> str:
         """Return the digest of all files so far."""
         return self._list.hexdigest()
+
+
+class NoDigest(TreeDigest):
+    """Hashes nothing: everything was hashed before."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.files = MAX_ENTRIES  # so no file is the next one
+
+    def add_part(self, index: int, offset: int, data: Data) -> None:
+        """Drop a piece."""

@@ -13,6 +13,7 @@ import asyncio
 import threading
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
@@ -21,7 +22,7 @@ from rtcsend.errors import InternalError
 from rtcsend.files.disk_thread import DiskThread
 from rtcsend.files.jobs import run_to_end
 from rtcsend.files.scan import Scan, ScanRules, scan_paths
-from rtcsend.files.tree_digest import TreeDigest
+from rtcsend.files.tree_digest import NoDigest, TreeDigest
 from rtcsend.files.tree_reader import Piece, TreeReader
 from rtcsend.manifest.manifest import Manifest
 from rtcsend.manifest.selection import Selection
@@ -120,21 +121,39 @@ class TreeSource:
         self._check(selection, start)
         self._selection = selection
         reader = TreeReader(self._scan, selection, start=start, digest=self._digest)
-        coming: deque[Future[list[Piece]]] = deque()
-        is_end = False
         try:
-            while not is_end:
-                while len(coming) < JOBS:
-                    coming.append(self._thread.submit(reader.read))
-                pieces = await coming.popleft()
-                is_end = not pieces
-                for position, data in pieces:
+            async with aclosing(_ahead(reader, self._thread)) as pieces:
+                async for position, data in pieces:
                     self._given = max(self._given, position + len(data))
                     yield position, data
                     self._check(selection, start)
         finally:
             if not self._closed:
                 self._thread.submit(reader.close)  # after the jobs that are under way
+
+    async def reread(self, selection: Selection, *, start: int) -> AsyncGenerator[Piece, None]:
+        """Yield what :meth:`blocks` gives, and hash nothing; any number of them side by side.
+
+        Args:
+            selection: What is wanted.
+            start: Where to begin: where a block does.
+
+        Raises:
+            CannotRead: The disk fails, or a file is not what it was when it was found.
+        """
+        reader = TreeReader(self._scan, selection, start=start, digest=NoDigest())
+        thread = DiskThread("rtcsend-reread")
+        try:
+            async with aclosing(_ahead(reader, thread)) as pieces:
+                async for position, data in pieces:
+                    yield position, data
+        finally:
+            thread.submit(reader.close)
+            await run_to_end(thread.aclose())
+
+    def another(self) -> "TreeSource":
+        """Return a source of the same, for another selection."""
+        return TreeSource(self._scan)
 
     async def digest(self) -> str:
         """Return the digest, in hexadecimal, of all that :meth:`blocks` gave.
@@ -158,3 +177,16 @@ class TreeSource:
             raise InternalError("A source was read after it was closed.")
         if start > self._given or self._selection not in (None, selection):
             raise InternalError("A source was asked for what it has not hashed.")
+
+
+async def _ahead(reader: TreeReader, thread: DiskThread) -> AsyncGenerator[Piece, None]:
+    """Yield the pieces of a reader; JOBS jobs of the thread are under way meanwhile."""
+    coming: deque[Future[list[Piece]]] = deque()
+    while True:
+        while len(coming) < JOBS:
+            coming.append(thread.submit(reader.read))
+        pieces = await coming.popleft()
+        if not pieces:
+            return
+        for piece in pieces:
+            yield piece
