@@ -16,7 +16,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 STAGES = (
-    *("code", "proxy", "rendezvous", "pairing", "peer", "datapath"),
+    *("code", "proxy", "rendezvous", "pairing", "known", "peer", "datapath"),
     *("manifest", "transfer", "files", "doctor"),
 )
 
@@ -48,6 +48,9 @@ SHELLS = {
     "rtcsend/rendezvous/pinning.py",
     "rtcsend/rendezvous/redial.py",
     "rtcsend/rendezvous/websocket.py",
+    "rtcsend/known/door_lock.py",
+    "rtcsend/known/private_files.py",
+    "rtcsend/known/store.py",
     "rtcsend/peer/allocation.py",
     "rtcsend/peer/checking.py",
     "rtcsend/peer/connection.py",
