@@ -19,7 +19,7 @@ from OpenSSL import SSL
 
 from benchmarks.machine import this_machine
 from rtcsend.cli.memory import tune_memory
-from rtcsend.datapath.batched import batches
+from rtcsend.datapath.batches import batches
 from rtcsend.datapath.congestion.base import AckSample, CongestionController
 from rtcsend.datapath.records import Records
 from rtcsend.datapath.sctp.association import Association, AssociationConfig

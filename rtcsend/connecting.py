@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, replace
 from aioice.turn import TurnTransport
 
 from rtcsend.datapath.channel import Channels
-from rtcsend.datapath.choice import local_version, path_maker
+from rtcsend.datapath.choice import local_version, new_identity, path_maker
 from rtcsend.datapath.relay import inner_protocol, relay_protocol
 from rtcsend.errors import NoRoute
 from rtcsend.events import Connected, RouteChanged
@@ -75,8 +75,14 @@ async def connected(
         PeerNeverCame: It does not greet.
         PeerProtocolError: It broke the rules.
     """
-    make_path = path_maker(peer_datapath) if agree is None else None
-    peer = PeerConnection(role, ice_servers=ice_servers, route=route, make_path=make_path)
+    identity = new_identity()
+    peer = PeerConnection(
+        role,
+        ice_servers=ice_servers,
+        route=route,
+        make_path=path_maker(peer_datapath, identity) if agree is None else None,
+        sctp_init=None if identity is None else identity.introduction(),
+    )
     opened: list[Channels] = []
 
     def listen() -> None:
@@ -87,7 +93,7 @@ async def connected(
     def on_hello(theirs: Hello) -> None:
         assert agree is not None, "it is awaited"
         common, version = agree(theirs)
-        peer.agree(common, path_maker(version))
+        peer.agree(common, path_maker(version, identity))
         listen()
 
     if agree is None:

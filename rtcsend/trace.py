@@ -113,6 +113,10 @@ class Recorder:
     def note(self, step: Step, facts: dict[str, Fact]) -> None:
         """Write a step; facts that it has not got are left out."""
         assert set(facts) <= set(step.facts), f"{step.label} has no such fact: {facts}"
+        if step is Step.FIRST_BYTE:
+            if self._has_moved:
+                return  # of the first connection alone, and once
+            self._has_moved = True
         self._lines += 1
         if self._lines == MAX_LINES and step is not Step.END:
             step, facts = Step.CUT, {"lines": MAX_LINES}
@@ -136,8 +140,7 @@ class Recorder:
             case Proposal():
                 self._note_fields(Step.PROPOSAL, event)
             case Progress(bytes=count):
-                if count and not self._has_moved:
-                    self._has_moved = True
+                if count:
                     self.note(Step.FIRST_BYTE, {})
             case Reconnecting():
                 self._note_fields(Step.RECONNECTING, event)

@@ -12,7 +12,15 @@ import pytest
 
 from rtcsend import connecting
 from rtcsend.connecting import Connection, connected, local_version
-from rtcsend.errors import ConnectionLost, Declined, NoRoute, PeerAborted, RtcsendError
+from rtcsend.datapath.sctp.introduction import Identity
+from rtcsend.errors import (
+    ConnectionLost,
+    Declined,
+    NoRoute,
+    PeerAborted,
+    PeerProtocolError,
+    RtcsendError,
+)
 from rtcsend.options import RoutePolicy
 from rtcsend.pairing.keys import Role
 from rtcsend.peer.connection import PeerConnection
@@ -164,6 +172,22 @@ async def test_a_certificate_that_is_not_the_described_one(
         await failure(connection.channels.receive())
         await stack.aclose()
     assert arrived == []
+
+
+@BOTH_ROLES
+async def test_an_introduction_that_is_none(role: Role, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not local_version():
+        pytest.skip("plain aiortc has a handshake")
+    ends = boxes()
+    honest = attempt(role.peer, ends[role.peer])
+    await asyncio.sleep(0)  # it has made its own by now
+    monkeypatch.setattr(Identity, "introduction", lambda _self: b"\2\0\0\x14" + bytes(16))
+    liar = attempt(role, ends[role])
+    assert isinstance(await failure(honest), PeerProtocolError)
+    ends[role.peer].leave()
+    await asyncio.wait([liar])
+    if liar.exception() is None:
+        await liar.result()[0].aclose()
 
 
 async def test_the_messages_of_the_first_instant_are_kept() -> None:

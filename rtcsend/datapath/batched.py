@@ -6,21 +6,22 @@ of a :class:`~rtcsend.datapath.carrier.Carrier`: over UDP or a relay many packet
 arrive together; on another event loop each goes by itself.
 
 aiortc has done the handshake and checked the fingerprint before this begins; its own DTLS
-pump then idles, and ends when the sockets do.
+pump then idles, and ends when the sockets do. What that has read in the moment between, the
+other side's first words, it hands over.
 """
 
 import asyncio
 import logging
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
 from pyee import EventEmitter
 
+from rtcsend.datapath.batches import batches
 from rtcsend.datapath.carrier import Carrier
 from rtcsend.datapath.congestion.bbr import Bbr
-from rtcsend.datapath.gso import batch_size
-from rtcsend.datapath.records import MAX_INPUT, Part, Records
+from rtcsend.datapath.records import MAX_INPUT, Records
 from rtcsend.datapath.sctp.association import (
     OUR_MAX_PACKET,
     Association,
@@ -30,7 +31,7 @@ from rtcsend.datapath.sctp.association import (
     StreamsReset,
 )
 from rtcsend.datapath.sctp.inbound import Message
-from rtcsend.datapath.sctp.wire import Packets
+from rtcsend.datapath.sctp.introduction import Identity, parse_introduction_untrusted
 from rtcsend.errors import InternalError, NoRoute, PeerProtocolError
 from rtcsend.trace import Step, note
 
@@ -48,6 +49,7 @@ PPID_STRING_EMPTY: Final = 56
 PPID_BINARY_EMPTY: Final = 57
 MAX_MESSAGE_SIZE: Final = 262_144  # bytes; what aiortc takes, and Chromium sends at most
 MAX_ROUNDS: Final = 4  # bursts of one turn of the event loop; then others have theirs
+MAX_EARLY: Final = 32  # packets that come before the path is opened; the other side repeats more
 
 logger = logging.getLogger("rtcsend.datapath")
 
@@ -112,6 +114,7 @@ class BatchedPath:
         dtls: Connected.
         ice: What it goes over.
         own_peer: The other side runs this very code.
+        identity: What the other side was told of this association; None: nothing.
         max_packet: Bytes of the largest SCTP packet to send; None: whatever the path takes.
     """
 
@@ -121,6 +124,7 @@ class BatchedPath:
         ice: "IceConnection",
         *,
         own_peer: bool,
+        identity: Identity | None = None,
         max_packet: int | None = None,
     ) -> None:
         self._loop = asyncio.get_running_loop()
@@ -129,9 +133,11 @@ class BatchedPath:
         self._records: Records | None = None
         self.breach: PeerProtocolError | None = None
         self.heard_at = now = self._loop.time()
+        self._is_introduced = identity is not None
+        identity = identity or random_identity()
         config = AssociationConfig(
-            tag=int.from_bytes(os.urandom(4), "big") or 1,
-            initial_tsn=int.from_bytes(os.urandom(4), "big") >> 1,  # aiortc sorts TSNs as integers
+            tag=identity.tag,
+            initial_tsn=identity.initial_tsn,
             cookie=os.urandom(32),
             own_peer=own_peer,
             max_message_size=MAX_MESSAGE_SIZE,
@@ -151,6 +157,8 @@ class BatchedPath:
         self._soon: asyncio.Handle | None = None
         self._closed = False
         self._opened = asyncio.Event()
+        self._early: list[bytes] | None = []
+        dtls._register_data_receiver(self)
         self._payload = self.association.payload  # as it was last told
 
     @property
@@ -175,16 +183,22 @@ class BatchedPath:
 
         Raises:
             NoRoute: The association ended before it began.
+            PeerProtocolError: The other side introduced itself by something else than an INIT.
         """
         connection = self._dtls._ssl
         if connection is None:
             raise InternalError("The data path was opened before DTLS was connected.")
+        introduced = None
+        if self._is_introduced and remote.sctp_init is not None:
+            introduced = parse_introduction_untrusted(remote.sctp_init)
         self._records = Records(connection)
         self._ice.on_datagram = self._on_datagram
         self._carrier.open(
             take=self._on_datagrams, on_batch_end=self._on_batch_end, on_writable=self.wake
         )
-        self.association.connect(now=self._loop.time())
+        self.association.connect(now=self._loop.time(), introduced=introduced)
+        early, self._early = self._early, None
+        self.association.receive_packets_untrusted(early or [], now=self._loop.time())
         self._pump()
         await self._opened.wait()
         if self._closed:
@@ -239,6 +253,15 @@ class BatchedPath:
     def _on_datagram(self, data: bytes) -> None:
         self._on_datagrams(memoryview(data), len(data), None)
         self.wake()
+
+    async def _handle_data(self, packet: bytes) -> None:
+        """Take a packet that aiortc's pump has read, before this path has taken over."""
+        if self._early is None:
+            self.association.receive_packets_untrusted([packet], now=self._loop.time())
+            self._received = True
+            self.wake()
+        elif len(self._early) < MAX_EARLY:
+            self._early.append(packet)
 
     def _on_soon(self) -> None:
         self._soon = None
@@ -335,36 +358,9 @@ class BatchedPath:
             channel.set_state("closed")
 
 
-def batches(packets: list[Packets], *, around: int) -> Iterator[tuple[list[Part], int]]:
-    """Group packets, in order, into what one call of segmented UDP can carry when sealed.
-
-    Args:
-        packets: Neighbours of one size go together.
-        around: Bytes that sealing adds to each.
-
-    Yields:
-        Parts, and the bytes of each packet in them.
-    """
-    parts: list[Part] = []
-    size = room = 0
-    for data, each in packets:
-        if each != size:
-            if parts:
-                yield parts, size
-            parts, size, room = [], each, _most(each + around)
-        start = 0
-        while start < len(data):
-            stop = min(start + room * size, len(data))
-            parts.append((data, start, stop))
-            room -= (stop - start) // size
-            start = stop
-            if not room:
-                yield parts, size
-                parts, room = [], _most(size + around)
-    if parts:
-        yield parts, size
-
-
-def _most(size: int) -> int:
-    """Return how many datagrams of a size one call can carry."""
-    return max(1, batch_size(size) // size)
+def random_identity() -> Identity:
+    """Return one that nobody can guess."""
+    return Identity(
+        tag=int.from_bytes(os.urandom(4), "big") or 1,
+        initial_tsn=int.from_bytes(os.urandom(4), "big") >> 1,  # aiortc sorts TSNs as integers
+    )

@@ -16,6 +16,7 @@ from typing import Final
 
 from rtcsend.errors import ConnectionLost, PeerProtocolError, RtcsendError
 from rtcsend.peer.ports import DataChannel, DataPath
+from rtcsend.trace import Step, note
 
 HIGH_WATER: Final = 1 << 20  # bytes of bufferedAmount above which sending waits; a few round trips
 LOW_WATER: Final = 1 << 19  # bytes at which it goes on
@@ -54,6 +55,7 @@ class Channels:
             channel.on("message", lambda message, kind=kind: self._on_message(message, kind))
             channel.on("bufferedamountlow", self._drained.set)
             channel.on("close", self._on_close)
+        path.data.once("message", lambda _message: note(Step.FIRST_BYTE))
 
     @property
     def failure(self) -> RtcsendError | None:

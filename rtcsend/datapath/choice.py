@@ -15,7 +15,8 @@ from aioice.turn import TurnClientMixin, TurnTransport
 from aiortc.rtcdtlstransport import RTCDtlsTransport
 from OpenSSL import SSL
 
-from rtcsend.datapath.batched import BatchedPath
+from rtcsend.datapath.batched import BatchedPath, random_identity
+from rtcsend.datapath.sctp.introduction import Identity
 from rtcsend.datapath.stock import StockPath
 from rtcsend.options import DATAPATH_VARIABLE
 from rtcsend.peer.ice import IceConnection
@@ -39,12 +40,24 @@ def local_version() -> int:
     return BATCHED_VERSION
 
 
-def path_maker(peer_version: int) -> Callable[[RTCDtlsTransport, IceConnection], DataPath]:
-    """Return what makes the data path to a side that says ``peer_version`` of its own."""
-    if not local_version():
+def new_identity() -> Identity | None:
+    """Return what our own path will be known by; None where the plain one is taken."""
+    return random_identity() if local_version() else None
+
+
+def path_maker(
+    peer_version: int, identity: Identity | None
+) -> Callable[[RTCDtlsTransport, IceConnection], DataPath]:
+    """Return what makes the data path to a side that says ``peer_version`` of its own.
+
+    Args:
+        peer_version: Of the other side's greeting.
+        identity: From :func:`new_identity`; the other side may have been told it.
+    """
+    if identity is None:
         return lambda dtls, _ice: StockPath(dtls)
     own_peer = peer_version == BATCHED_VERSION
-    return lambda dtls, ice: BatchedPath(dtls, ice, own_peer=own_peer)
+    return lambda dtls, ice: BatchedPath(dtls, ice, own_peer=own_peer, identity=identity)
 
 
 def missing_names() -> list[str]:
@@ -57,6 +70,7 @@ def missing_names() -> list[str]:
         (TurnClientMixin.__init__, "peer_to_channel", "aioice's TURN channels"),
         (TurnClientMixin.__init__, "channel_to_peer", "aioice's TURN channels"),
         (TurnClientMixin.__init__, "receiver", "aioice's receiver of relayed datagrams"),
+        (RTCDtlsTransport.__init__, "_data_receiver", "aiortc's receiver of data"),
         (SSL.Connection.__init__, "_into_ssl", "pyOpenSSL's input"),
         (SSL.Connection.__init__, "_from_ssl", "pyOpenSSL's output"),
     ]

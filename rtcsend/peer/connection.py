@@ -67,6 +67,7 @@ class PeerConnection:
             ``DIRECT_ONLY`` no relay is.
         make_path: Makes what goes over the DTLS connection; None: :meth:`agree` will tell, and
             no TURN server is asked before.
+        sctp_init: What that tells the other side's data path beforehand, if anything.
 
     Attributes:
         on_closed: Called once when the connection ends by itself, not by :meth:`close`.
@@ -80,8 +81,10 @@ class PeerConnection:
         ice_servers: Sequence[IceServer],
         route: RoutePolicy,
         make_path: MakeDataPath | None,
+        sctp_init: bytes | None = None,
     ) -> None:
         self._role = role
+        self._sctp_init = sctp_init
         self._route = route
         self.on_closed: Callable[[], None] = _nothing
         self.on_route: Callable[[], None] = _nothing
@@ -176,6 +179,7 @@ class PeerConnection:
                 if fingerprint.algorithm == _FINGERPRINT
             ),
             setup="actpass" if description_type == "offer" else "active",
+            sctp_init=self._sctp_init,
         )
 
     async def add_remote_candidate(self, candidate: Candidate | None) -> None:
@@ -209,6 +213,7 @@ class PeerConnection:
 
         Raises:
             NoRoute: No candidate pair works, or the other end is not who it should be.
+            PeerProtocolError: What it said of its association makes no sense.
         """
         if self._role is Role.SENDER and remote.setup == "passive":
             self._dtls._set_role("client")  # RFC 8842 §5.3: the answerer chose

@@ -44,6 +44,9 @@ class Description:
     max_message_size: int = MAX_MESSAGE_SIZE
     sctp_port: int = SCTP_PORT
     mid: str = "0"
+    sctp_init: bytes | None = None
+    """The association's INIT chunk, for a data path that needs no handshake if both sides tell
+    theirs; opaque here, and beside the SDP, not in it."""
 
     def __repr__(self) -> str:
         return f"Description(type={self.type!r}, setup={self.setup!r})"

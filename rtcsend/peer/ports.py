@@ -33,6 +33,10 @@ class DataChannel(Protocol):
         """Call ``f`` at ``message`` (with it), ``open``, ``close``, ``bufferedamountlow``."""
         ...
 
+    def once(self, event: str, f: Callable[..., Any]) -> Any:
+        """Call ``f`` the next time only."""
+        ...
+
 
 class DataPath(Protocol):
     """What goes over DTLS: an association with the two DataChannels."""
@@ -67,6 +71,7 @@ class DataPath(Protocol):
 
         Raises:
             NoRoute: The association could not be set up.
+            PeerProtocolError: What the description says of it makes no sense.
         """
         ...
 

@@ -7,8 +7,8 @@ type                 fields                         meaning
 ==================== ============================== ===================================
 ``hello``            ``protocols`` ``agent``        first box of each side: versions
                      ``route`` ``datapath``         routes it allows, its data path
-``offer``            ``sdp``                        from the sender, once
-``answer``           ``sdp``                        from the receiver, once
+``offer``            ``sdp`` ``sctp_init``          from the sender, once
+``answer``           ``sdp`` ``sctp_init``          from the receiver, once
 ``candidate``        ``candidate``                  one of at most MAX_CANDIDATES
 ``end-of-candidates``                               no more will come (RFC 8838 §13)
 ``again``                                           this side lost the path: meet again
@@ -19,10 +19,11 @@ Types that are unknown are read over, so that a later version can say more.
 """
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 from rtcsend.abort import error_from_abort_untrusted
+from rtcsend.base64url import decode_base64url_untrusted, encode_base64url
 from rtcsend.errors import IncompatiblePeer, NoRoute, PeerProtocolError, RtcsendError
 from rtcsend.options import RoutePolicy
 from rtcsend.pairing.envelope import MAX_PLAINTEXT
@@ -37,6 +38,7 @@ MAX_CANDIDATES: Final = 64  # of one side; a host with ten addresses and two rel
 _MAX_PROTOCOLS: Final = 16
 _MAX_AGENT_LENGTH: Final = 100
 _MAX_DATAPATH: Final = 255
+_MAX_SCTP_INIT: Final = 1_024  # characters; ours has 55
 _MAX_TYPE_LENGTH: Final = 32
 
 
@@ -104,7 +106,10 @@ def serialize_signal(signal: SentSignal) -> bytes:
                 "datapath": signal.datapath,
             }
         case DescriptionSignal():
-            message = {"type": signal.description.type, "sdp": signal.description.to_sdp()}
+            description = signal.description
+            message = {"type": description.type, "sdp": description.to_sdp()}
+            if description.sctp_init is not None:
+                message["sctp_init"] = encode_base64url(description.sctp_init)
         case CandidateSignal():
             message = {"type": "candidate", "candidate": str(signal.candidate)}
         case EndOfCandidates():
@@ -187,4 +192,10 @@ def _parse_hello(message: JsonObject) -> Hello:
 
 def _parse_description(message: JsonObject, kind: Literal["offer", "answer"]) -> DescriptionSignal:
     sdp = take_str(message, "sdp", max_length=MAX_SDP_LENGTH)
-    return DescriptionSignal(parse_description_untrusted(kind, sdp))
+    description = parse_description_untrusted(kind, sdp)
+    if "sctp_init" not in message:
+        return DescriptionSignal(description)
+    init = decode_base64url_untrusted(take_str(message, "sctp_init", max_length=_MAX_SCTP_INIT))
+    if init is None:
+        raise PeerProtocolError("The other side's description has a malformed “sctp_init”.")
+    return DescriptionSignal(replace(description, sctp_init=init))

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rtcsend.datapath.batched import batches
+from rtcsend.datapath.batches import batches
 from rtcsend.datapath.records import OUTPUT_SIZE
 
 LARGEST = 15_900  # bytes; a packet in the largest record

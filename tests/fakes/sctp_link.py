@@ -21,6 +21,7 @@ from rtcsend.datapath.sctp.association import (
     Established,
 )
 from rtcsend.datapath.sctp.inbound import Message
+from rtcsend.datapath.sctp.introduction import Identity, parse_introduction_untrusted
 
 MAX_MESSAGE = 262_144
 MAX_STEPS_AT_ONCE = 5_000  # without time moving: an association that never rests
@@ -155,12 +156,15 @@ class Pair:
         own_peer: bool = True,
         controller: Callable[..., CongestionController] = Cubic,
         first_tsn: int | None = None,
+        introduced: bool = False,
     ) -> None:
         rng = random.Random(seed)
         there = there or Conditions()
         self.now = 0.0
         self._controller = controller
         self._own_peer = own_peer
+        self._introduced = introduced
+        self._introductions: list[bytes] = []
         self._count = 0
         self._steps = 0
         self._on_the_way: list[tuple[float, int, int, bytes]] = []
@@ -173,9 +177,12 @@ class Pair:
 
     def _association(self, rng: random.Random, first_tsn: int | None) -> Association:
         make = self._controller
+        tag = rng.randrange(1, 2**32)
+        tsn = rng.randrange(2**32) if first_tsn is None else first_tsn
+        self._introductions.append(Identity(tag=tag, initial_tsn=tsn).introduction())
         config = AssociationConfig(
-            tag=rng.randrange(1, 2**32),
-            initial_tsn=rng.randrange(2**32) if first_tsn is None else first_tsn,
+            tag=tag,
+            initial_tsn=tsn,
             cookie=rng.randbytes(16),
             own_peer=self._own_peer,
             max_message_size=MAX_MESSAGE,
@@ -248,7 +255,9 @@ class Pair:
             if self.now < end.starts_at:
                 return
             end.started = True
-            end.association.connect(now=self.now)
+            other = parse_introduction_untrusted(self._introductions[1 - number])
+            introduced = other if self._introduced else None
+            end.association.connect(now=self.now, introduced=introduced)
         self._drain(end)
         if end.established_at is not None:
             while end.to_send and end.to_send[0][0] <= self.now and self._has_room(end):

@@ -163,6 +163,7 @@ _ANSWER: Final = Description(
     fingerprints=(("sha-256", _DIGEST),),
     setup="active",
     max_message_size=65_536,
+    sctp_init=bytes.fromhex("010000140000000100100000040004000000000a"),
 )
 _CANDIDATES: Final = (
     Candidate(foundation="1", priority=2130706431, address="192.0.2.1", port=50000, type="host"),

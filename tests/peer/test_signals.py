@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -46,6 +47,7 @@ def parse(message: object) -> object:
         Hello(agent="ünï", route=RoutePolicy.DIRECT_ONLY, protocols=()),
         Hello(agent="x", route=RoutePolicy.ANY, datapath=255),
         DescriptionSignal(OFFER),
+        DescriptionSignal(replace(OFFER, sctp_init=b"\1\0\0\x14" + bytes(16))),
         CandidateSignal(CANDIDATE),
         EndOfCandidates(),
     ],
@@ -139,6 +141,11 @@ def test_more_fields_are_read_over() -> None:
         {"type": "offer", "sdp": ""},
         {"type": "offer", "sdp": OFFER.to_sdp() + "x" * 16_384},
         {"type": "answer", "sdp": CHROMIUM_OFFER},
+        {"type": "offer", "sdp": OFFER.to_sdp(), "sctp_init": None},
+        {"type": "offer", "sdp": OFFER.to_sdp(), "sctp_init": 1},
+        {"type": "offer", "sdp": OFFER.to_sdp(), "sctp_init": "AQ=="},
+        {"type": "offer", "sdp": OFFER.to_sdp(), "sctp_init": "ä"},
+        {"type": "offer", "sdp": OFFER.to_sdp(), "sctp_init": "A" * 1_028},
         {"type": "candidate"},
         {"type": "candidate", "candidate": None},
         {"type": "candidate", "candidate": ""},

@@ -37,6 +37,7 @@ from rtcsend.datapath.sctp.wire import (
     Chunk,
     ChunkType,
     Data,
+    Init,
     Packer,
     Packets,
     check_packet_untrusted,
@@ -119,9 +120,19 @@ class Association:
         """Whether packets may now be larger than the path takes, and IP has to cut them."""
         return self._path.needs_fragmentation
 
-    def connect(self, *, now: float) -> None:
-        """Begin the handshake."""
-        self._handshake.start(now=now)
+    def connect(self, *, now: float, introduced: Init | None = None) -> None:
+        """Begin the handshake.
+
+        Args:
+            now: Seconds.
+            introduced: The other side's INIT, if it was told beforehand, as ours was to it: then
+                there is no handshake, and messages go at once.
+        """
+        if introduced is None:
+            self._handshake.start(now=now)
+        else:
+            self._handshake.skip(introduced)
+            self._maybe_established(now=now)
 
     def send(self, stream: int, ppid: int, data: bytes) -> None:
         """Queue a message of at least one byte."""

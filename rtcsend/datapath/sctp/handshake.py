@@ -5,7 +5,8 @@ always; RFC 9260 §5.2 says how they become one: each answers the other's INIT w
 tag and TSN, and whichever cookie comes home first establishes both.
 
 The cookie is not signed: DTLS has authenticated the one peer that there is, and its state is
-held here anyway.
+held here anyway. Where both sides were told the other's INIT beforehand
+(:mod:`~.introduction`), nothing of all this is sent.
 """
 
 import enum
@@ -56,7 +57,7 @@ class Handshake:
     def __init__(self, *, tag: int, initial_tsn: int, a_rwnd: int, cookie: bytes) -> None:
         self.state = HandshakeState.CLOSED
         self._cookie = cookie
-        self._ours = Init(tag, a_rwnd, STREAMS, STREAMS, initial_tsn, _OUR_PARAMETERS)
+        self._ours = own_init(tag=tag, initial_tsn=initial_tsn, a_rwnd=a_rwnd)
         self.peer: Init | None = None
         self.zero_checksum = False
         """Whether the other side accepts packets without a checksum."""
@@ -74,6 +75,11 @@ class Handshake:
             return
         self.state = HandshakeState.COOKIE_WAIT
         self._send_again(now=now)
+
+    def skip(self, theirs: Init) -> None:
+        """Be established, since both sides know the other's INIT already."""
+        self._adopt(theirs)
+        self._establish()
 
     def receive_untrusted(self, chunk: Chunk, *, now: float) -> None:
         """Take a chunk of the handshake; unknown ones are skipped. Source: RFC 9260 §3.2.
@@ -188,6 +194,11 @@ _OUR_PARAMETERS: Final = (
     (Parameter.SUPPORTED_EXTENSIONS, bytes([ChunkType.RE_CONFIG, ChunkType.FORWARD_TSN])),
     (Parameter.FORWARD_TSN_SUPPORTED, b""),
 )
+
+
+def own_init(*, tag: int, initial_tsn: int, a_rwnd: int) -> Init:
+    """Return what our INIT says."""
+    return Init(tag, a_rwnd, STREAMS, STREAMS, initial_tsn, _OUR_PARAMETERS)
 
 
 def _packer(tag: int) -> Packer:
