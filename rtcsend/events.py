@@ -29,10 +29,16 @@ class Event:
     """What all events share: a name, and a JSON form."""
 
     name: ClassVar[str] = "event"
+    receiver: int | None = None
+    """Which of several receivers it is about, counted from 1 in the order in which they came; None:
+    there is only one, or it is about all of them."""
 
     def to_json(self) -> str:
         """Return the event as one line of JSON, without a line end."""
-        return json.dumps({"v": JSON_VERSION, "event": self.name, **dataclasses.asdict(self)})
+        fields = dataclasses.asdict(self)
+        if self.receiver is None:
+            del fields["receiver"]
+        return json.dumps({"v": JSON_VERSION, "event": self.name, **fields})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +63,7 @@ class Paired(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Route:
+class Route(Event):
     """How the bytes go; what :class:`Connected` and :class:`RouteChanged` share."""
 
     route: Literal["direct", "relay"]
@@ -73,14 +79,14 @@ class Route:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Connected(Route, Event):
+class Connected(Route):
     """The DataChannels are open; ``route`` says how the bytes go."""
 
     name: ClassVar[str] = "connected"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RouteChanged(Route, Event):
+class RouteChanged(Route):
     """A better way was found, and the bytes go it from now on; nothing was interrupted."""
 
     name: ClassVar[str] = "route"

@@ -113,3 +113,23 @@ def phase_of(events: Iterable[str]) -> Phase:
     for event in events:
         phase = phase_after(phase, event)
     return phase
+
+
+def phases_of(events: Iterable[tuple[int | None, str]]) -> Mapping[int | None, Phase]:
+    """Return the phases after the events of a sender's life, which may have several receivers.
+
+    Args:
+        events: Of which receiver each is, as in :attr:`rtcsend.events.Event.receiver`; its name.
+
+    Returns:
+        That of each receiver, and for None that of all together: its ``done`` comes when all are.
+
+    Raises:
+        ValueError: They cannot come in this order.
+    """
+    phases: dict[int | None, Phase] = {None: Phase.MEETING}
+    for receiver, event in events:
+        before = phases.setdefault(receiver, Phase.MEETING)
+        is_all_done = receiver is None and event == Done.name and Phase.DONE in phases.values()
+        phases[receiver] = Phase.DONE if is_all_done else phase_after(before, event)
+    return phases

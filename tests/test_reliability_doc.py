@@ -9,10 +9,11 @@ from rtcsend.blocks import BLOCK_SIZE, MAX_BLOCKS
 from rtcsend.events import Event
 from rtcsend.files.journal_file import journal_name
 from rtcsend.files.paths import partial_name
-from rtcsend.life import LIFE, WITHIN, Phase, phase_after, phase_of
+from rtcsend.life import LIFE, WITHIN, Phase, phase_after, phase_of, phases_of
 from rtcsend.options import DEFAULT_TIMEOUT
 from rtcsend.transfer.liveness import SILENCE_LIMIT
 from rtcsend.transfer.movement import CHECK_INTERVAL, CRAWL_TIME, STALLED_AFTER
+from tests.cli.test_docs import event_classes
 
 PAGE = (Path(__file__).parent.parent / "docs" / "reliability.md").read_text("utf-8")
 FINAL = {Phase.DONE, Phase.FAILED}
@@ -31,7 +32,7 @@ def test_the_drawing_is_the_table() -> None:
 
 
 def test_the_table_knows_all_events() -> None:
-    events = {cls.name for cls in Event.__subclasses__() if cls.__module__ == Event.__module__}
+    events = {cls.name for cls in event_classes() if cls.__module__ == Event.__module__}
     assert {event for _, event in LIFE} | set().union(*WITHIN.values()) == events
 
 
@@ -73,6 +74,21 @@ def test_lives(events: str, phase: Phase) -> None:
 def test_what_is_no_life(events: str) -> None:
     with pytest.raises(ValueError, match="there is no event"):
         phase_of(events.split())
+
+
+def test_each_of_several_receivers_has_a_life_of_its_own() -> None:
+    one = [(1, name) for name in ("paired", "connected", "progress", "done")]
+    two = [(2, name) for name in ("paired", "connected", "error")]
+    assert phases_of([(None, "code"), *one, *two, (None, "error")]) == {
+        None: Phase.FAILED,
+        1: Phase.DONE,
+        2: Phase.FAILED,
+    }
+    assert phases_of([(None, "code"), *one, (None, "done")])[None] is Phase.DONE
+    with pytest.raises(ValueError, match="there is no event"):
+        phases_of([(None, "code"), *two, (None, "done")])
+    with pytest.raises(ValueError, match="there is no event"):
+        phases_of([(None, "code"), *one, (1, "progress")])
 
 
 def test_what_changes_a_phase_is_not_also_within_it() -> None:

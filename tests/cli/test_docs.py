@@ -22,7 +22,8 @@ EXAMPLES = [json.loads(line) for line in re.findall(r'^\{"v".*\}$', PAGE, re.MUL
 
 def event_classes(base: type[Event] = Event) -> Iterator[type[Event]]:
     for subclass in base.__subclasses__():
-        yield subclass
+        if subclass.name != base.name:  # it is one, and not what some have in common
+            yield subclass
         yield from event_classes(subclass)
 
 
@@ -40,7 +41,10 @@ def test_every_event_has_an_example() -> None:
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: str(example["event"]))
 def test_examples_have_the_fields_of_the_event(example: dict[str, object]) -> None:
     fields = [field.name for field in dataclasses.fields(CLASSES[str(example["event"])])]
-    assert list(example) == ["v", "event", *fields]
+    assert list(example) in (
+        ["v", "event", *fields],  # of one of several receivers
+        ["v", "event", *(name for name in fields if name != "receiver")],
+    )
     assert example["v"] == events.JSON_VERSION
 
 

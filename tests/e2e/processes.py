@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from rtcsend.life import phase_of
+from rtcsend.life import phases_of
 from rtcsend.options import DATAPATH_VARIABLE
 from tests.events_schema import check_event
 
@@ -154,7 +154,8 @@ class Side:
             for line in self.stdout:
                 check_event(json.loads(line))
         if {"send", "receive"} & set(self.arguments[:1]):
-            phase_of(event["event"] for event in self.events)  # in an order that is promised
+            # In an order that is promised.
+            phases_of((event.get("receiver"), event["event"]) for event in self.events)
 
     def names(self) -> list[str]:
         """Return the names of all events so far; progress and better routes come at any time."""
