@@ -98,9 +98,9 @@ class Entry:
 
     path: str
     """Where it goes, with ``/`` between components: made safe already."""
-    kind: Literal["file", "directory", "link"]
-    bytes: int
-    """Of a file."""
+    kind: Literal["file", "directory", "link", "stream", "text"]
+    bytes: int | None
+    """Of a file or text; None: of a stream, since nobody knows before its end."""
     odd: tuple[str, ...] = ()
     """What to look at twice: ``renamed``, ``executable``, ``hidden``, ``dash``; of a link,
     ``to`` and where it points."""
@@ -112,7 +112,8 @@ class Proposal(Event):
 
     name: ClassVar[str] = "proposal"
     files: int
-    bytes: int
+    bytes: int | None
+    """Of all files; None: of a stream."""
     entries: tuple[Entry, ...]
     """The first MAX_LISTED_ENTRIES of them."""
     sender: str
@@ -159,7 +160,8 @@ class Progress(Event):
 
     name: ClassVar[str] = "progress"
     bytes: int
-    total: int
+    total: int | None
+    """None: of a stream, since nobody knows before its end."""
     bytes_per_s: int
     """Rate over the last few seconds."""
 
@@ -219,6 +221,8 @@ class Done(Event):
     was transferred (skipped)."""
     paths: tuple[str, ...]
     """Receiver: where everything is. Sender: what was sent. What is in folders is not listed."""
+    text: str | None = None
+    """Receiver: the text that was sent, as it was sent; None: none was, or it is in a file."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

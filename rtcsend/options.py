@@ -53,6 +53,9 @@ DATAPATH_VARIABLE = "RTCSEND_DATAPATH"
 STDOUT = Path("-")
 """What stands for standard output where a path is expected."""
 
+STDIN = Path("-")
+"""What stands for standard input there."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CommonOptions:
@@ -86,7 +89,11 @@ class SendOptions(CommonOptions):
     """What to send, and how."""
 
     paths: tuple[Path, ...]
-    """Files and folders."""
+    """Files and folders; or STDIN or a named pipe, alone: a stream; none with a text."""
+    text: str | None = None
+    """A message, instead of paths."""
+    name: str | None = None
+    """What to call a stream or a text; None: as it is called anyhow."""
     links: Links = Links.KEEP
     exclude: tuple[str, ...] = ()
     """Patterns as in a .gitignore file of each folder; what they match is left out."""
@@ -115,6 +122,8 @@ class ReceiveOptions(CommonOptions):
     """Bytes; larger proposals are declined without asking."""
     max_files: int | None = None
     """Proposals of more files are declined without asking."""
+    show_text: "ShowText | None" = None
+    """Shows a text that comes, when there is no output; the event at the end has it as well."""
     accept_glob: tuple[str, ...] = ()
     """Patterns of names or paths to accept; a proposal with a file that matches none is declined
     without asking."""
@@ -146,5 +155,8 @@ Emit = Callable[[Event], None]
 DigestCallback = Callable[[str, str], None]
 """Takes the BLAKE3 of a file, in hexadecimal, and its path at the sender, in the order of sending;
 in a thread. A single file is not told of: its digest is that of :class:`~rtcsend.events.Done`."""
+
+ShowText = Callable[[str], Awaitable[None]]
+"""Shows a text that is verified; the sender hears of success when it has returned."""
 
 AcceptCallback = Callable[[Proposal], bool | Awaitable[bool]]

@@ -22,7 +22,7 @@ import os
 import platform
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -224,6 +224,7 @@ async def receive(options: ReceiveOptions, *, questions: Questions, emit: Emit) 
             )
             done = await _received(link, connection, receiving)
     emit(done)
+    done = replace(done, text=target.text)
     return done
 
 

@@ -1,10 +1,11 @@
-"""What is sent: one file by itself, or a tree, whichever the paths are.
+"""What is sent: one file by itself, a tree, a stream or a text, whichever the options say.
 
 Place in the flow: the first thing that :func:`rtcsend.session.send` does.
 """
 
 import asyncio
 import os
+import stat
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -13,11 +14,15 @@ from typing import Final
 from rtcsend.events import LeftOut, Scanning
 from rtcsend.files.scan import Scan, ScanRules, name_of
 from rtcsend.files.source import FileSource
+from rtcsend.files.stream_source import StreamSource
+from rtcsend.files.text_source import DEFAULT_NAME, TextSource
 from rtcsend.files.tree_source import TreeSource
-from rtcsend.options import Emit, SendOptions
+from rtcsend.options import STDIN, Emit, SendOptions
 from rtcsend.transfer.ports import Source
 
 SCANNING_INTERVAL: Final = 0.1  # seconds between two events
+STDIN_NAME: Final = "stdin"  # of a stream, where nobody gives it another
+_STDIN_FD: Final = 0  # POSIX <unistd.h>, STDIN_FILENO
 QUIET_TIME: Final = 0.5  # seconds of a scan of which nobody needs to hear
 
 
@@ -34,6 +39,13 @@ async def opened_source(options: SendOptions, *, emit: Emit) -> AsyncIterator[So
         UsageError: Two of the paths have the same name, or a pattern means nothing.
     """
     paths = options.paths
+    if options.text is not None:
+        yield TextSource(options.text, name=options.name or DEFAULT_NAME)
+        return
+    if len(paths) == 1 and (stream := await asyncio.to_thread(maybe_stream, options)):
+        async with stream:
+            yield stream
+        return
     if len(paths) == 1 and not await asyncio.to_thread(os.path.isdir, paths[0]):
         async with await FileSource.open(paths[0]) as file:
             yield file
@@ -56,6 +68,26 @@ async def opened_source(options: SendOptions, *, emit: Emit) -> AsyncIterator[So
                 yield file
             return
         yield tree
+
+
+def maybe_stream(options: SendOptions) -> StreamSource | None:
+    """Return the stream that the one path stands for: standard input, or a named pipe.
+
+    Returns:
+        None: It is something else, or not there.
+    """
+    (path,) = options.paths
+    if path == STDIN:
+        return StreamSource(options.name or STDIN_NAME, lambda: _STDIN_FD, shown="Standard input")
+    try:
+        is_pipe = stat.S_ISFIFO(path.stat().st_mode)
+    except (OSError, ValueError):
+        return None
+    if not is_pipe:
+        return None
+    # What a shell makes of <(...) has a number for a name.
+    name = options.name or (STDIN_NAME if path.name.isdigit() else path.name)
+    return StreamSource(name, lambda: os.open(path, os.O_RDONLY), shown=str(path))
 
 
 def _teller(emit: Emit) -> Callable[[int, int], None]:

@@ -16,6 +16,8 @@ from rtcsend.files.opening import free_space, target_exists
 from rtcsend.files.paths import safe_name_untrusted
 from rtcsend.files.sink import FileSink
 from rtcsend.files.stdout_sink import StdoutSink
+from rtcsend.files.stream_sink import StreamSink
+from rtcsend.files.text_sink import TextSink
 from rtcsend.files.tree_sink import TreeSink
 from rtcsend.manifest.entry import ManifestEntry
 from rtcsend.options import STDOUT, Conflict, Emit, Questions, ReceiveOptions
@@ -25,7 +27,7 @@ from rtcsend.tree_decision import TreeDecision
 _EXECUTABLE: Final = 0o111  # permission bits
 _WORTHLESS: Final = (DigestMismatch, PeerProtocolError)  # nobody knows what has arrived
 
-Sink = FileSink | StdoutSink | TreeSink
+Sink = FileSink | StdoutSink | StreamSink | TextSink | TreeSink
 
 
 class Target:
@@ -69,6 +71,11 @@ class Target:
             await self._sink.abandon(keep_partial=not isinstance(exc, _WORTHLESS))
 
     @property
+    def text(self) -> str | None:
+        """The text that came, when one did, and it is in no file."""
+        return self._sink.text if isinstance(self._sink, TextSink) else None
+
+    @property
     def _to_stdout(self) -> bool:
         return self._options.output == STDOUT
 
@@ -91,19 +98,32 @@ class Target:
         self._emit(proposal)
         check_limits(self._options, files=1, size=entry.size)
         check_name(self._options, name, name)
-        self._sink = await (
-            self._stdout(proposal) if self._to_stdout else self._file(proposal, entry)
-        )
+        self._sink = await self._opened(proposal, entry)
         return self._sink
+
+    async def _opened(self, proposal: Proposal, entry: ManifestEntry) -> Sink | None:
+        """Return where it goes: a stream or a text, too."""
+        if self._to_stdout:
+            await self._ask(proposal)
+            size = proposal.bytes
+            return StdoutSink(name=proposal.tops[0], size=size, limit=self._options.max_size)
+        if entry.kind == "text" and self._options.output is None:
+            await self._ask(proposal)
+            return TextSink(size=entry.size, show=self._options.show_text)
+        return await self._file(proposal, entry)
 
     def _proposal(self, entry: ManifestEntry, name: str, *, sender: str) -> Proposal:
         folder, final_name = self._place(name)
         is_program = entry.mode is not None and bool(entry.mode & _EXECUTABLE)
-        is_there = not self._to_stdout and target_exists(folder, final_name)
+        is_stored = not self._to_stdout and (
+            entry.kind != "text" or self._options.output is not None
+        )
+        is_there = is_stored and target_exists(folder, final_name)
+        size = None if entry.kind == "stream" else entry.size
         return Proposal(
             files=1,
-            bytes=entry.size,
-            entries=(Entry(path=name, kind=entry.kind, bytes=entry.size),),
+            bytes=size,
+            entries=(Entry(path=name, kind=entry.kind, bytes=size),),
             sender=sender,
             tops=(name,),
             executables=int(is_program),
@@ -112,23 +132,20 @@ class Target:
             existing_paths=(final_name,) if is_there else (),
         )
 
-    async def _stdout(self, proposal: Proposal) -> Sink:
-        entry = proposal.entries[0]
-        await self._ask(proposal)
-        return StdoutSink(name=entry.path, size=entry.bytes)
-
     async def _file(self, proposal: Proposal, proposed: ManifestEntry) -> Sink | None:
-        entry = proposal.entries[0]
-        folder, name = self._place(entry.path)
-        await _check_space(folder, name, size=entry.bytes, sample=proposed.sample)
+        folder, name = self._place(proposal.tops[0])
+        await _check_space(folder, name, size=proposed.size, sample=proposed.sample)
         await self._ask(proposal)
         conflict = await self._resolve(folder, name)
         if conflict is Conflict.SKIP:
             return None
+        if proposed.kind == "stream":
+            limit = self._options.max_size
+            return await StreamSink.create(folder, name, conflict=conflict, limit=limit)
         return await FileSink.create(
             folder,
             name,
-            size=entry.bytes,
+            size=proposed.size,
             sample=proposed.sample,
             conflict=conflict,
             mode=proposed.mode,

@@ -98,6 +98,8 @@ SHELLS = {
     "rtcsend/files/stdout_sink.py",
     "rtcsend/files/store.py",
     "rtcsend/files/survey.py",
+    "rtcsend/files/stream_sink.py",
+    "rtcsend/files/stream_source.py",
     "rtcsend/files/tree_plan.py",
     "rtcsend/files/tree_publisher.py",
     "rtcsend/files/tree_reader.py",

@@ -88,7 +88,7 @@ class TransferState:
     Attributes:
         name: The file, harmless already.
         bytes: How many the receiver has written.
-        total: Of how many.
+        total: Of how many; None: nobody knows.
         bytes_per_s: Now; when it is finished, on average.
         seconds: How long it took; None while it runs.
         route: ``direct``, ``relay``, ``relay/tls``, or empty as long as nobody knows.
@@ -96,7 +96,7 @@ class TransferState:
 
     name: str
     bytes: int
-    total: int
+    total: int | None
     bytes_per_s: float
     seconds: float | None = None
     route: str = ""
@@ -105,13 +105,19 @@ class TransferState:
         """Return how long it will take, or has taken."""
         if self.seconds is not None:
             return f"in {format_duration(self.seconds)}"
+        if self.total is None:
+            return ""
         left = (self.total - self.bytes) / max(self.bytes_per_s, 1e-9)
         return f"{format_duration(left)} left" if left < _LONGEST_TIME_LEFT else ""
 
     def figures(self) -> dict[str, Any]:
         """Return the texts of the columns behind the bar, by the names that live.py gives them."""
         return {
-            "size": format_part(self.bytes, self.total),
+            "size": (
+                format_size(self.bytes)
+                if self.total is None
+                else format_part(self.bytes, self.total)
+            ),
             "rate": format_rate(self.bytes_per_s),
             "time": self.time(),
             "route": self.route,

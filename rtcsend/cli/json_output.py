@@ -36,10 +36,11 @@ class JsonOutput:
             self._results.put(event.to_json())
             return
         now = self._clock()
-        if now < self._next_progress and event.bytes < event.total:
+        is_last = event.total is not None and event.bytes >= event.total
+        if now < self._next_progress and not is_last:
             return
         self._next_progress = now + PROGRESS_INTERVAL
-        self._results.put(event.to_json(), droppable=event.bytes < event.total)
+        self._results.put(event.to_json(), droppable=not is_last)
 
     def tell(self, text: str) -> None:
         """Drop ``text``: it is for people."""

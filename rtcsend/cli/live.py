@@ -64,7 +64,8 @@ class LiveView:
         if self._progress is None:
             self.clear()
             self._progress = self._make_progress()
-            self._task = self._progress.add_task("", total=1)
+            # Without a total the bar is full, and something runs along it.
+            self._task = self._progress.add_task("", total=None if state.total is None else 1)
             self._update(self._progress, state)
             self._progress.start()
         else:
@@ -102,8 +103,8 @@ class LiveView:
         progress.update(
             self._task,
             # An empty file is complete from the start, and 0 of 0 would be drawn as nothing.
-            total=max(state.total, 1),
-            completed=state.bytes if state.total else 1,
+            total=None if state.total is None else max(state.total, 1),
+            completed=1 if state.total == 0 else state.bytes,
             name=shorten(state.name, width=layout.name),
             **state.figures(),
         )

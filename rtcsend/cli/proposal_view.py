@@ -35,6 +35,8 @@ _TO: Final = "to"
 
 def proposal_name(proposal: Proposal) -> str:
     """Return what to call the things proposed, harmless."""
+    if _is_text(proposal):
+        return "a text message"
     if len(proposal.tops) == 1:
         return escape(proposal.tops[0])
     if proposal.files == 1 and len(proposal.entries) == 1:
@@ -44,7 +46,8 @@ def proposal_name(proposal: Proposal) -> str:
 
 def describe(proposal: Proposal) -> str:
     """Return the line over ``Accept?``, harmless: ``film.iso  4.4 GB  from ada-laptop``."""
-    parts = [proposal_name(proposal), format_size(proposal.bytes)]
+    size = "of unknown length" if proposal.bytes is None else format_size(proposal.bytes)
+    parts = [proposal_name(proposal), size]
     if _is_tree(proposal) and len(proposal.tops) == 1:
         parts.insert(1, count(proposal.files, "file"))
     if proposal.sender:
@@ -72,7 +75,11 @@ def made_safe(number: int) -> str:
 
 
 def _is_tree(proposal: Proposal) -> bool:
-    return len(proposal.entries) != 1 or proposal.entries[0].kind != "file"
+    return len(proposal.entries) != 1 or proposal.entries[0].kind in {"directory", "link"}
+
+
+def _is_text(proposal: Proposal) -> bool:
+    return len(proposal.entries) == 1 and proposal.entries[0].kind == "text"
 
 
 def _tree(proposal: Proposal, width: int) -> Iterator[str]:
@@ -97,7 +104,7 @@ def _line(entry: Entry) -> str:
         return f"{indent}{escape(name)}/{_odd(entry)}"
     if entry.kind == "link":
         return f"{indent}{escape(name)} -> {escape(''.join(entry.odd[-1:]))}"
-    return f"{indent}{escape(name)}  {format_size(entry.bytes)}{_odd(entry)}"
+    return f"{indent}{escape(name)}  {format_size(entry.bytes or 0)}{_odd(entry)}"
 
 
 def _odd(entry: Entry) -> str:

@@ -13,7 +13,12 @@ from pathlib import Path
 from rtcsend.files.folder import Folder
 from rtcsend.files.jobs import run_to_end
 from rtcsend.files.leftovers import bytes_there, claim_partial
-from rtcsend.files.partial import PartialFile, already_there, mode_of_new_files
+from rtcsend.files.partial import (
+    PartialFile,
+    already_there,
+    create_partial,
+    mode_of_new_files,
+)
 from rtcsend.files.store import O_DIRECT
 from rtcsend.options import Conflict
 
@@ -62,6 +67,20 @@ def prepare(
         if mode is not None and not preserve:
             mode = mode_of_new_files(folder, mode)
         return folder, claim_partial(folder, name, size=size, sample=sample, mode=mode)
+    except BaseException:
+        folder.close()
+        raise
+
+
+def prepare_new(path: Path, name: str, *, conflict: Conflict) -> tuple[Folder, PartialFile]:
+    """Open the folder, and in it a new partial file: for what no run can go on with.
+
+    A blocking call; arguments and errors are those of :func:`prepare`.
+    """
+    folder = Folder(path)
+    try:
+        _check_target(folder, name, conflict)
+        return folder, create_partial(folder, name, mode=None)
     except BaseException:
         folder.close()
         raise

@@ -13,23 +13,25 @@ RING_SIZE: Final = 8 << 20  # bytes; two jobs of the disk, and what comes meanwh
 
 
 class Ring:
-    """Holds the bytes of a file from ``start`` to ``end``, at most RING_SIZE.
+    """Holds the bytes of a file from ``start`` to ``end``, at most ``size``.
 
     Args:
         position: In the file, of the first byte that will come.
+        size: In bytes.
     """
 
-    def __init__(self, position: int = 0) -> None:
-        self._memory = memoryview(mmap.mmap(-1, RING_SIZE))  # begins at a page; no page is used yet
+    def __init__(self, position: int = 0, *, size: int = RING_SIZE) -> None:
+        self.size = size
+        self._memory = memoryview(mmap.mmap(-1, size))  # begins at a page; no page is used yet
         self.start = position
         self.end = position
 
     def put(self, data: memoryview) -> int:
         """Copy as much as there is room for, and return how much that is."""
         taken = 0
-        while taken < len(data) and (room := RING_SIZE - (self.end - self.start)):
-            at = self.end % RING_SIZE
-            count = min(room, len(data) - taken, RING_SIZE - at)
+        while taken < len(data) and (room := self.size - (self.end - self.start)):
+            at = self.end % self.size
+            count = min(room, len(data) - taken, self.size - at)
             self._memory[at : at + count] = data[taken : taken + count]
             self.end += count
             taken += count
@@ -37,8 +39,8 @@ class Ring:
 
     def view(self, position: int, limit: int) -> memoryview:
         """Return the bytes from a position to a limit, or to where the memory ends before."""
-        at = position % RING_SIZE
-        return self._memory[at : min(at + limit - position, RING_SIZE)]
+        at = position % self.size
+        return self._memory[at : min(at + limit - position, self.size)]
 
     def move(self, position: int) -> None:
         """Go on at another position of the file; only while it is empty."""

@@ -15,8 +15,9 @@ from blake3 import blake3
 from rtcsend.blocks import Data
 from rtcsend.errors import CannotWrite, DigestMismatch, InternalError, PeerProtocolError
 from rtcsend.files.disk_thread import DiskThread
+from rtcsend.files.stream_limit import check_length
 from rtcsend.files.writer import Writer
-from rtcsend.manifest.entry import ManifestEntry
+from rtcsend.manifest.entry import Kind, ManifestEntry
 from rtcsend.manifest.selection import one_file
 from rtcsend.options import STDOUT
 
@@ -30,19 +31,24 @@ class StdoutSink:
     when the pipe moves or closes, and does not hold up the end of the process.
 
     Args:
-        name: Of the file that arrives, for errors.
-        size: Bytes that were proposed.
+        name: Of what arrives, for errors.
+        size: Bytes that were proposed; None: it is a stream. What comes of that goes out at once.
+        limit: Bytes of a stream at most; None: as many as come.
         fd: What to write to.
     """
 
     blocks = 0
     """An earlier run leaves nothing."""
 
-    def __init__(self, *, name: str, size: int, fd: int = _FD) -> None:
+    def __init__(
+        self, *, name: str, size: int | None, limit: int | None = None, fd: int = _FD
+    ) -> None:
         self.name = name
         self.size = size
-        self.selection = one_file(ManifestEntry(path=name, kind="file", size=size))
-        """What comes: this file."""
+        kind: Kind = "stream" if size is None else "file"
+        self.selection = one_file(ManifestEntry(path=name, kind=kind, size=size or 0))
+        """What comes: this one."""
+        self._limit = limit
         self._fd = fd
         self._failed = False
         self._hash = blake3()
@@ -79,16 +85,22 @@ class StdoutSink:
 
         Raises:
             PeerProtocolError: It would be more than was proposed.
+            Declined: It would be more than the limit.
             CannotWrite: The reader is gone, or the disk behind it is full.
             InternalError: The sink ended before.
         """
         self._check_usable()
         length = data.nbytes if isinstance(data, memoryview) else len(data)
-        if self._writer.taken + length > self.size:
+        end = self._writer.taken + length
+        if self.size is None:
+            check_length(end, limit=self._limit, name=self.name)
+        elif end > self.size:
             raise PeerProtocolError(f"The sender sent more of {self.name} than it proposed.")
         self._hash.update(data)
         try:
             await self._writer.write(data)
+            if self.size is None:
+                await self._writer.flush()
         except OSError as exc:
             raise self._cannot_write(exc) from exc
 
@@ -121,7 +133,7 @@ class StdoutSink:
             InternalError: The sink ended before.
         """
         await self.flush()
-        if self.written != self.size:
+        if self.size is not None and self.written != self.size:
             raise PeerProtocolError(f"The sender sent less of {self.name} than it proposed.")
         if self._hash.hexdigest() != expected_digest:
             raise DigestMismatch(f"{self.name} arrived damaged: its BLAKE3 digest is wrong.")

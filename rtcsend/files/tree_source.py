@@ -155,6 +155,9 @@ class TreeSource:
         """Return a source of the same, for another selection."""
         return TreeSource(self._scan)
 
+    def release(self, position: int) -> None:
+        """Do nothing: it can be read again."""
+
     async def digest(self) -> str:
         """Return the digest, in hexadecimal, of all that :meth:`blocks` gave.
 

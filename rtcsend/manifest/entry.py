@@ -1,4 +1,4 @@
-"""One thing that is sent: a file, a directory or a link. Pure.
+"""One thing that is sent: a file, a directory or a link; or a stream, or a text. Pure.
 
 In a page it is a JSON object (docs/transfer-protocol.md §3). JSON is Unicode, and names of
 files need not be: what is not valid UTF-8 travels twice, readable and as its very bytes.
@@ -9,19 +9,26 @@ from typing import Any, Final, Literal, NamedTuple, cast
 
 from rtcsend.base64url import decode_base64url_untrusted, encode_base64url
 from rtcsend.errors import PeerProtocolError
-from rtcsend.strict_json import JsonObject, take_int, take_str
+from rtcsend.strict_json import MAX_INTEGER, JsonObject, take_int, take_str
 
 MAX_ENTRIES: Final = 1 << 20  # of one transfer
 MAX_PATH_LENGTH: Final = 5_000  # characters; over PATH_MAX, so that what is too long is told so
 SAMPLE_SIZE: Final = 64  # hexadecimal digits
+MAX_TEXT: Final = 65_536  # bytes of UTF-8; more is no message, and wants to be a file
 MAX_MODE: Final = 0o777  # never setuid, setgid or sticky
 _SECOND: Final = 10**9  # nanoseconds
 _MAX_SECONDS: Final = 2**63 // _SECOND - 1  # so that nanoseconds fit what systems keep them in
 _MAX_RAW_LENGTH: Final = -(-4 * MAX_PATH_LENGTH * 4 // 3)  # base64url of 4 bytes a character
-_KINDS: Final = frozenset({"file", "directory", "link"})
+_KINDS: Final = frozenset({"file", "directory", "link", "stream", "text"})
 _HEX: Final = re.compile(r"[0-9a-f]{64}")
 
-Kind = Literal["file", "directory", "link"]
+Kind = Literal["file", "directory", "link", "stream", "text"]
+
+WITH_CONTENT: Final = frozenset({"file", "stream", "text"})
+"""Kinds that have bytes; the size of a stream is not known before its end."""
+ALONE: Final = frozenset({"stream", "text"})
+"""Kinds of which there is one, and nothing else beside it."""
+_SIZED: Final = {"file": MAX_INTEGER, "text": MAX_TEXT}
 
 
 class ManifestEntry(NamedTuple):
@@ -38,7 +45,7 @@ class ManifestEntry(NamedTuple):
     """With ``/`` between components."""
     kind: Kind
     size: int = 0
-    """Bytes of a file."""
+    """Bytes of a file or text."""
     mode: int | None = None
     """Permission bits, at most 0o777; None: not known."""
     mtime_ns: int | None = None
@@ -54,7 +61,7 @@ def entry_to_object(entry: ManifestEntry) -> JsonObject:
     fields: JsonObject = {}
     _put_name(fields, "path", "raw", entry.path)
     fields["kind"] = entry.kind
-    if entry.kind == "file":
+    if entry.kind in _SIZED:
         fields["size"] = entry.size
     if entry.kind == "link":
         _put_name(fields, "target", "raw_target", entry.target)
@@ -83,14 +90,14 @@ def parse_entry_untrusted(value: object) -> ManifestEntry:
     entry = ManifestEntry(
         path=_take_name(value, "path", "raw"),
         kind=cast("Kind", kind),
-        size=take_int(value, "size") if kind == "file" else 0,
+        size=take_int(value, "size", high=_SIZED[kind]) if kind in _SIZED else 0,
         mode=mode,
         mtime_ns=_take_mtime(value) if "mtime" in value else None,
         target=_take_name(value, "target", "raw_target") if kind == "link" else "",
         sample=sample,
     )
-    if kind != "file" and (entry.sample or "size" in value):
-        raise PeerProtocolError("The other side proposes a folder or link with content.")
+    if (kind != "file" and entry.sample) or (kind not in _SIZED and "size" in value):
+        raise PeerProtocolError("The other side proposes something with what it cannot have.")
     return entry
 
 

@@ -13,6 +13,7 @@ from typing import Final
 
 from rtcsend.blocks import MAX_BLOCKS, block_size_for
 from rtcsend.manifest.entry import MAX_ENTRIES
+from rtcsend.strict_json import MAX_INTEGER
 
 MAX_STREAM_BLOCKS: Final = MAX_BLOCKS + MAX_ENTRIES
 """Blocks of any stream at most: the last block of each file may be one more."""
@@ -24,6 +25,9 @@ class Layout:
     Args:
         sizes: Of the files, in bytes.
     """
+
+    is_open = False
+    """Whether it is not known yet where the stream ends."""
 
     def __init__(self, sizes: Iterable[int]) -> None:
         lengths = array("Q", sizes)
@@ -79,3 +83,28 @@ class Layout:
         """Return the first block that begins at a position or later."""
         block = self.block_at(position)
         return block if self.is_boundary(position) else block + 1
+
+
+class OpenLayout(Layout):
+    """Of one stream of which nobody knows where it ends: before MAX_INTEGER, that is all.
+
+    It has no blocks: nobody has it already, so that nothing of it is compared or kept.
+    """
+
+    is_open = True
+
+    def __init__(self) -> None:
+        super().__init__((MAX_INTEGER,))
+        self.blocks = 0
+
+    def block_start(self, block: int) -> int:
+        """Return where the first block would begin."""
+        return 0
+
+    def is_boundary(self, position: int) -> bool:
+        """Return that no block begins there."""
+        return False
+
+    def next_block(self, position: int) -> int:
+        """Return the number of blocks."""
+        return 0

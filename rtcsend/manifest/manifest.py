@@ -18,6 +18,7 @@ from rtcsend.errors import InternalError, UsageError
 from rtcsend.manifest.entry import (
     MAX_ENTRIES,
     MAX_PATH_LENGTH,
+    WITH_CONTENT,
     ManifestEntry,
     entry_from_object,
     entry_to_object,
@@ -38,9 +39,11 @@ class Manifest:
 
     def __init__(self) -> None:
         self.files = 0
-        """How many entries are files."""
+        """How many entries have content: files, or the one stream or text."""
         self.bytes = 0
-        """The sum of their sizes."""
+        """The sum of their sizes; a stream counts 0."""
+        self.is_stream = False
+        """Whether it is one stream, whose size nobody knows."""
         self.top: list[str] = []
         """The paths of what is in no folder of it, as the sender says: unsafe until checked."""
         self._pages: list[bytes] = []
@@ -70,7 +73,7 @@ class Manifest:
 
     @property
     def is_one_file(self) -> bool:
-        """Whether it is a single file, in no folder: its digest is that of the transfer."""
+        """Whether it is a single file, stream or text: its digest is that of the transfer."""
         return len(self) == self.files == 1
 
     def add(self, entry: ManifestEntry) -> None:
@@ -140,7 +143,8 @@ class Manifest:
         )
 
     def _note(self, entry: ManifestEntry) -> None:
-        is_file = entry.kind == "file"
+        is_file = entry.kind in WITH_CONTENT
+        self.is_stream = entry.kind == "stream"
         self._sizes.append(entry.size if is_file else _NO_FILE)
         self.files += is_file
         self.bytes += entry.size

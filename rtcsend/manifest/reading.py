@@ -7,7 +7,7 @@ order, and the digest. Memory: that of the manifest, which is bounded.
 import zlib
 
 from rtcsend.errors import PeerProtocolError
-from rtcsend.manifest.entry import ManifestEntry, parse_entry_untrusted
+from rtcsend.manifest.entry import ALONE, ManifestEntry, parse_entry_untrusted
 from rtcsend.manifest.manifest import (
     MAX_MANIFEST_SIZE,
     MAX_PAGE_SIZE,
@@ -70,6 +70,8 @@ class ManifestReader:
 
     def _entry_untrusted(self, value: object) -> ManifestEntry:
         entry = parse_entry_untrusted(value)
+        if entry.kind in ALONE and self._entries > 1:
+            raise PeerProtocolError("The sender proposes a stream or a text together with others.")
         self._outline.add_untrusted(entry.path, is_directory=entry.kind == "directory")
         return entry
 

@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Iterator
 from itertools import compress, count
 
-from rtcsend.manifest.entry import ManifestEntry
-from rtcsend.manifest.layout import Layout
+from rtcsend.manifest.entry import WITH_CONTENT, ManifestEntry
+from rtcsend.manifest.layout import Layout, OpenLayout
 from rtcsend.manifest.manifest import Manifest
 
 
@@ -23,12 +23,10 @@ class Selection:
             self._skipped[first:end] = b"\1" * (end - first)
         self.entries = self._skipped.count(0)
         """How many are wanted, of all kinds."""
-        self.layout = Layout(
-            size
-            for size, is_skipped in zip(manifest.sizes(), self._skipped, strict=True)
-            if size >= 0 and not is_skipped
-        )
+        self.layout = OpenLayout() if manifest.is_stream else Layout(self._sizes())
         """Of the files that are wanted."""
+        self.bytes = 0 if self.layout.is_open else self.layout.size
+        """The sum of their sizes, as far as these are known."""
 
     def __eq__(self, other: object) -> bool:
         return (
@@ -38,6 +36,11 @@ class Selection:
         )
 
     __hash__ = None  # type: ignore[assignment]  # like a list
+
+    def _sizes(self) -> Iterator[int]:
+        for size, is_skipped in zip(self.manifest.sizes(), self._skipped, strict=True):
+            if size >= 0 and not is_skipped:
+                yield size
 
     def is_wanted(self, number: int) -> bool:
         """Return whether the entry of a number is wanted."""
@@ -66,7 +69,7 @@ class Selection:
         if number is None:
             return
         for entry in self.manifest.entries(number):
-            if entry.kind == "file" and not self._skipped[number]:
+            if entry.kind in WITH_CONTENT and not self._skipped[number]:
                 yield number, entry
             number += 1
 
@@ -85,7 +88,7 @@ def _is_zero(value: int) -> bool:
 
 
 def one_file(entry: ManifestEntry) -> Selection:
-    """Return the selection that is a single file."""
+    """Return the selection that is a single file, stream or text."""
     manifest = Manifest()
     manifest.add(entry)
     manifest.close()

@@ -20,6 +20,8 @@ class Backlog:
     def __init__(self) -> None:
         self.size = 0
         """Bytes of data that wait."""
+        self.is_live = False
+        """Whether whatever has come is to be taken at once, however little."""
         # Positions in the file: of the first byte that waits, and of the next one to come.
         self._position = 0
         self._end = 0
@@ -31,7 +33,9 @@ class Backlog:
 
     @property
     def is_ready(self) -> bool:
-        """Whether a whole block, or a mark, is to be taken: no need to wait for more."""
+        """Whether there is enough to be taken, as a block or a mark: no need to wait for more."""
+        if self.is_live:
+            return bool(self._queue)
         return bool(self._marks) or self.size >= BLOCK_SIZE - self._position % BLOCK_SIZE
 
     def add(self, offset: int, payload: memoryview) -> None:

@@ -32,6 +32,28 @@ class Waiting:
     """
 
 
+class Turns:
+    """Counts how often all that was under way at one time has arrived. Pure.
+
+    Who sends little, since there is little to send, can be acknowledged no more than that.
+    """
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._mark: int | None = None  # what was sent when the turn began
+
+    def sent(self, total: int) -> None:
+        """So much was sent by now."""
+        if self._mark is None:
+            self._mark = total
+
+    def arrived(self, total: int, *, sent: int) -> None:
+        """So much has arrived by now, of what was sent."""
+        if self._mark is not None and total >= self._mark:
+            self.count += 1
+            self._mark = sent if sent > total else None
+
+
 class Movement:
     """Looks now and then at a count that only grows.
 

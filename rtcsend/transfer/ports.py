@@ -57,12 +57,20 @@ class Source(Protocol):
         """Yield (position, data) from ``start`` of the stream to its end.
 
         Each piece ends where a block ends, and may hold many whole ones: some MiB at most. Small
-        files share pieces. When the last is taken, all that was read is known to be as it was
-        proposed. May be called again when an earlier iterator is closed or was cancelled.
+        files share pieces. What has no blocks comes as soon as it is there, however little. When
+        the last is taken, all that was read is known to be as it was proposed. May be called
+        again when an earlier iterator is closed or was cancelled.
 
         Args:
             selection: Of the manifest; always the same.
             start: Position in the stream; at most what was given out before.
+        """
+        ...
+
+    def release(self, position: int) -> None:
+        """Take note that the receiver has written everything before ``position``.
+
+        Of what cannot be read a second time, nothing before it has to be kept any more.
         """
         ...
 

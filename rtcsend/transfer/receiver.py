@@ -95,12 +95,19 @@ class ReceiverMachine(TransferMachine[ReceiverState, ReceiverMove, ReceiverEvent
     Args:
         earlier: What was proposed over an earlier connection; None if that did not come so far.
         digest: What the sender said at the end of an earlier connection; None if it did not.
+        size: Where the stream has ended then, in bytes; None if it did not.
         limit: Bytes per second that this side wants at most; 0 for no limit.
         now: Seconds.
     """
 
     def __init__(
-        self, *, earlier: Proposed | None, digest: str | None, limit: int, now: float
+        self,
+        *,
+        earlier: Proposed | None,
+        digest: str | None,
+        size: int | None = None,
+        limit: int,
+        now: float,
     ) -> None:
         super().__init__(
             ReceiverState.AWAITING_PROPOSAL, RECEIVER_TRANSITIONS, limit=limit, now=now
@@ -116,6 +123,7 @@ class ReceiverMachine(TransferMachine[ReceiverState, ReceiverMove, ReceiverEvent
         self._checked = 0
         self._digest: str | None = None
         self._expected_digest = digest
+        self._expected_size = size
 
     @property
     def is_over(self) -> bool:
@@ -152,6 +160,11 @@ class ReceiverMachine(TransferMachine[ReceiverState, ReceiverMove, ReceiverEvent
         """Whether something has come that is not yet written."""
         return self._walk.received > self._written
 
+    @property
+    def is_settled(self) -> bool:
+        """Whether everything that has come is written, and the sender is told so."""
+        return self._walk.received == self._acknowledged
+
     def accept(self, selection: Selection, *, start: int, blocks: int, now: float) -> None:
         """The user wants it.
 
@@ -167,10 +180,10 @@ class ReceiverMachine(TransferMachine[ReceiverState, ReceiverMove, ReceiverEvent
             page = tuple(ranges[at : at + 2 * PAGE_RANGES])
             self._say(SkipMessage(ranges=page), now=now)
         self._state = self._next(ReceiverMove.ACCEPT)
-        self._walk = Walk(selection.layout, start=start, blocks=blocks)
+        self._walk = Walk(selection.layout, start=start, blocks=blocks, size=self._expected_size)
         message = AcceptMessage(
             entries=selection.entries,
-            bytes=selection.layout.size,
+            bytes=selection.bytes,
             window=RECEIVE_WINDOW,
             limit=self._limit,
             start=start,
@@ -316,7 +329,7 @@ class ReceiverMachine(TransferMachine[ReceiverState, ReceiverMove, ReceiverEvent
             raise PeerProtocolError("The sender declared another digest than before.")
         self._state = following
         self._digest = digest
-        self._declare(self._walk.size, sent=sent)
+        self._declare(self._walk.end_after(sent), sent=sent)
 
     def _declare(self, position: int, *, sent: int) -> None:
         if sent - self._acknowledged > RECEIVE_WINDOW:
@@ -348,4 +361,6 @@ class ReceiverMachine(TransferMachine[ReceiverState, ReceiverMove, ReceiverEvent
             return Waiting(reason="The disk here is slow to write.")
         if self.surveyed < self.offered:
             return Waiting(reason="The disk here is slow to read what an earlier run has left.")
+        if self._walk.is_open and self._digest is None:
+            return None  # nobody says that whoever writes a stream has to write now
         return Waiting(reason="The other side sends nothing.", patience=CRAWL_TIME)

@@ -67,6 +67,7 @@ class Receiving:
         self._backlog = Backlog()
         self._reporter: Reporter | None = None
         self._digest: str | None = None
+        self._size: int | None = None
         self._finishing: asyncio.Task[Done] | None = None
         self._done: Done | None = None
 
@@ -102,7 +103,11 @@ class Receiving:
                 still open, so that the caller can say so to the other side.
         """
         machine = ReceiverMachine(
-            earlier=self._proposed, digest=self._digest, limit=self._limit or 0, now=self._clock()
+            earlier=self._proposed,
+            digest=self._digest,
+            size=self._size,
+            limit=self._limit or 0,
+            now=self._clock(),
         )
         over = _Connection(channels, machine, clock=self._clock)
         try:
@@ -175,19 +180,21 @@ class Receiving:
     async def _accept(self, over: "_Connection", sink: Sink) -> Reporter:
         """Put away what an earlier connection brought, and say what is there."""
         selection = sink.selection
+        self._backlog.is_live = selection.layout.is_open
         if self._finishing is None:
             while self._backlog:
                 await self._write_next(sink)
             await sink.flush()
             start, blocks = sink.written, sink.blocks
         else:
-            start, blocks = selection.layout.size, 0
+            assert self._size is not None, "all is received"
+            start, blocks = self._size, 0
         over.stored_before = sink.stored
         over.machine.accept(selection, start=start, blocks=blocks, now=self._clock())
         over.flush()
         if self._reporter is None:
-            size = selection.layout.size
-            self._reporter = Reporter(size, emit=self._emit, now=self._clock())
+            total = None if selection.layout.is_open else selection.layout.size
+            self._reporter = Reporter(total, emit=self._emit, now=self._clock())
         offered = over.machine.offered
         self._reporter.connected(start=start, offered=offered, now=self._clock())
         return self._reporter
@@ -215,7 +222,7 @@ class Receiving:
             if backlog.is_ready or (backlog and (is_due or over.is_complete)):
                 await self._write_next(sink)
             elif not is_due:
-                is_idle = not machine.is_behind
+                is_idle = machine.is_settled
                 await over.wait_for_data(None if is_idle else FLUSH_INTERVAL)
                 written_at = clock() if is_idle else written_at
                 continue
@@ -286,7 +293,7 @@ class Receiving:
                 case Kept(position=position):
                     self._backlog.keep(position)
                 case AllReceived(digest=digest):
-                    self._digest = digest
+                    self._digest, self._size = digest, over.machine.position
                     over.is_complete = True
                 case SenderKnows():
                     over.finished.set()

@@ -17,12 +17,12 @@ class Reporter:
     """Turns counts of written bytes into events.
 
     Args:
-        total: Bytes of the whole transfer.
+        total: Bytes of the whole transfer; None: nobody knows.
         emit: Takes the events.
         now: When the transfer was accepted.
     """
 
-    def __init__(self, total: int, *, emit: Emit, now: float) -> None:
+    def __init__(self, total: int | None, *, emit: Emit, now: float) -> None:
         self._total = total
         self._emit = emit
         self._started = now
@@ -77,7 +77,7 @@ class Reporter:
         # After a cut the other side may go back to what it knows for certain: this does not.
         self._position = max(self._position, position)
         self._moved = moved
-        is_last = self._position >= self._total
+        is_last = self._total is not None and self._position >= self._total
         if self._is_over or (now - self._last_report < REPORT_INTERVAL and not is_last):
             return
         self._is_over = is_last  # reported once, however often the other side repeats it
@@ -87,10 +87,11 @@ class Reporter:
 
     def done(self, *, files: int, digest: str, paths: Iterable[str], now: float) -> Done:
         """Return the final event of a transfer that succeeded."""
+        size = self._position if self._total is None else self._total
         return Done(
             files=files,
-            bytes=self._total,
-            moved=min(self._moved, self._total),
+            bytes=size,
+            moved=min(self._moved, size),
             seconds=round(now - self._started, 3),
             blake3=digest,
             paths=tuple(paths),

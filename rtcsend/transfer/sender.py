@@ -38,7 +38,15 @@ from rtcsend.transfer.messages import (
     parse_control_untrusted,
     serialize_control,
 )
-from rtcsend.transfer.movement import BLOCK_COUNTS, CRAWL_TIME, SYNC_LIMIT, Movement, Waiting
+from rtcsend.transfer.movement import (
+    BLOCK_COUNTS,
+    CRAWL_LEAST,
+    CRAWL_TIME,
+    SYNC_LIMIT,
+    Movement,
+    Turns,
+    Waiting,
+)
 from rtcsend.transfer.offered import Offered
 from rtcsend.transfer.states import SENDER_TRANSITIONS, SenderMove, SenderState
 
@@ -123,6 +131,7 @@ class SenderMachine(TransferMachine[SenderState, SenderMove, SenderEvent]):
         self.sent = 0
         """What was made into frames."""
         self._written = 0
+        self._turns = Turns()
         self.kept = 0
         """Bytes that an earlier run has left at the receiver, and that need not be sent."""
         self._offered = Offered(self._layout)
@@ -244,13 +253,14 @@ class SenderMachine(TransferMachine[SenderState, SenderMove, SenderEvent]):
         ]
         self._position += len(payload)
         self.sent += len(payload)
+        self._turns.sent(self.sent)
         self._liveness.said(now=now)
         return frames
 
     def end(self, digest: str, *, now: float) -> None:
         """Everything is sent or kept; ``digest`` is that of it, in hexadecimal."""
         following = self._next(SenderMove.END)
-        if self._position != self._layout.size:
+        if self._position != self._layout.size and not self._layout.is_open:
             raise InternalError("The end was declared before everything was sent.")
         self._state = following
         self._digest = digest
@@ -328,7 +338,7 @@ class SenderMachine(TransferMachine[SenderState, SenderMove, SenderEvent]):
         ranges = zip(self._skipped[::2], self._skipped[1::2], strict=True)
         selection = Selection(self._manifest, ranges)
         self._skipped = array("I")
-        if (selection.entries, selection.layout.size) != (message.entries, message.bytes):
+        if (selection.entries, selection.bytes) != (message.entries, message.bytes):
             raise PeerProtocolError("What the receiver accepts does not add up.")
         if self._selection not in (None, selection):
             raise PeerProtocolError("The receiver wants something else than before.")
@@ -346,6 +356,7 @@ class SenderMachine(TransferMachine[SenderState, SenderMove, SenderEvent]):
             raise PeerProtocolError("The receiver acknowledged what it cannot have written.")
         self._state = following
         self._written = written
+        self._turns.arrived(written, sent=self.sent)
         self.events.append(Written(bytes=written))
 
     def _on_complete(self, digest: str) -> None:
@@ -357,7 +368,8 @@ class SenderMachine(TransferMachine[SenderState, SenderMove, SenderEvent]):
         self.events.append(Completed())
 
     def _moved(self) -> int:
-        return self._written + (self._kept_blocks + self._offered.said) * BLOCK_COUNTS
+        compared = self._kept_blocks + self._offered.said
+        return self._written + compared * BLOCK_COUNTS + self._turns.count * CRAWL_LEAST
 
     def _waiting(self) -> Waiting | None:
         if self._state is SenderState.PROPOSED:
@@ -372,4 +384,6 @@ class SenderMachine(TransferMachine[SenderState, SenderMove, SenderEvent]):
             return Waiting(reason="The other side is storing everything.", patience=SYNC_LIMIT)
         if self.awaits_digest:
             return Waiting(reason="The other side reads what it has.", patience=CRAWL_TIME)
+        if self._layout.is_open:
+            return None  # nobody says that whoever writes a stream has to write now
         return Waiting(reason="The disk here is slow to read.")

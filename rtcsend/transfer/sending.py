@@ -142,10 +142,10 @@ class Sending:
         over.machine.end(self._digest, now=self._clock())
         over.flush()
         await over.completed.wait()
-        layout, now = answer.selection.layout, self._clock()
-        reporter.progress(layout.size, moved=self._moved + over.machine.sent, now=now)
-        paths = self._source.manifest.top
-        done = reporter.done(files=layout.files, digest=self._digest, paths=paths, now=now)
+        moved, now = self._moved + over.machine.sent, self._clock()
+        reporter.progress(over.machine.position, moved=moved, now=now)
+        files, paths = answer.selection.layout.files, self._source.manifest.top
+        done = reporter.done(files=files, digest=self._digest, paths=paths, now=now)
         await self._say_bye(over)
         return done
 
@@ -161,8 +161,9 @@ class Sending:
         self._answer_by = None  # a person has answered: from now on it is programs that wait
         self._selection = answer.selection
         if self._reporter is None:
-            size = answer.selection.layout.size
-            self._reporter = Reporter(size, emit=self._emit, now=self._clock())
+            layout = answer.selection.layout
+            total = None if layout.is_open else layout.size
+            self._reporter = Reporter(total, emit=self._emit, now=self._clock())
         self._reporter.connected(start=answer.start, offered=offered, now=self._clock())
         return self._reporter
 
@@ -233,8 +234,9 @@ class Sending:
                 case Written(bytes=count):
                     over.written = count
                     over.changed.set()
+                    position = over.machine.position - over.machine.in_flight
+                    self._source.release(position)
                     if self._reporter is not None:
-                        position = over.machine.position - over.machine.in_flight
                         moved = self._moved + count
                         self._reporter.progress(position, moved=moved, now=self._clock())
                 case DigestsCame():

@@ -24,10 +24,16 @@ class Walk:
         layout: Of the stream.
         start: Bytes that this transfer has already brought.
         blocks: End (exclusive) of the blocks that an earlier run may have left.
+        size: Where an open stream ends, when that was said before; None: as the layout says.
     """
 
-    def __init__(self, layout: Layout, *, start: int = 0, blocks: int = 0) -> None:
-        self.size = layout.size
+    def __init__(
+        self, layout: Layout, *, start: int = 0, blocks: int = 0, size: int | None = None
+    ) -> None:
+        self.size = layout.size if size is None else size
+        self.is_open = layout.is_open and size is None
+        """Whether only the end will say where it is."""
+        self._start = start
         self._layout = layout
         self.position = start
         """Everything before it has come or is kept."""
@@ -91,6 +97,10 @@ class Walk:
             self._declared_after, self._declared_position = sent, position
         elif position > self.position:
             raise PeerProtocolError("The sender keeps what it has sent.")
+
+    def end_after(self, sent: int) -> int:
+        """Return where the stream ends, when it does so after ``sent`` bytes of data."""
+        return self._start + sent if self.is_open else self.size
 
     @property
     def is_declaration_due(self) -> bool:

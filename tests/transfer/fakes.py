@@ -92,6 +92,9 @@ class FakeSource:
             yield start, memoryview(self._wanted)[at : at + end - start]
             start = end
 
+    def release(self, position: int) -> None:
+        assert position <= self._reached
+
     async def digest(self) -> str:
         return "00" * 32 if self._is_sparse else blake3(self._wanted).hexdigest()
 
