@@ -133,9 +133,9 @@ async def serve_one(
     options = service.options
     mailbox = BodyMailbox(client)
     pairing = _pairing(Role.SENDER, service.code)
-    first_body = pairing.start()
+    await _begin_pairing(pairing, mailbox)  # it waits there for whoever comes
     await _within(options.timeout, mailbox.wait_for_peer(), "The other side did not come.")
-    keys = await _pair(pairing, first_body, mailbox)
+    keys = await _pair(pairing, mailbox)
     emit(Paired(verification=keys.verification))
 
     terms = Terms(
@@ -197,7 +197,8 @@ async def receive(options: ReceiveOptions, *, questions: Questions, emit: Emit) 
 
         mailbox = BodyMailbox(client)
         pairing = _pairing(Role.RECEIVER, code)
-        keys = await _pair(pairing, pairing.start(), mailbox)
+        await _begin_pairing(pairing, mailbox)
+        keys = await _pair(pairing, mailbox)
         emit(Paired(verification=keys.verification))
 
         terms = Terms(
@@ -310,12 +311,15 @@ def _pairing(role: Role, code: Code) -> PairingMachine:
     )
 
 
-async def _pair(pairing: PairingMachine, first_body: bytes, mailbox: BodyMailbox) -> SessionKeys:
+async def _begin_pairing(pairing: PairingMachine, mailbox: BodyMailbox) -> None:
+    await mailbox.send(pairing.start())
+    note(Step.PAIRING, message="sent")
+
+
+async def _pair(pairing: PairingMachine, mailbox: BodyMailbox) -> SessionKeys:
     """Return the keys, when both sides have proven that they know the words."""
 
     async def exchange() -> SessionKeys:
-        await mailbox.send(first_body)
-        note(Step.PAIRING, message="sent")
         while pairing.state is not State.CONFIRMED:
             body = await mailbox.receive_body()
             if body is None:

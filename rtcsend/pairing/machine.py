@@ -11,8 +11,8 @@ byte    size  meaning
 ``C``     33  key confirmation: HMAC-SHA256 over both SPAKE2 messages
 ====== ===== =========================================================
 
-Each side sends its SPAKE2 message as soon as the other has come, its confirmation as soon
-as it has the key, and trusts nothing before it has seen the other's confirmation. So both
+Each side sends its SPAKE2 message as soon as it has a mailbox (the sender's waits there for
+whoever comes), its confirmation as soon as it has the key, and trusts nothing before it has seen the other's confirmation. So both
 sides learn of a wrong word by themselves, and whoever guesses has guessed once: a machine
 takes one SPAKE2 message in its life.
 
@@ -57,7 +57,7 @@ class State(enum.Enum):
 class PairingMachine:
     """One side of one pairing.
 
-    Contract: call :meth:`start` when the other side has come, send what it returns; feed
+    Contract: call :meth:`start`, send what it returns; feed
     every body to :meth:`receive_body_untrusted` and send what that returns, until
     :attr:`state` is ``CONFIRMED``; then take :attr:`keys`.
 

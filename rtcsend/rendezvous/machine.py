@@ -21,6 +21,7 @@ What it does not: open sockets, wait, or decide how often to try; that is
 import enum
 from collections import deque
 from dataclasses import dataclass
+from itertools import islice
 from typing import Literal
 
 from rtcsend.errors import InternalError
@@ -335,15 +336,21 @@ class ClientMachine:
         self._attach(answer.received)
 
     def _attach(self, received: int) -> None:
-        """Forget what the server has, send the rest again."""
+        """Forget what the server has, send the rest again.
+
+        At a nameplate of its own nothing is forgotten before the other side has come: a server that
+        has been restarted gets all of it again.
+        """
         total = self._acknowledged + len(self._unacknowledged)
         if not self._acknowledged <= received <= total:
             raise BadMessage("an impossible count of messages")
-        for _ in range(received - self._acknowledged):
-            self._unacknowledged_bytes -= len(self._unacknowledged.popleft())
-        self._acknowledged = received
+        if self._peer is not None or not isinstance(self._request, Allocate):
+            for _ in range(received - self._acknowledged):
+                self._unacknowledged_bytes -= len(self._unacknowledged.popleft())
+            self._acknowledged = received
         self._state = State.ATTACHED
-        self._outgoing.extend(Message(body) for body in self._unacknowledged)
+        missing = islice(self._unacknowledged, received - self._acknowledged, None)
+        self._outgoing.extend(Message(body) for body in missing)
         self._events.append(Attached(self._nameplate()))
 
     def _on_message(self, message: Message) -> None:

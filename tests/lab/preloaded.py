@@ -5,6 +5,7 @@ import aiortc. The first line of standard output says that it is loaded.
 """
 
 import importlib
+from contextlib import suppress
 from typing import Final
 
 MODULES: Final = (
@@ -19,12 +20,16 @@ MODULES: Final = (
     "blake3",
     "rich.progress",
 )
+INNER: Final = ("typer._adapters",)  # of some versions, which load it with the first command
 
 
 def main() -> None:
     """Load, say so, and be the command."""
     for name in MODULES:
         importlib.import_module(name)
+    for name in INNER:
+        with suppress(ImportError):
+            importlib.import_module(name)
     print('{"event": "loaded"}', flush=True)
     importlib.import_module("rtcsend.cli.main").run()
 

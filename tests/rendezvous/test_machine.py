@@ -270,15 +270,28 @@ def test_a_nameplate_that_somebody_else_has_by_then_is_lost() -> None:
     assert machine.state is State.ENDED
 
 
-@pytest.mark.parametrize("seen", ["peer", "message", "acknowledged"])
+def test_what_the_forgetful_server_had_already_is_sent_again() -> None:
+    # The sender's first pairing message waits there for whoever comes.
+    machine = machine_waiting()
+    reconnect(machine)
+    assert feed(machine, Resumed(received=1)) == [Attached("7")]
+    assert sent(machine) == []
+    reconnect(machine)
+    feed(machine, EXPIRED)
+    assert sent(machine) == [Allocate(nameplate="7", side=SIDE, auth="sesame")]
+    feed(machine, Allocated(nameplate="7", token="n" * 22))
+    assert sent(machine) == [Message(b"first")]
+
+
+@pytest.mark.parametrize("seen", ["peer", "message", "peer, and acknowledged"])
 def test_what_has_begun_cannot_begin_again(seen: str) -> None:
     machine = machine_waiting()
-    if seen == "peer":
+    if seen.startswith("peer"):
         feed(machine, Peer("joined"))
     elif seen == "message":
         feed(machine, Message(b"hi"))
     reconnect(machine)
-    if seen == "acknowledged":
+    if seen.endswith("acknowledged"):
         feed(machine, Resumed(received=1))
         reconnect(machine)
     assert feed(machine, EXPIRED) == [Failed(EXPIRED, attached=True)]

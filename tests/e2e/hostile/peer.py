@@ -68,11 +68,10 @@ class Peer:
         pairing = session._pairing(role, code)
         if role is Role.RECEIVER:
             await client.claim(code.nameplate)
-            first_body = pairing.start()
-        else:
-            first_body = pairing.start()
+        await session._begin_pairing(pairing, mailbox)
+        if role is Role.SENDER:
             await mailbox.wait_for_peer()
-        keys = await session._pair(pairing, first_body, mailbox)
+        keys = await session._pair(pairing, mailbox)
         terms = Terms(
             role=role,
             keys=keys,
