@@ -32,12 +32,15 @@ class Event:
     receiver: int | None = None
     """Which of several receivers it is about, counted from 1 in the order in which they came; None:
     there is only one, or it is about all of them."""
+    visit: int | None = None
+    """Which visit of a known machine it is about, counted from 1; None: only one is waited for."""
 
     def to_json(self) -> str:
         """Return the event as one line of JSON, without a line end."""
         fields = dataclasses.asdict(self)
-        if self.receiver is None:
-            del fields["receiver"]
+        for name in ("receiver", "visit"):
+            if fields[name] is None:
+                del fields[name]
         return json.dumps({"v": JSON_VERSION, "event": self.name, **fields})
 
 
@@ -54,12 +57,48 @@ class CodeReady(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Waiting(Event):
+    """This side waits for machines that it knows, without a code."""
+
+    name: ClassVar[str] = "waiting"
+    machines: tuple[str, ...]
+    """What this side calls them; one, if it sends."""
+    server: str | None
+    """URL of the rendezvous; None: they find each other on this machine, or in the LAN."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal(Event):
+    """A machine came, and was not let in; others are waited for."""
+
+    name: ClassVar[str] = "refusal"
+    machine: str
+    reason: str
+    """One sentence."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Paired(Event):
-    """Both sides have proven that they know the code."""
+    """Both sides have proven that they know the code, or that they have the keys."""
 
     name: ClassVar[str] = "paired"
     verification: str
     """A short string, the same on both sides, which no one in the middle can make equal."""
+    machine: str | None = None
+    """What this side calls the other one, if it is known; None: it came by a code."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known(Event):
+    """Two machines know each other from now on, by ``rtcsend pair``."""
+
+    name: ClassVar[str] = "known"
+    machine: str
+    """What this side calls the other one."""
+    fingerprint: str
+    """Of the other one's key: 32 hexadecimal digits in fours."""
+    own_fingerprint: str
+    """Of this machine's key."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,15 +19,18 @@ from rtcsend.events import (
     Connected,
     Done,
     Error,
+    Known,
     LeftOut,
     Paired,
     Progress,
     Proposal,
     Reconnecting,
+    Refusal,
     Resumed,
     RouteChanged,
     Scanning,
     Stalled,
+    Waiting,
 )
 
 
@@ -50,6 +53,7 @@ LIFE: Final[Mapping[tuple[Phase, str], Phase]] = MappingProxyType(
     {
         (Phase.MEETING, Connected.name): Phase.RUNNING,
         (Phase.MEETING, Error.name): Phase.FAILED,
+        (Phase.MEETING, Known.name): Phase.DONE,  # all that “rtcsend pair” is for
         (Phase.RUNNING, Stalled.name): Phase.STALLED,
         (Phase.RUNNING, Reconnecting.name): Phase.RECONNECTING,
         (Phase.RUNNING, Done.name): Phase.DONE,
@@ -71,7 +75,9 @@ of :data:`WITHIN`."""
 
 WITHIN: Final[Mapping[Phase, frozenset[str]]] = MappingProxyType(
     {
-        Phase.MEETING: frozenset({Scanning.name, LeftOut.name, CodeReady.name, Paired.name}),
+        Phase.MEETING: frozenset(
+            {Scanning.name, LeftOut.name, CodeReady.name, Waiting.name, Refusal.name, Paired.name}
+        ),
         Phase.RUNNING: frozenset(
             {Proposal.name, Checking.name, Resumed.name, Progress.name, RouteChanged.name}
         ),

@@ -44,7 +44,11 @@ class Embedded:
         return secrets.choice(free) if free else None
 
     async def announce(self, nameplate: str) -> None:
-        """Let receivers find the mailbox: by a file on this machine, by mDNS on the LAN."""
+        """Let receivers find the mailbox: by a file on this machine, by mDNS on the LAN.
+
+        Args:
+            nameplate: Or the note for a known machine.
+        """
         self.stack.enter_context(announce_local(nameplate, self.local_url))
         if self.lan:
             await self.stack.enter_async_context(LanAnnouncement(nameplate, self.port))

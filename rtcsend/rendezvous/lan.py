@@ -1,8 +1,10 @@
 """Rendezvous servers of the LAN, announced and found by mDNS (DNS-SD).
 
     service  _rtcsend._tcp.local.      instance  rtcsend-RANDOM      TXT  v=1, n=NAMEPLATE
+                                                                   or  v=1, k=NOTE
 
-The nameplate is no secret: the password words are never announced. Whatever answers on the
+The nameplate is no secret: the password words are never announced. A note means something to one
+known machine, and to nobody else (:mod:`rtcsend.rendezvous.lan_notes`). Whatever answers on the
 LAN is hostile until checked, and a false answer only leads to a pairing that fails.
 
 Shell. zeroconf is imported when it is first used: it takes a tenth of a second, and most
@@ -58,12 +60,12 @@ class LanAnnouncement:
     receivers need ``--server``.
 
     Args:
-        nameplate: The one that is allocated.
+        name: The nameplate that is allocated, or a note.
         port: Of the server, on all interfaces.
     """
 
-    def __init__(self, nameplate: str, port: int) -> None:
-        self._nameplate = nameplate
+    def __init__(self, name: str, port: int) -> None:
+        self._name = name
         self._port = port
         self._zeroconf: AsyncZeroconf | None = None
         self._addresses: list[bytes] = []
@@ -89,16 +91,16 @@ class LanAnnouncement:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         if self._zeroconf is not None:
-            await _close(self._zeroconf)
+            await close_zeroconf(self._zeroconf)
 
     async def _announce(self) -> None:
         try:
-            await _load_zeroconf()
+            await load_zeroconf()
             from zeroconf.asyncio import AsyncZeroconf  # noqa: PLC0415 - loaded just before
 
             self._addresses = _own_addresses()
             self._zeroconf = AsyncZeroconf()
-            info = _service_info(self._nameplate, self._port, self._addresses)
+            info = _service_info(self._name, self._port, self._addresses)
             await (await self._zeroconf.async_register_service(info))
             _log.debug("= announced on the LAN")
         except Exception as exc:
@@ -114,7 +116,7 @@ class LanAnnouncement:
                 continue
             old, self._zeroconf = self._zeroconf, None
             if old is not None:
-                await _close(old)
+                await close_zeroconf(old)
             await self._announce()
 
 
@@ -131,7 +133,7 @@ async def browse_lan(
         timeout: Seconds to listen at most.
     """
     try:
-        await _load_zeroconf()
+        await load_zeroconf()
         from zeroconf.asyncio import AsyncZeroconf  # noqa: PLC0415 - loaded just before
 
         zeroconf = AsyncZeroconf()
@@ -142,7 +144,7 @@ async def browse_lan(
     try:
         await search.run(timeout)
     finally:
-        await _close(zeroconf)
+        await close_zeroconf(zeroconf)
     return search.found
 
 
@@ -216,15 +218,19 @@ class _Search:
 
 def service_of_untrusted(info: "ServiceInfo") -> LanService | None:
     """Return what an answer says, or None when it is not one of ours."""
-    properties = info.properties
-    nameplate = (properties.get(b"n") or b"").decode("ascii", "replace")
-    if properties.get(b"v") != TXT_VERSION or not is_nameplate(nameplate):
-        return None
+    nameplate = (info.properties.get(b"n") or b"").decode("ascii", "replace")
+    urls = urls_of_untrusted(info) if is_nameplate(nameplate) else ()
+    return LanService(info.name, nameplate, urls) if urls else None
+
+
+def urls_of_untrusted(info: "ServiceInfo") -> tuple[str, ...]:
+    """Return where an answer says that a server is; nothing, when it is not one of ours."""
+    if info.properties.get(b"v") != TXT_VERSION:
+        return ()
     port = info.port
     if port is None or not 1 <= port <= MAX_PORT:
-        return None
-    urls = urls_of(info.addresses_by_version(_all_versions())[:MAX_ADDRESSES], port)
-    return LanService(info.name, nameplate, tuple(urls)) if urls else None
+        return ()
+    return tuple(urls_of(info.addresses_by_version(_all_versions())[:MAX_ADDRESSES], port))
 
 
 def urls_of(addresses: "Iterable[bytes]", port: int) -> list[str]:
@@ -256,7 +262,7 @@ def _host(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> str:
     return f"[{address}]" if isinstance(address, ipaddress.IPv6Address) else str(address)
 
 
-def _service_info(nameplate: str, port: int, addresses: list[bytes]) -> "ServiceInfo":
+def _service_info(name: str, port: int, addresses: list[bytes]) -> "ServiceInfo":
     from zeroconf.asyncio import AsyncServiceInfo  # noqa: PLC0415 - loaded before
 
     # Drawn, so that two senders with one nameplate, or one host name, never collide.
@@ -265,7 +271,7 @@ def _service_info(nameplate: str, port: int, addresses: list[bytes]) -> "Service
         SERVICE_TYPE,
         f"{instance}.{SERVICE_TYPE}",
         port=port,
-        properties={"v": TXT_VERSION, "n": nameplate},
+        properties={"v": TXT_VERSION, "n" if is_nameplate(name) else "k": name},
         server=f"{instance}.local.",
         addresses=addresses,
     )
@@ -291,12 +297,12 @@ def _all_versions() -> "IPVersion":
     return IPVersion.All
 
 
-async def _load_zeroconf() -> None:
+async def load_zeroconf() -> None:
     """Import the package in a thread: the event loop has other things to do meanwhile."""
     await asyncio.to_thread(importlib.import_module, "zeroconf.asyncio")
 
 
-async def _close(zeroconf: "AsyncZeroconf") -> None:
+async def close_zeroconf(zeroconf: "AsyncZeroconf") -> None:
     """Say goodbye and close, in bounded time."""
     with contextlib.suppress(TimeoutError, OSError):
         async with asyncio.timeout(STOP_TIMEOUT):

@@ -3,6 +3,9 @@
     $XDG_RUNTIME_DIR/rtcsend/42-12345.json      nameplate 42, in process 12345
     {"v":1,"url":"ws://127.0.0.1:40123/v1"}
 
+A sender that waits for a known machine announces a note in the place of a nameplate: 38
+characters that mean something to that machine alone (:mod:`rtcsend.pairing.doors`).
+
 Where there is no such variable, the folder is ``rtcsend-UID`` in the temporary folder,
 which is everybody's: it is used only when it is a real folder, ours, and closed to others.
 So nobody else can read which nameplates wait here, or lead a receiver to another server.
@@ -23,19 +26,25 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from rtcsend.errors import UsageError
+from rtcsend.rendezvous.messages import NOTE_LENGTH, is_nameplate
 from rtcsend.rendezvous.server_url import normalise_server_url
 
 MAX_FILE = 4_096  # bytes; a URL has 2,048 at most
 MAX_FILES = 1_000  # looked at in one folder; more is not ours
 PRIVATE_FOLDER = 0o700
 
-_NAME = re.compile(r"(?P<nameplate>[1-9][0-9]{0,8})-(?P<pid>[1-9][0-9]{0,9})\.json", re.ASCII)
+_NAME = re.compile(
+    rf"(?P<name>[1-9][0-9]{{0,8}}|[A-Za-z0-9_-]{{{NOTE_LENGTH}}})-(?P<pid>[1-9][0-9]{{0,9}})\.json",
+    re.ASCII,
+)
 _log = logging.getLogger("rtcsend.rendezvous.local")
 
 
 @contextlib.contextmanager
 def announce_local(nameplate: str, url: str) -> Iterator[None]:
     """Let receivers of this machine and user find ``url`` for as long as the context lasts.
+
+    ``nameplate`` may be a note as well.
 
     What goes wrong is logged and ignored: ``--server`` always works.
     """
@@ -64,16 +73,23 @@ def find_local(nameplate: str) -> list[str]:
 
 def local_nameplates() -> set[str]:
     """Return what processes of this machine announce."""
-    return {nameplate for nameplate, _ in _announcements()}
+    return {name for name, _ in _announcements() if is_nameplate(name)}
 
 
 def any_local() -> bool:
-    """Return whether any process of this machine announces a rendezvous."""
-    return next(_announcements(), None) is not None
+    """Return whether any process of this machine announces a nameplate."""
+    return bool(local_nameplates())
+
+
+def local_notes() -> list[tuple[str, str]]:
+    """Return the notes that processes of this machine announce, each with its URL."""
+    found = [(name, path) for name, path in _announcements() if not is_nameplate(name)]
+    read = [(name, _read_untrusted(path)) for name, path in found]
+    return [(name, url) for name, url in read if url is not None]
 
 
 def _announcements() -> Iterator[tuple[str, Path]]:
-    """Yield nameplate and file of each living process; remove the files of dead ones."""
+    """Yield nameplate (or note) and file of each living process; remove the files of dead ones."""
     for folder in _folders():
         if not _is_private(folder):
             continue
@@ -86,7 +102,7 @@ def _announcements() -> Iterator[tuple[str, Path]]:
             if match is None:
                 continue
             if _is_alive(int(match["pid"])):
-                yield match["nameplate"], path
+                yield match["name"], path
             else:
                 with contextlib.suppress(OSError):
                     path.unlink()

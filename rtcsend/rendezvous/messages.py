@@ -21,6 +21,7 @@ from rtcsend.rendezvous.wire import (
 __all__ = [
     "MAX_BODY",
     "MAX_FRAME",
+    "NOTE_LENGTH",
     "PROTOCOL",
     "Allocate",
     "Allocated",
@@ -56,6 +57,7 @@ MAX_ICE_TEXT = 512  # characters of an ICE URL, user name or credential; RFC 848
 MAX_AUTH = 512  # characters of a token that a server may ask for; as of other credentials
 SIDE_BYTES = 16  # entropy of a side and of a token: 128 bits cannot be guessed
 
+NOTE_LENGTH = 38  # characters of base64url; 28 bytes, see rtcsend.pairing.doors
 NAMEPLATE = re.compile(r"[1-9][0-9]{0,8}", re.ASCII)  # decimal, no leading zero, 9 digits
 MAILBOX = re.compile(r"[A-Za-z0-9_-]{16,64}", re.ASCII)  # unguessable, drawn by the clients
 SIDE = re.compile(r"[A-Za-z0-9_-]{22}", re.ASCII)  # 16 bytes

@@ -114,7 +114,7 @@ async def test_entering_does_not_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     async def never() -> None:
         await asyncio.Event().wait()
 
-    monkeypatch.setattr(lan, "_load_zeroconf", never)
+    monkeypatch.setattr(lan, "load_zeroconf", never)
     async with LanAnnouncement("42", 4000):
         pass
 
