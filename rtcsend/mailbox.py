@@ -12,11 +12,19 @@ class BodyMailbox:
 
     def __init__(self, client: RendezvousClient) -> None:
         self._client = client
+        self._first: bytes | None = None
 
     async def wait_for_peer(self) -> None:
-        """Return when the other side has joined."""
-        while await self._client.receive() != PeerPresence("joined"):
-            pass  # nothing else means anything yet
+        """Return when the other side has joined, or has said something."""
+        while True:
+            match await self._client.receive():
+                case MessageReceived(body=body):  # a socket that comes back hears of it first
+                    self._first = body
+                    return
+                case PeerPresence(state="joined"):
+                    return
+                case PeerPresence():
+                    pass  # means nothing yet
 
     async def send(self, body: bytes) -> None:
         """Queue a body for the other side; when that has left, its last words say why."""
@@ -25,6 +33,9 @@ class BodyMailbox:
 
     async def receive_body(self) -> bytes | None:
         """Return the next body; None when the other side has left for good."""
+        if self._first is not None:
+            body, self._first = self._first, None
+            return body
         while True:
             match await self._client.receive():
                 case MessageReceived(body=body):
