@@ -68,7 +68,7 @@ class Checksums:
         if self._failure is not None:
             raise self._failure
         done = self._done
-        if done is None or not done.blake3:  # all of it was skipped
+        if done is None or not done.blake3 or not done.paths:  # all was skipped, or only shown
             return
         names = _new_names(self._tops, done.paths)
         self._file.seek(0)

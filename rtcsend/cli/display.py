@@ -250,7 +250,7 @@ class HumanOutput:
             )
 
     def _on_done(self, event: Done) -> None:
-        if event.blake3:
+        if event.blake3 and event.text is None:
             self._show_figures(event)
         for line in self._done_lines(event):
             self.tell(line)
@@ -284,6 +284,8 @@ class HumanOutput:
                 if event.blake3
                 else "Not sent: the receiver has all of it already, and skipped it."
             ]
+        if event.text is not None:
+            return ["Text received (BLAKE3 verified)."]
         if not event.blake3:
             return [f"Skipped {self._name}: it is there already."]
         lines = [_saved(path) for path in event.paths[:_MAX_SAVED]]

@@ -35,7 +35,7 @@ _TO: Final = "to"
 
 def proposal_name(proposal: Proposal) -> str:
     """Return what to call the things proposed, harmless."""
-    if _is_text(proposal):
+    if is_text(proposal):
         return "a text message"
     if len(proposal.tops) == 1:
         return escape(proposal.tops[0])
@@ -64,6 +64,11 @@ def describe_fully(proposal: Proposal) -> str:
     return "\n".join((*lines, *_warnings(proposal, width)))
 
 
+def is_text(proposal: Proposal) -> bool:
+    """Return whether a text is proposed."""
+    return len(proposal.entries) == 1 and proposal.entries[0].kind == "text"
+
+
 def count(number: int, name: str) -> str:
     """Return a number and what is counted: ``1 file``, ``1,234 files``."""
     return f"{number:,} {name}{'' if number == 1 else 's'}"
@@ -76,10 +81,6 @@ def made_safe(number: int) -> str:
 
 def _is_tree(proposal: Proposal) -> bool:
     return len(proposal.entries) != 1 or proposal.entries[0].kind in {"directory", "link"}
-
-
-def _is_text(proposal: Proposal) -> bool:
-    return len(proposal.entries) == 1 and proposal.entries[0].kind == "text"
 
 
 def _tree(proposal: Proposal, width: int) -> Iterator[str]:

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Final, TypeVar
 
-from rtcsend.cli.proposal_view import describe, describe_fully
+from rtcsend.cli.proposal_view import describe, describe_fully, is_text
 from rtcsend.cli.terminal import escape, say, take_back_line
 from rtcsend.events import Proposal
 from rtcsend.options import Conflict
@@ -70,6 +70,7 @@ class TerminalQuestions:
         hold: Leaves the screen to a question; called before each.
         go_on: Takes it back; called after each.
         accept_all: ``--yes``: the receiver is not asked whether it wants what is proposed.
+        accept_text: A text is only shown, so that nobody has to say that he wants it.
     """
 
     def __init__(
@@ -78,15 +79,17 @@ class TerminalQuestions:
         hold: Callable[[], None],
         go_on: Callable[[], None],
         accept_all: bool = False,
+        accept_text: bool = False,
     ) -> None:
         self._hold = hold
         self._go_on = go_on
         self._accept_all = accept_all
+        self._accept_text = accept_text
 
     async def accept(self, proposal: Proposal) -> bool:
         """Ask whether the proposal is wanted; Enter means yes, end of input means no."""
         with self._on_screen():
-            if self._accept_all:
+            if self._accept_all or (self._accept_text and is_text(proposal)):
                 say(describe(proposal))
                 return True
             say(describe_fully(proposal))

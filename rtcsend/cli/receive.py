@@ -5,6 +5,7 @@ Place in the flow: options in, :func:`rtcsend.session.receive` called. Contract:
 
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -25,6 +26,7 @@ from rtcsend.cli.script_options import (
 )
 from rtcsend.cli.signals import Stopper
 from rtcsend.cli.terminal import can_ask, restore
+from rtcsend.cli.text_output import text_shower
 from rtcsend.cli.trace_file import traced
 from rtcsend.cli.transfer import OutputOptions, make_output
 from rtcsend.errors import UsageError
@@ -100,7 +102,7 @@ def receive(
     trace: opt.Trace = None,
     trace_addresses: opt.TraceAddresses = False,
 ) -> None:
-    """Receive files: takes the code that the sender shows, asks, and saves."""
+    """Receive what is sent: takes the code that the sender shows, asks, and saves."""
     opt.set_up_logging(verbose)
     script = ScriptOptions(idle_timeout=idle_timeout, wait=wait, checksums=checksums)
     common = opt.common_values(
@@ -151,14 +153,19 @@ def receive(
         verify=verify,
     )
     questions = (
-        TerminalQuestions(hold=shown.hold, go_on=shown.go_on, accept_all=yes)
+        TerminalQuestions(
+            hold=shown.hold, go_on=shown.go_on, accept_all=yes, accept_text=output is None
+        )
         if can_ask()
         else ScriptQuestions(tell=shown.tell)
     )
+    show_text = None if json else text_shower(shown.clear)
     with traced(trace, addresses=trace_addresses, command="receive", options=options) as recorder:
         files = engine.load_engine()
         run_script(
-            lambda wanted, emit: files.receive(wanted, questions=questions, emit=emit),
+            lambda wanted, emit: files.receive(
+                replace(wanted, show_text=show_text), questions=questions, emit=emit
+            ),
             options,
             script=script,
             output=shown,

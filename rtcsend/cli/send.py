@@ -4,7 +4,6 @@ Place in the flow: options in, :func:`rtcsend.session.send` called. Contract: do
 """
 
 import os
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -20,14 +19,18 @@ from rtcsend.cli.script_options import (
     ScriptOptions,
     run_script,
 )
+from rtcsend.cli.sendable import Name, Text, check_sendable
 from rtcsend.cli.signals import Stopper
-from rtcsend.cli.terminal import can_ask, escape, restore
+from rtcsend.cli.terminal import can_ask, restore
 from rtcsend.cli.trace_file import traced
 from rtcsend.cli.transfer import OutputOptions, make_output
-from rtcsend.errors import CannotRead, UsageError
+from rtcsend.errors import UsageError
 from rtcsend.options import DEFAULT_TIMEOUT, DEFAULT_WORDS, Links, SendOptions
 
-Paths = Annotated[list[str], typer.Argument(metavar="PATH", help="The files and folders to send.")]
+Paths = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="PATH", help="Files and folders; - is standard input."),
+]
 Exclude = Annotated[
     list[str] | None,
     typer.Option(
@@ -56,7 +59,9 @@ OwnCode = Annotated[
 
 def send(
     *,
-    paths: Paths,
+    paths: Paths = None,
+    text: Text = None,
+    name: Name = None,
     exclude: Exclude = None,
     gitignore: Gitignore = False,
     links: HowLinks = Links.KEEP,
@@ -82,10 +87,10 @@ def send(
     trace: opt.Trace = None,
     trace_addresses: opt.TraceAddresses = False,
 ) -> None:
-    """Send files and folders: prints a code, and waits for the other side to type it."""
+    """Send files, folders, a pipe or a text: prints a code, and waits for the other side."""
     opt.set_up_logging(verbose)
     script = ScriptOptions(idle_timeout=idle_timeout, checksums=checksums)
-    sent = _check_paths(paths)
+    sent = check_sendable(paths or [], text=text, name=name, code_file=code_file)
     check_sharing(qr=qr, copy=copy, silent=json or quiet)
     common = opt.common_values(
         server=server,
@@ -97,7 +102,9 @@ def send(
         limit=limit,
     )
     options = SendOptions(
-        paths=sent,
+        paths=sent.paths,
+        text=sent.text,
+        name=sent.name,
         exclude=tuple(exclude or ()),
         gitignore=gitignore,
         links=links,
@@ -107,7 +114,8 @@ def send(
         token=opt.token_of(os.environ),
         **common,
     )
-    if verify and not can_ask():
+    asks = can_ask() and not sent.is_stdin
+    if verify and not asks:
         raise UsageError(
             "There is no terminal to ask on, and --verify asks the sender.",
             hint="Run it on a terminal, or without --verify.",
@@ -116,13 +124,13 @@ def send(
     output = make_output(
         OutputOptions(json=json, quiet=quiet, no_progress=no_progress),
         role="send",
-        name=sent[0].name if len(sent) == 1 else f"{sent[0].name} and {len(sent) - 1} more",
+        name=sent.label,
         stopper=stopper,
         server_option=server,
     )
     questions = (
         TerminalQuestions(hold=output.hold, go_on=output.go_on)
-        if can_ask()
+        if asks
         else ScriptQuestions(tell=output.tell)
     )
     with traced(trace, addresses=trace_addresses, command="send", options=options) as recorder:
@@ -137,27 +145,3 @@ def send(
             stopper=stopper,
             recorder=recorder,
         )
-
-
-def _check_paths(paths: list[str]) -> tuple[Path, ...]:
-    """Return what can be sent, as far as a look at each tells.
-
-    Raises:
-        UsageError: Standard input is among them.
-        CannotRead: One does not exist.
-    """
-    if "-" in paths:
-        raise UsageError(
-            "Standard input cannot be sent yet.", hint="Write it to a file, and send that."
-        )
-    for path in map(Path, paths):
-        try:
-            path.stat()
-        except FileNotFoundError as exc:
-            raise CannotRead(
-                f"There is no file {escape(str(path))}.", hint="Check the path, and send again."
-            ) from exc
-        except (OSError, ValueError) as exc:
-            reason = exc.strerror if isinstance(exc, OSError) else exc
-            raise CannotRead(f"{escape(str(path))} cannot be read: {reason}.") from exc
-    return tuple(map(Path, paths))
