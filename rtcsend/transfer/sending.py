@@ -14,7 +14,7 @@ from rtcsend.errors import PeerNeverCame, RtcsendError
 from rtcsend.events import Done, Stalled
 from rtcsend.tasks import first_of
 from rtcsend.transfer.exchange import Exchange
-from rtcsend.transfer.frames import payload_filling
+from rtcsend.transfer.frames import FRAME_HEADER, payload_filling
 from rtcsend.transfer.messages import MAX_SENDER_LENGTH, TRANSFER_SIZE, ProposalMessage
 from rtcsend.transfer.ports import Channels, Clock, Emit, Entropy, Source
 from rtcsend.transfer.rate import RateLimiter, frame_size_for
@@ -194,6 +194,8 @@ class Sending:
         frame_size = frame_size_for(limit, over.payload_size)
         while rest:
             size = min(len(rest), frame_size if limiter else len(rest))
+            if not machine.sent:
+                size = min(size, over.first_payload)
             size = await self._room(over, size, frame_size)
             if limiter and (delay := limiter.delay(size, now=clock())):
                 await asyncio.sleep(delay)
@@ -267,6 +269,12 @@ class _Connection(Exchange[SenderMachine]):
     def payload_size(self) -> int:
         """Bytes of payload of a frame; packets grow while the path is being measured."""
         return payload_filling(self.channels.packet_payload, largest=self._largest)
+
+    @property
+    def first_payload(self) -> int:
+        """Bytes of payload of the first frame: one packet, which slow start does not hold up."""
+        packet = self.channels.packet_payload
+        return packet - FRAME_HEADER.size if packet else self._largest
 
     async def wait_for_change(self) -> None:
         """Return when the window has opened, or digests have come."""

@@ -27,6 +27,7 @@ class Network:
     control_delay: float = 0.01  # seconds
     data_delay: float = 0.01  # seconds
     bytes_per_s: float = 1e9  # of the data channel
+    packet_payload: int = 0  # bytes; 0: nobody knows
 
 
 class FakeChannels:
@@ -62,7 +63,7 @@ class FakeChannels:
 
     @property
     def packet_payload(self) -> int:
-        return 0
+        return self._network.packet_payload
 
     @property
     def heard_at(self) -> float:

@@ -15,7 +15,12 @@ from rtcsend.errors import (
     RtcsendError,
 )
 from rtcsend.events import Done
-from rtcsend.transfer.frames import MAX_PAYLOAD, parse_frame_untrusted, serialize_frame
+from rtcsend.transfer.frames import (
+    FRAME_HEADER,
+    MAX_PAYLOAD,
+    parse_frame_untrusted,
+    serialize_frame,
+)
 from rtcsend.transfer.messages import (
     MIN_WINDOW,
     EndMessage,
@@ -23,7 +28,7 @@ from rtcsend.transfer.messages import (
     parse_control_untrusted,
 )
 from rtcsend.transfer.sending import CLOSE_TIMEOUT, Sending
-from tests.fakes.channels import FakeChannels, channel_pair
+from tests.fakes.channels import FakeChannels, Network, channel_pair
 from tests.transfer.fakes import FakeSource, Side, run_side, virtual
 from tests.transfer.wire import ABORT, PING, SKIP_ALL, accept, complete, written
 
@@ -34,11 +39,13 @@ ANSWER_TIMEOUT = 50.0
 Receiver = Callable[[FakeChannels], Awaitable[None]]
 
 
-def send_to(receiver: Receiver, source: FakeSource | None = None) -> Side:
+def send_to(
+    receiver: Receiver, source: FakeSource | None = None, *, network: Network | None = None
+) -> Side:
     """Send to a receiver that is played by a coroutine; return how it ended."""
 
     async def main() -> Side:
-        ours, theirs = channel_pair()
+        ours, theirs = channel_pair(network)
         side = Side()
         sending = Sending(
             FakeSource(CONTENT) if source is None else source,
@@ -102,6 +109,29 @@ def test_a_whole_transfer(acknowledge: bool) -> None:
     side = send_to(receiver)
     assert side.done.bytes == len(CONTENT)
     assert side.progress[-1] == len(CONTENT)
+
+
+def test_the_first_frame_is_one_packet_and_the_others_fill_many() -> None:
+    sizes: list[int] = []
+
+    async def receiver(channels: FakeChannels) -> None:
+        receive = channels.receive
+
+        async def weighed() -> str | bytes:
+            message = await receive()
+            if isinstance(message, bytes):
+                sizes.append(len(parse_frame_untrusted(message).payload))
+            return message
+
+        channels.receive = weighed  # type: ignore[method-assign]  # a look at what passes
+        _, digest = await take_all(channels)
+        await channels.send_control(complete(digest))
+        assert await next_control(channels) == '{"type":"bye"}'
+        channels.close()
+
+    send_to(receiver, network=Network(packet_payload=1_200))
+    assert sizes[0] == 1_200 - FRAME_HEADER.size
+    assert sizes[1] == 54 * 1_200 - FRAME_HEADER.size
 
 
 def test_the_smallest_window_is_kept() -> None:
