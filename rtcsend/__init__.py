@@ -19,7 +19,10 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from rtcsend import errors, events
     from rtcsend.api import Sender, receive
+    from rtcsend.blocking import receive_file, send_file
+    from rtcsend.datapath.loop import new_event_loop
     from rtcsend.errors import RtcsendError
     from rtcsend.events import Connected, Done, Event, Progress, Proposal
     from rtcsend.options import Conflict, Links, RoutePolicy
@@ -36,7 +39,12 @@ __all__ = [
     "RtcsendError",
     "Sender",
     "__version__",
+    "errors",
+    "events",
+    "new_event_loop",
     "receive",
+    "receive_file",
+    "send_file",
 ]
 
 _HOME = {
@@ -50,11 +58,21 @@ _HOME = {
     "RoutePolicy": "rtcsend.options",
     "RtcsendError": "rtcsend.errors",
     "Sender": "rtcsend.api",
+    "new_event_loop": "rtcsend.datapath.loop",
     "receive": "rtcsend.api",
+    "receive_file": "rtcsend.blocking",
+    "send_file": "rtcsend.blocking",
 }
+_MODULES = frozenset({"errors", "events"})
 
 
 def __getattr__(name: str) -> Any:
     if name in _HOME:
         return getattr(import_module(_HOME[name]), name)
+    if name in _MODULES:
+        return import_module(f"rtcsend.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

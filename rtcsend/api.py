@@ -6,16 +6,18 @@
         print(sender.code)
         async for event in sender: ...
     done = await rtcsend.receive("7-guitar-velvet", into="downloads", accept=lambda p: True)
+
+docs/python.md is for its users; :mod:`rtcsend.blocking` has the same without asyncio.
 """
 
 import asyncio
 import inspect
 import os
 from collections import deque
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 
 from rtcsend import session
 from rtcsend.errors import InternalError, UsageError
@@ -24,7 +26,6 @@ from rtcsend.events import (
     CodeReady,
     Done,
     Event,
-    LeftOut,
     Progress,
     Proposal,
     Scanning,
@@ -41,17 +42,27 @@ from rtcsend.options import (
     RoutePolicy,
     SendOptions,
 )
+from rtcsend.tasks import cancel_all
 
 StrPath = str | os.PathLike[str]
+
+VerifyCallback = Callable[[str], bool | Awaitable[bool]]
+"""Takes the verification string; says whether the two people see the same."""
+
+MAX_WAITING_EVENTS: Final = 1_000
+"""Events that wait for a program which does not read them; the oldest are dropped."""
 
 
 class Sender:
     """Sends files and folders: a context manager with a :attr:`code`, and the events of it.
 
-    Leaving the context before the end stops the transfer and tells the other side.
+    Leaving the context before the end stops the transfer and tells the other side, within about
+    two seconds; so does cancelling whoever is in it.
 
     Args:
-        paths: What to send: files and folders.
+        paths: What to send: files and folders; a named pipe, or ``"-"`` for standard input, alone.
+        text: A message, instead of paths.
+        name: What to call a text, or what comes from a pipe.
         server: WebSocket URL of a rendezvous server; None: one in this process.
         ice: STUN and TURN URLs, as ``--ice`` takes them.
         route: Which routes are allowed.
@@ -59,6 +70,8 @@ class Sender:
         limit: Bytes per second at most.
         code: A code of your own; None: a new one is drawn.
         words: How many words a new code has.
+        verify: Called with the verification string before anything is sent; its result, awaited
+            if need be, says whether the other side sees the same.
         links: What becomes of symbolic links in folders.
         exclude: Patterns as in a .gitignore file; what they match is left out.
         gitignore: Leave out what the .gitignore files in the folders say.
@@ -66,13 +79,16 @@ class Sender:
         token: What the rendezvous server asks of those who want a code.
 
     Raises:
-        RtcsendError: From entering (before there is a code) or from iterating (after it).
+        RtcsendError: From entering (before there is a code), from iterating and from
+            :meth:`wait` (after it).
     """
 
     def __init__(
         self,
-        paths: Sequence[StrPath],
+        paths: Sequence[StrPath] = (),
         *,
+        text: str | None = None,
+        name: str | None = None,
         server: str | None = None,
         ice: Iterable[str] = (),
         route: RoutePolicy = RoutePolicy.ANY,
@@ -80,16 +96,23 @@ class Sender:
         limit: int | None = None,
         code: str | None = None,
         words: int = DEFAULT_WORDS,
+        verify: VerifyCallback | None = None,
         links: Links = Links.KEEP,
         exclude: Iterable[str] = (),
         gitignore: bool = False,
         skip_unreadable: bool = False,
         token: str | None = None,
     ) -> None:
-        if not paths:
-            raise UsageError("There is nothing to send.", hint="Give a Sender at least one path.")
+        if isinstance(paths, str | os.PathLike):
+            raise UsageError("One path is no list of paths.", hint="Write Sender([path]).")
+        if (not paths) is (text is None):
+            raise UsageError(
+                "A Sender sends either paths or a text.", hint="Give it one of the two."
+            )
         self._options = SendOptions(
             paths=tuple(Path(path) for path in paths),
+            text=text,
+            name=name,
             server=server,
             ice=tuple(ice),
             route=route,
@@ -97,34 +120,48 @@ class Sender:
             limit=limit,
             code=code,
             words=words,
+            verify=verify is not None,
             links=links,
             exclude=tuple(exclude),
             gitignore=gitignore,
             skip_unreadable=skip_unreadable,
             token=token,
         )
+        self._questions = _Answers(verify=verify)
         self._events = _Events()
-        self._left_out: deque[LeftOut] = deque()
         self._task: asyncio.Task[Done] | None = None
         self._code = ""
 
     @property
     def code(self) -> str:
-        """What the other side must know."""
+        """What the other side must know; empty before the Sender is entered."""
         return self._code
 
     async def __aenter__(self) -> Self:
+        if self._task is not None:
+            raise UsageError("A Sender sends once.", hint="Make another one.")
+        has_code = asyncio.Event()
+
+        def emit(event: Event) -> None:
+            if isinstance(event, CodeReady):
+                self._code = event.code
+                has_code.set()
+            else:
+                self._events.put(event)
+
         self._task = asyncio.create_task(
-            session.send(self._options, questions=_Answers(), emit=self._events.put)
+            session.send(self._options, questions=self._questions, emit=emit)
         )
         self._task.add_done_callback(self._events.end)
-        while not isinstance(event := await anext(aiter(self._events), None), CodeReady):
-            if event is None:
-                await self._task  # raises what went wrong
-                raise InternalError("The transfer ended before it had a code.")
-            if isinstance(event, LeftOut):
-                self._left_out.append(event)
-        self._code = event.code
+        self._task.add_done_callback(lambda _task: has_code.set())
+        try:
+            await has_code.wait()
+        except asyncio.CancelledError:
+            await self._stop()
+            raise
+        if not self._code:
+            await self._task  # raises what went wrong
+            raise InternalError("The transfer ended before it had a code.")
         return self
 
     async def __aexit__(
@@ -133,9 +170,11 @@ class Sender:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        await self._stop()
+
+    async def _stop(self) -> None:
         if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+            await cancel_all([self._task])
 
     async def __aiter__(self) -> AsyncIterator[Event]:
         """Yield what is left out, and the events after the code, the last one :class:`Done`.
@@ -143,13 +182,28 @@ class Sender:
         Raises:
             RtcsendError: What ended the transfer.
         """
-        if self._task is None:
-            raise InternalError("A Sender is to be entered before it is iterated.")
-        while self._left_out:
-            yield self._left_out.popleft()
+        task = self._entered()
         async for event in self._events:
             yield event
-        await self._task
+        await task
+
+    async def wait(self) -> Done:
+        """Return when the receiver has verified and saved everything.
+
+        Events may be iterated elsewhere meanwhile, or by nobody. Cancelling this stops nothing:
+        leaving the context does.
+
+        Raises:
+            RtcsendError: What ended the transfer.
+        """
+        return await asyncio.shield(self._entered())
+
+    def _entered(self) -> "asyncio.Task[Done]":
+        if self._task is None:
+            raise UsageError(
+                "This Sender has not been entered.", hint="Use it in an “async with” statement."
+            )
+        return self._task
 
 
 async def receive(
@@ -212,25 +266,31 @@ async def receive(
 class _Answers:
     """A program's answers: what it was given, and no to everything else."""
 
-    def __init__(self, accept: AcceptCallback | None = None) -> None:
+    def __init__(
+        self, accept: AcceptCallback | None = None, *, verify: VerifyCallback | None = None
+    ) -> None:
         self._accept = accept
+        self._verify = verify
 
     async def accept(self, proposal: Proposal) -> bool:
-        answer = self._accept is not None and self._accept(proposal)
-        return bool(await answer) if inspect.isawaitable(answer) else bool(answer)
+        return self._accept is not None and await _answer(self._accept(proposal))
 
     async def conflict(self, name: str) -> Conflict:
         return Conflict.ASK
 
     async def verification_matches(self, verification: str) -> bool:
-        return False
+        return self._verify is not None and await _answer(self._verify(verification))
+
+
+async def _answer(answer: bool | Awaitable[bool]) -> bool:
+    return bool(await answer) if inspect.isawaitable(answer) else bool(answer)
 
 
 class _Events:
     """A queue that stays short: news that nobody has seen yet are replaced by newer ones."""
 
     def __init__(self) -> None:
-        self._queue: deque[Event] = deque()
+        self._queue: deque[Event] = deque(maxlen=MAX_WAITING_EVENTS)
         self._changed = asyncio.Event()
         self._ended = False
 

@@ -21,19 +21,31 @@ STAGES = (
 )
 
 WIRING = {
-    *("session.py", "api.py", "target.py", "connecting.py", "farewell.py", "front_door.py"),
+    *(
+        "session.py",
+        "api.py",
+        "blocking.py",
+        "target.py",
+        "connecting.py",
+        "farewell.py",
+        "front_door.py",
+    ),
+    *("by_words.py", "met.py", "several.py"),
     *("mailbox.py", "meeting.py", "reconnecting.py", "sources.py", "tree_decision.py"),
 }
 """The files beside the stages that may know several of them; the others know none."""
 
 SHELLS = {
     "rtcsend/api.py",
+    "rtcsend/blocking.py",
+    "rtcsend/by_words.py",
     "rtcsend/connecting.py",
     "rtcsend/farewell.py",
     "rtcsend/meeting.py",
     "rtcsend/reconnecting.py",
     "rtcsend/resolving.py",
     "rtcsend/session.py",
+    "rtcsend/several.py",
     "rtcsend/sources.py",
     "rtcsend/target.py",
     "rtcsend/tasks.py",
