@@ -1,6 +1,8 @@
 """What holds for all tests: the long ones go first, and not everything is measured for coverage."""
 
 import os
+import signal
+import sys
 from collections.abc import Generator
 from pathlib import Path
 from typing import Final
@@ -13,6 +15,19 @@ LONG: Final = ("lab", "e2e", "coturn", "chromium", "no_cover")
 UNMEASURED: Final = ("faults/", "interop/", "lab/", "e2e/test_hostile_")
 """Tests that move much by ways that others have measured: tracing would double their time."""
 CHILDREN: Final = "COVERAGE_PROCESS_CONFIG"  # by which coverage measures the processes of a test
+
+
+def pytest_configure() -> None:
+    """Have what the tests start get its signals, though this process may ignore some of them.
+
+    nohup ignores SIGHUP, and a shell without job control SIGINT and SIGQUIT in what it starts
+    with ``&``; programs inherit that. What is caught here is at its default in them again.
+    """
+    if sys.platform == "win32":
+        return
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, lambda *_: None)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
