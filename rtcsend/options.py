@@ -15,6 +15,7 @@ from rtcsend.events import Event, Proposal
 
 DEFAULT_TIMEOUT = 3600.0  # seconds to wait for a person on the other side; an hour is a long lunch
 MIN_LIMIT = 1_000  # bytes per second; slower is no limit but standing still
+MAX_RECEIVERS = 64  # of one sender at a time; each takes a socket, a connection and some memory
 DEFAULT_WORDS = 2  # 2 of 2,048 words are 22 bits, of which an attacker gets one guess
 
 
@@ -104,8 +105,36 @@ class SendOptions(CommonOptions):
     code: str | None = None
     """A code of the user's own; None: a new one is drawn."""
     words: int = DEFAULT_WORDS
+    receivers: int = 1
+    """How many get it, with one code; for ever: how many at a time."""
+    forever: bool = False
+    """Send to whoever comes, until stopped."""
     token: str | None = field(default=None, repr=False)
     """What a rendezvous server may ask of those who want a code; a secret."""
+
+    def __post_init__(self) -> None:
+        """Refuse what could not be kept to for several receivers.
+
+        Raises:
+            UsageError: There are too many of them, or what is sent is there for one alone.
+        """
+        CommonOptions.__post_init__(self)
+        if not 1 <= self.receivers <= MAX_RECEIVERS:
+            raise UsageError(
+                f"{self.receivers} receivers are not possible.",
+                hint=f"Give a number from 1 to {MAX_RECEIVERS}.",
+            )
+        if self.limit is not None and self.limit < MIN_LIMIT * self.receivers:
+            raise UsageError(
+                f"A limit of {self.limit} bytes per second is too low for {self.receivers} "
+                "receivers together.",
+                hint=f"The lowest for so many is {MIN_LIMIT * self.receivers}.",
+            )
+
+    @property
+    def is_for_several(self) -> bool:
+        """Whether more than one receiver may come."""
+        return self.receivers > 1 or self.forever
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -25,24 +25,22 @@ from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final
 
 from rtcsend import __version__
+from rtcsend.by_words import PAIRING_TIMEOUT, SILENT, Visit, within
 from rtcsend.code.code import Code, generate_code, parse_code_untrusted
 from rtcsend.errors import (
     ConnectionLost,
-    PeerAborted,
-    PeerNeverCame,
     RtcsendError,
     WrongCode,
 )
 from rtcsend.events import CodeReady, Done, Paired
 from rtcsend.front_door import FrontDoor
-from rtcsend.mailbox import BodyMailbox
 from rtcsend.meeting import Place
+from rtcsend.met import Met
 from rtcsend.options import CommonOptions, Emit, Questions, ReceiveOptions, SendOptions
-from rtcsend.pairing.keys import Role, SessionKeys
-from rtcsend.pairing.machine import PairingMachine, State
+from rtcsend.pairing.keys import Role
 from rtcsend.peer.signalling import SealedSignalling
 from rtcsend.peer.signals import Hello
 from rtcsend.reconnecting import Link, Terms
@@ -52,12 +50,13 @@ from rtcsend.rendezvous.embedded import lan_allowed
 from rtcsend.rendezvous.ice_urls import parse_ice_url
 from rtcsend.rendezvous.messages import IceServer
 from rtcsend.rendezvous.websocket import dial_websocket
-from rtcsend.sources import opened_source
+from rtcsend.several import OneByOne, Several
+from rtcsend.sources import Opener, source_for_each
 from rtcsend.target import Target
 from rtcsend.tasks import first_of
 from rtcsend.trace import Step, note
 from rtcsend.transfer.frames import payload_size
-from rtcsend.transfer.ports import Source
+from rtcsend.transfer.rate import RateLimiter
 from rtcsend.transfer.receiving import Receiving
 from rtcsend.transfer.sending import Sending
 
@@ -68,16 +67,12 @@ if TYPE_CHECKING:
 
 LINGER: Final = 10.0  # seconds for a sender that may not know that all is saved to come back
 LOOK_INTERVAL: Final = 0.25  # seconds; only while the path is lost
-PAIRING_TIMEOUT: Final = 30.0  # seconds; two programs that have met need no person any more
 _SAVED: Final = "The receiver has saved everything, but could not tell the sender in time."
-_SILENT: Final = "The other side came, but says nothing."
 _WEBRTC: Final = "rtcsend.connecting"  # imports aiortc, which takes about half a second
-
-T = TypeVar("T")
 
 
 async def send(options: SendOptions, *, questions: Questions, emit: Emit) -> Done:
-    """Send to one receiver; return when that has verified and saved everything.
+    """Send to one receiver, or to several; return when all have verified and saved everything.
 
     Cancelling it tells the other side, and takes at most about two seconds.
 
@@ -85,20 +80,39 @@ async def send(options: SendOptions, *, questions: Questions, emit: Emit) -> Don
         RtcsendError: Whatever ended it; docs/cli.md lists them all.
     """
     async with AsyncExitStack() as stack:
-        source = await stack.enter_async_context(opened_source(options, emit=emit))
+        open_source = await stack.enter_async_context(source_for_each(options, emit=emit))
         wanted = None if options.code is None else parse_code_untrusted(options.code)
         ice_servers = [parse_ice_url(url) for url in options.ice]
 
         number = None if wanted is None else wanted.nameplate
         door = await stack.enter_async_context(FrontDoor(options, nameplate=number))
         client = await stack.enter_async_context(door.place())
-        code = wanted or generate_code(door.nameplate, words=options.words, entropy=os.urandom)
-        await door.announce()
-        emit(CodeReady(code=str(code), server=door.public_url, embedded=door.is_embedded))
 
+        def new_code() -> Code:
+            code = wanted or generate_code(door.nameplate, words=options.words, entropy=os.urandom)
+            server = door.public_url
+            emit(CodeReady(code=str(code), server=server, embedded=door.is_embedded))
+            return code
+
+        await door.announce()
+        code = new_code()
         webrtc = await stack.enter_async_context(_loading_webrtc())
-        service = Service(options, code, ice_servers, webrtc=webrtc, questions=questions)
-        done = await serve_one(service, source, client, emit=emit)
+        service = Service(options, ice_servers, open_source, webrtc, questions)
+        if options.is_for_several:
+            service = _for_several(service)
+            several = Several(
+                options,
+                door=door,
+                new_code=new_code,
+                serve=partial(serve_one, service),
+                emit=emit,
+            )
+            done = await several.run(client, code)
+        else:
+            visit = Visit(Role.SENDER, code, client, place=Place(client.url))
+            await visit.begin()  # it waits there for whoever comes
+            await within(options.timeout, visit.wait(), "The other side did not come.")
+            done = await serve_one(service, await visit.pair(), emit)
     emit(done)
     return done
 
@@ -108,72 +122,80 @@ class Service:
     """What is the same for each receiver of a sender."""
 
     options: SendOptions
-    code: Code
     ice_servers: Sequence[IceServer]
     """Of the user."""
+    open_source: Opener
     webrtc: "asyncio.Task[ModuleType]"
     """Loads :mod:`rtcsend.connecting`."""
     questions: Questions
+    pool: RateLimiter | None = None
+    """Of all receivers together."""
 
 
-async def serve_one(
-    service: Service, source: Source, client: RendezvousClient, *, emit: Emit
-) -> Done:
-    """Wait at a nameplate for one receiver; return when that has saved everything.
+def _for_several(service: Service) -> Service:
+    """Return the terms of receivers that have one limit and one person together."""
+    limit, now = service.options.limit, asyncio.get_running_loop().time()
+    return replace(
+        service,
+        questions=OneByOne(service.questions),
+        pool=RateLimiter(limit, now=now) if limit else None,
+    )
+
+
+async def serve_one(service: Service, met: Met, emit: Emit) -> Done:
+    """Send to one receiver; return when that has verified and saved everything.
 
     Args:
-        service: The code, and the terms.
-        source: What to send.
-        client: At the nameplate.
-        emit: Told what becomes of this receiver; the caller tells of the end.
+        service: The terms.
+        met: The receiver.
+        emit: Told what becomes of it; the caller tells of the end.
 
     Raises:
         RtcsendError: Whatever ended it; the other side was told.
     """
-    options = service.options
-    mailbox = BodyMailbox(client)
-    pairing = _pairing(Role.SENDER, service.code)
-    await _begin_pairing(pairing, mailbox)  # it waits there for whoever comes
-    await _within(options.timeout, mailbox.wait_for_peer(), "The other side did not come.")
-    keys = await _pair(pairing, mailbox)
-    emit(Paired(verification=keys.verification))
-
+    options, client = service.options, met.client
+    emit(Paired(verification=met.keys.verification))
     terms = Terms(
         role=Role.SENDER,
-        keys=keys,
-        place=Place(client.url),
+        keys=met.keys,
+        place=met.place,
         ice_servers=service.ice_servers,
         timeout=options.timeout,
         emit=emit,
     )
-    signalling = SealedSignalling(mailbox, keys, Role.SENDER)
+    signalling = SealedSignalling(met.mailbox, met.keys, Role.SENDER)
     async with Link(terms, signalling, rendezvous=client) as link:
         hello = None
         if options.verify:
-            hello = await _within(PAIRING_TIMEOUT, signalling.receive_hello(), _SILENT)
-            await first_of(_compare(service.questions, keys.verification), link.line.watch())
+            hello = await within(PAIRING_TIMEOUT, signalling.receive_hello(), SILENT)
+            await first_of(_compare(service.questions, met.keys.verification), link.line.watch())
         webrtc = await service.webrtc
         ours = _hello(options, webrtc)
         await signalling.send(ours)
-        sending = Sending(
-            source,
-            sender=platform.node(),
-            limit=options.limit,
-            answer_timeout=options.timeout,
-            emit=emit,
-            clock=asyncio.get_running_loop().time,
-            entropy=os.urandom,
-        )
-        connection = await link.connect(
-            webrtc, ours=ours, theirs=hello, ice_servers=client.ice_servers
-        )
-        return await _carry(
-            link,
-            connection,
-            lambda now: sending.run(now.channels, payload_size=payload_size(now.max_message_size)),
-            is_over=lambda: sending.is_over,
-            position=lambda: sending.position,
-        )
+        async with service.open_source(emit) as source:
+            sending = Sending(
+                source,
+                sender=platform.node(),
+                limit=options.limit,
+                pool=service.pool,
+                sharers=options.receivers,
+                answer_timeout=options.timeout,
+                emit=emit,
+                clock=asyncio.get_running_loop().time,
+                entropy=os.urandom,
+            )
+            connection = await link.connect(
+                webrtc, ours=ours, theirs=hello, ice_servers=client.ice_servers
+            )
+            return await _carry(
+                link,
+                connection,
+                lambda now: sending.run(
+                    now.channels, payload_size=payload_size(now.max_message_size)
+                ),
+                is_over=lambda: sending.is_over,
+                position=lambda: sending.position,
+            )
 
 
 async def receive(options: ReceiveOptions, *, questions: Questions, emit: Emit) -> Done:
@@ -195,25 +217,24 @@ async def receive(options: ReceiveOptions, *, questions: Questions, emit: Emit) 
         await client.claim(code.nameplate)
         note(Step.NAMEPLATE, how="claimed")
 
-        mailbox = BodyMailbox(client)
-        pairing = _pairing(Role.RECEIVER, code)
-        await _begin_pairing(pairing, mailbox)
-        keys = await _pair(pairing, mailbox)
-        emit(Paired(verification=keys.verification))
+        visit = Visit(Role.RECEIVER, code, client, place=place)
+        await visit.begin()
+        met = await visit.pair()
+        emit(Paired(verification=met.keys.verification))
 
         terms = Terms(
             role=Role.RECEIVER,
-            keys=keys,
+            keys=met.keys,
             place=place,
             ice_servers=ice_servers,
             timeout=options.timeout,
             emit=emit,
         )
-        signalling = SealedSignalling(mailbox, keys, Role.RECEIVER)
+        signalling = SealedSignalling(met.mailbox, met.keys, Role.RECEIVER)
         async with Link(terms, signalling, rendezvous=client) as link:
             ours = _hello(options, await webrtc)
             await signalling.send(ours)
-            hello = await _within(options.timeout, signalling.receive_hello(), _SILENT)
+            hello = await within(options.timeout, signalling.receive_hello(), SILENT)
             receiving = Receiving(
                 decide=target.decide,
                 limit=options.limit,
@@ -224,8 +245,8 @@ async def receive(options: ReceiveOptions, *, questions: Questions, emit: Emit) 
                 await webrtc, ours=ours, theirs=hello, ice_servers=client.ice_servers
             )
             done = await _received(link, connection, receiving)
-    emit(done)
     done = replace(done, text=target.text)
+    emit(done)
     return done
 
 
@@ -305,34 +326,6 @@ async def _loading_webrtc() -> AsyncIterator["asyncio.Task[ModuleType]"]:
         await asyncio.gather(task, return_exceptions=True)
 
 
-def _pairing(role: Role, code: Code) -> PairingMachine:
-    return PairingMachine(
-        role, nameplate=code.nameplate, password=code.password, entropy=os.urandom
-    )
-
-
-async def _begin_pairing(pairing: PairingMachine, mailbox: BodyMailbox) -> None:
-    await mailbox.send(pairing.start())
-    note(Step.PAIRING, message="sent")
-
-
-async def _pair(pairing: PairingMachine, mailbox: BodyMailbox) -> SessionKeys:
-    """Return the keys, when both sides have proven that they know the words."""
-
-    async def exchange() -> SessionKeys:
-        while pairing.state is not State.CONFIRMED:
-            body = await mailbox.receive_body()
-            if body is None:
-                raise PeerAborted("The other side went away before the pairing was done.")
-            note(Step.PAIRING, message="received")
-            if answer := pairing.receive_body_untrusted(body):
-                await mailbox.send(answer)
-        note(Step.PAIRING, message="confirmed")
-        return pairing.keys
-
-    return await _within(PAIRING_TIMEOUT, exchange(), _SILENT)
-
-
 async def _compare(questions: Questions, verification: str) -> None:
     if not await questions.verification_matches(verification):
         raise WrongCode(
@@ -345,12 +338,3 @@ def _hello(options: CommonOptions, webrtc: "ModuleType") -> Hello:
     return Hello(
         agent=f"rtcsend/{__version__}", route=options.route, datapath=webrtc.local_version()
     )
-
-
-async def _within(timeout: float, waiting: Coroutine[Any, Any, T], sentence: str) -> T:  # noqa: ASYNC109
-    """Return what ``waiting`` returns; PeerNeverCame with ``sentence`` after ``timeout`` s."""
-    try:
-        async with asyncio.timeout(timeout):
-            return await waiting
-    except TimeoutError as exc:
-        raise PeerNeverCame(sentence) from exc

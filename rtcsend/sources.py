@@ -8,11 +8,13 @@ import os
 import stat
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from typing import Final
 
+from rtcsend.errors import UsageError
 from rtcsend.events import LeftOut, Scanning
 from rtcsend.files.scan import Scan, ScanRules, name_of
+from rtcsend.files.shared_source import SharedSource
 from rtcsend.files.source import FileSource
 from rtcsend.files.stream_source import StreamSource
 from rtcsend.files.text_source import DEFAULT_NAME, TextSource
@@ -24,6 +26,41 @@ SCANNING_INTERVAL: Final = 0.1  # seconds between two events
 STDIN_NAME: Final = "stdin"  # of a stream, where nobody gives it another
 _STDIN_FD: Final = 0  # POSIX <unistd.h>, STDIN_FILENO
 QUIET_TIME: Final = 0.5  # seconds of a scan of which nobody needs to hear
+
+Opener = Callable[[Emit], AbstractAsyncContextManager[Source]]
+"""Opens what one receiver gets; told where the events about that receiver go."""
+
+
+@asynccontextmanager
+async def source_for_each(options: SendOptions, *, emit: Emit) -> AsyncIterator[Opener]:
+    """Within it, each receiver can have a source.
+
+    All share one, which is read once. For ever it is opened anew for each who comes: he gets what
+    is there by then.
+
+    Args:
+        options: What the user asked for.
+        emit: Told how a long scan goes, and what is left out.
+
+    Raises:
+        CannotRead: Something is missing, unreadable, or of a kind that cannot be sent.
+        UsageError: Two of the paths have the same name, a pattern means nothing, or a stream is
+            for several receivers.
+    """
+    async with opened_source(options, emit=emit) as source:
+        if not options.is_for_several:
+            yield lambda _emit: nullcontext(source)
+            return
+        if isinstance(source, StreamSource):
+            raise UsageError(
+                "A stream is there once, and goes to one receiver alone.",
+                hint="Write it to a file, and send that.",
+            )
+        if isinstance(source, FileSource | TreeSource) and not options.forever:
+            async with SharedSource(source) as shared:
+                yield lambda _emit: nullcontext(shared.view())
+            return
+    yield lambda emit: opened_source(options, emit=emit)
 
 
 @asynccontextmanager

@@ -38,15 +38,20 @@ class RateLimiter:
     Args:
         bytes_per_s: None or 0: no limit.
         now: Seconds.
+        pool: The limit of several together, of which this is one; None: there is none.
     """
 
-    def __init__(self, bytes_per_s: int | None, *, now: float) -> None:
+    def __init__(
+        self, bytes_per_s: int | None, *, now: float, pool: "RateLimiter | None" = None
+    ) -> None:
         self._rate = bytes_per_s or 0
         self._free_at = now
+        self._pool = pool
 
     def delay(self, size: int, *, now: float) -> float:
         """Take ``size`` bytes out of the bucket; return the seconds to wait before sending."""
+        together = 0.0 if self._pool is None else self._pool.delay(size, now=now)
         if not self._rate:
-            return 0.0
+            return together
         self._free_at = max(self._free_at, now - BURST) + size / self._rate
-        return max(0.0, self._free_at - now)
+        return max(together, self._free_at - now)

@@ -41,6 +41,8 @@ class Sending:
         source: What to send.
         sender: Host name to show to the receiver's user.
         limit: Bytes per second at most, None for no limit.
+        pool: The limit of all receivers of this sender together, if they have one.
+        sharers: How many these may be.
         answer_timeout: Seconds to wait for the receiver to accept, over all connections.
         emit: Takes progress events.
         clock: Monotonic seconds.
@@ -57,9 +59,13 @@ class Sending:
         emit: Emit,
         clock: Clock,
         entropy: Entropy,
+        pool: RateLimiter | None = None,
+        sharers: int = 1,
     ) -> None:
         self._source = source
         self._limit = limit
+        self._pool = pool
+        self._sharers = sharers
         self._answer_by: float | None = clock() + answer_timeout
         self._emit = emit
         self._clock = clock
@@ -169,7 +175,9 @@ class Sending:
 
     async def _send_stream(self, over: "_Connection", answer: Accepted, reporter: Reporter) -> None:
         machine, clock = over.machine, self._clock
-        limiter = RateLimiter(answer.limit, now=clock()) if answer.limit else None
+        limiter = None
+        if answer.limit:  # the lowest of all limits, so a pool is not without one
+            limiter = RateLimiter(answer.limit, now=clock(), pool=self._pool)
         pieces = self._source.blocks(answer.selection, start=answer.start)
         async with aclosing(pieces):
             async for _position, piece in pieces:
@@ -184,7 +192,8 @@ class Sending:
                     reporter.compared(machine.position, kept=machine.kept, now=clock())
                     if rest and not machine.awaits_digest:
                         size = machine.unsent(rest)
-                        await self._send_data(over, rest[:size], limiter, answer.limit)
+                        limit = answer.limit // self._sharers
+                        await self._send_data(over, rest[:size], limiter, limit)
                         rest = rest[size:]
 
     async def _send_data(

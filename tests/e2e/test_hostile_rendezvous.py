@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from rtcsend import session
+from rtcsend import by_words, session
 from rtcsend.errors import RtcsendError
 from rtcsend.events import CodeReady, Event, Proposal
 from rtcsend.options import Conflict, ReceiveOptions, SendOptions
@@ -152,7 +152,7 @@ def pair(tmp_path: Path) -> Pair:
 @pytest.fixture
 def short_deadlines(monkeypatch: pytest.MonkeyPatch) -> None:
     """What waits half a minute for a peer that says nothing, waits a second here."""
-    monkeypatch.setattr(session, "PAIRING_TIMEOUT", 1.0)
+    monkeypatch.setattr(by_words, "PAIRING_TIMEOUT", 1.0)
     monkeypatch.setattr(negotiation, "GREETING_TIMEOUT", 1.0)
     monkeypatch.setattr(negotiation, "CONNECT_TIMEOUT", 3.0)
 

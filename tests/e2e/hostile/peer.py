@@ -12,11 +12,11 @@ from types import TracebackType
 from typing import Any, Self
 
 from rtcsend import connecting, session
+from rtcsend.by_words import Visit
 from rtcsend.code.code import generate_code, parse_code_untrusted
 from rtcsend.datapath.batched import BatchedPath
 from rtcsend.datapath.channel import Channels
 from rtcsend.errors import ConnectionLost, RtcsendError
-from rtcsend.mailbox import BodyMailbox
 from rtcsend.meeting import Place
 from rtcsend.options import CommonOptions
 from rtcsend.pairing.keys import Role
@@ -64,23 +64,22 @@ class Peer:
     async def connect(self) -> None:
         """Pair and connect; the other side has the code."""
         client, code, role = self._client, parse_code_untrusted(self.code), self._role
-        mailbox = BodyMailbox(client)
-        pairing = session._pairing(role, code)
+        visit = Visit(role, code, client, place=self._place)
         if role is Role.RECEIVER:
             await client.claim(code.nameplate)
-        await session._begin_pairing(pairing, mailbox)
+        await visit.begin()
         if role is Role.SENDER:
-            await mailbox.wait_for_peer()
-        keys = await session._pair(pairing, mailbox)
+            await visit.wait()
+        met = await visit.pair()
         terms = Terms(
             role=role,
-            keys=keys,
+            keys=met.keys,
             place=self._place,
             ice_servers=(),
             timeout=30.0,
             emit=lambda _event: None,
         )
-        signalling = SealedSignalling(mailbox, keys, role)
+        signalling = SealedSignalling(met.mailbox, met.keys, role)
         self._link = Link(terms, signalling, rendezvous=client)
         await self._stack.enter_async_context(self._link)
         ours = session._hello(CommonOptions(), connecting)

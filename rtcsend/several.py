@@ -1,0 +1,254 @@
+"""Several receivers of one sender: who comes with the code is let in, and served beside the others.
+
+::
+
+    nameplate 7 ─ open ─▶ somebody comes ─ open again ─▶ somebody comes ─ …
+                              │ pairs by itself              │
+                              ▼                              ▼
+                          receiver 1: peer, transfer     receiver 2: peer, transfer
+
+One code for all. Who comes is somebody to himself: a pairing, keys, a connection, an end of
+his own, and nobody ends with him. When the nameplate may be open again is decided by
+:class:`~rtcsend.admission.Admission`, which counts guesses; what it all makes together, by
+:func:`~rtcsend.outcome.combined`.
+
+A shell. Does not: know how a receiver is served; :mod:`rtcsend.session` hands that in.
+Source: docs/cli.md, "Several receivers"; docs/security.md, "One code for several receivers".
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from dataclasses import replace
+from typing import Final
+
+from rtcsend.admission import Admission
+from rtcsend.by_words import Visit
+from rtcsend.code.code import Code
+from rtcsend.errors import (
+    InternalError,
+    PeerNeverCame,
+    Refused,
+    RendezvousError,
+    RtcsendError,
+    WrongCode,
+)
+from rtcsend.events import Done, Error, Event, Proposal
+from rtcsend.front_door import FrontDoor
+from rtcsend.meeting import Place
+from rtcsend.met import Met
+from rtcsend.options import Conflict, Emit, Questions, SendOptions
+from rtcsend.outcome import Outcome, combined
+from rtcsend.pairing.keys import Role
+from rtcsend.rendezvous.client import RendezvousClient
+from rtcsend.tasks import cancel_all
+
+MAX_TROUBLE: Final = 5  # times in a row that the server may fail before nobody else is waited for
+LONGEST_TROUBLE: Final = 60.0  # seconds until a server that fails is asked again
+_GUESSED: Final = "Too many wrong codes were tried."
+_SEND_AGAIN: Final = "Send again, with a new code, to those who have not got it."
+
+logger = logging.getLogger("rtcsend.session")
+
+
+class Several:
+    """Lets in those who come with a code, until all have come, or for ever.
+
+    Args:
+        options: How many; for how long.
+        door: With a nameplate of which the code is known.
+        new_code: Draws another code for the same nameplate, and shows it.
+        serve: Sends to a receiver that has proven the words.
+        emit: Told what becomes of each, and of which.
+    """
+
+    def __init__(
+        self,
+        options: SendOptions,
+        *,
+        door: FrontDoor,
+        new_code: Callable[[], Code],
+        serve: Callable[[Met, Emit], Awaitable[Done]],
+        emit: Emit,
+    ) -> None:
+        self._options = options
+        self._admission = Admission(receivers=options.receivers, forever=options.forever)
+        self._door = door
+        self._new_code = new_code
+        self._serve = serve
+        self._emit = emit
+        self._code: Code | None = None
+        self._clock = asyncio.get_running_loop().time
+        self._changed = asyncio.Event()
+        """Set when somebody has come, has proven the words or has not, or has left."""
+        self._inside: set[asyncio.Task[None]] = set()
+        self._numbers = 0
+        self._outcomes: list[Outcome] = []
+
+    async def run(self, first: RendezvousClient, code: Code) -> Done:
+        """Return when all have got everything.
+
+        Args:
+            first: At the nameplate already; all others are opened when it is time.
+            code: What is shown.
+
+        Raises:
+            RtcsendError: Somebody has not got it, or never came: the first of these ends, when all
+                others have come to theirs.
+        """
+        self._code = code
+        door = asyncio.create_task(self._keep_door(first))
+        try:
+            reason = await door
+            while self._inside:
+                await asyncio.wait(self._inside)
+        finally:
+            await cancel_all([door, *self._inside])
+        if self._options.forever:
+            raise reason
+        while len(self._outcomes) < self._options.receivers:
+            self._note_end(self._next_number(), reason)
+        return combined(sorted(self._outcomes, key=lambda outcome: outcome.receiver))
+
+    async def _keep_door(self, first: RendezvousClient) -> RtcsendError:
+        """Let them in one after the other; return why nobody else comes."""
+        never = PeerNeverCame("The other side did not come.", hint=_SEND_AGAIN)
+        try:
+            async with asyncio.timeout(None if self._options.forever else self._options.timeout):
+                await self._let_in(first)
+                return await self._let_in_others() or never
+        except TimeoutError:
+            return never
+
+    async def _let_in_others(self) -> RtcsendError | None:
+        trouble = 0
+        while await self._wait_for_room():
+            try:
+                await self._let_in(None)
+            except RendezvousError as exc:
+                trouble += 1
+                logger.info("! nobody else can come: %s", exc.message)
+                if trouble >= MAX_TROUBLE and not self._options.forever:
+                    return exc
+                await asyncio.sleep(_pause_after(trouble, exc))
+            else:
+                trouble = 0
+        if self._admission.is_burnt:
+            return WrongCode(_GUESSED, hint=_SEND_AGAIN)
+        return None
+
+    async def _wait_for_room(self) -> bool:
+        """Return when the nameplate may be open again; False: it never may."""
+        admission = self._admission
+        while True:
+            if admission.is_burnt and self._options.forever and self._options.code is None:
+                admission.renew()
+                self._code = self._new_code()
+            if admission.is_over:
+                return False
+            left = admission.opens_at - self._clock()
+            if admission.has_room and left <= 0:
+                return True
+            self._changed.clear()
+            # Somebody comes, goes or proves his words; or the pause after a wrong guess is over.
+            waiting = asyncio.create_task(self._changed.wait())
+            try:
+                await asyncio.wait([waiting], timeout=left if admission.has_room else None)
+            finally:
+                await cancel_all([waiting])
+
+    async def _let_in(self, client: RendezvousClient | None) -> None:
+        """Return when somebody has come; he is served from then on.
+
+        Raises:
+            RendezvousError: The server refuses, or is gone.
+        """
+        async with AsyncExitStack() as place:
+            if client is None:
+                client = await place.enter_async_context(self._door.place())
+            assert self._code is not None, "one is shown"
+            visit = Visit(Role.SENDER, self._code, client, place=Place(client.url))
+            await visit.begin()
+            await visit.wait()
+            self._admission.came()
+            receiver = self._receive(self._next_number(), visit, place.pop_all())
+            task = asyncio.create_task(receiver)
+            self._inside.add(task)
+            task.add_done_callback(self._inside.discard)
+
+    async def _receive(self, number: int, visit: Visit, place: AsyncExitStack) -> None:
+        """Pair with one who has come, serve him, and note how it ends."""
+        has_proven = False
+        async with place:
+            try:
+                met = await visit.pair()
+                has_proven = True
+                self._admission.proved()
+                self._changed.set()
+                done = await self._serve(met, self._emit_about(number))
+            except RtcsendError as exc:
+                self._note_end(number, exc, has_proven=has_proven)
+            except Exception as exc:  # a border: the others are not to end with him
+                logger.info("An unexpected error", exc_info=exc)
+                error = InternalError(f"Something in rtcsend itself is wrong ({exc!r}).")
+                self._note_end(number, error, has_proven=has_proven)
+            else:
+                self._note_end(number, done)
+            finally:
+                if has_proven:
+                    self._admission.left()
+                else:
+                    self._admission.failed(now=self._clock())
+                self._changed.set()
+                await visit.client.release()
+
+    def _note_end(self, number: int, end: Done | RtcsendError, *, has_proven: bool = True) -> None:
+        """Tell how it ended; who only guessed is none of those that were to come."""
+        outcome = Outcome(receiver=number, ended_at=self._clock())
+        if isinstance(end, Done):
+            outcome = replace(outcome, done=end)
+            event: Event = end
+        else:
+            outcome = replace(outcome, error=end)
+            event = Error(code=end.slug, exit=end.exit_code, message=end.message, hint=end.hint)
+        if has_proven and not self._options.forever:
+            self._outcomes.append(outcome)
+        self._emit(replace(event, receiver=number))
+
+    def _next_number(self) -> int:
+        self._numbers += 1
+        return self._numbers
+
+    def _emit_about(self, number: int) -> Emit:
+        return lambda event: self._emit(replace(event, receiver=number))
+
+
+class OneByOne:
+    """A person who is asked about one receiver after the other.
+
+    Args:
+        questions: Whoever answers.
+    """
+
+    def __init__(self, questions: Questions) -> None:
+        self._questions = questions
+        self._lock = asyncio.Lock()
+
+    async def accept(self, proposal: Proposal) -> bool:
+        """Return whether what is proposed is wanted; no sender is asked."""
+        return await self._questions.accept(proposal)
+
+    async def conflict(self, name: str) -> Conflict:
+        """Return what to do about an existing target; no sender is asked."""
+        return await self._questions.conflict(name)
+
+    async def verification_matches(self, verification: str) -> bool:
+        """Return whether the two people see the same string."""
+        async with self._lock:
+            return await self._questions.verification_matches(verification)
+
+
+def _pause_after(trouble: int, exc: RendezvousError) -> float:
+    asked = exc.retry_after if isinstance(exc, Refused) else None
+    return max(asked or 0.0, min(2.0**trouble, LONGEST_TROUBLE))
