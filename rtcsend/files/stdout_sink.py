@@ -5,8 +5,12 @@ was written is gone, also when the digest turns out wrong at the end. The exit c
 next program; that is what ``set -o pipefail`` is for.
 """
 
+import asyncio
+import errno
 import os
 import select
+import stat
+import sys
 from collections.abc import AsyncGenerator
 from pathlib import Path
 
@@ -21,6 +25,7 @@ from rtcsend.manifest.entry import Kind, ManifestEntry
 from rtcsend.manifest.selection import one_file
 from rtcsend.options import STDOUT
 
+HANGUP_GRACE = 5.0  # seconds; tar goes when it has seen the end of an archive, before we have
 _FD = 1  # POSIX <unistd.h>, STDOUT_FILENO; Python gives it the same meaning on Windows
 
 
@@ -117,6 +122,26 @@ class StdoutSink:
         except OSError as exc:
             raise self._cannot_write(exc) from exc
 
+    async def watch(self) -> None:
+        """Notice that whoever reads a pipe has gone, while no more of a stream comes to write.
+
+        That it may just be about to end is given HANGUP_GRACE.
+
+        Raises:
+            CannotWrite: The reader is gone.
+        """
+        if self.size is not None or not _tells_hangup(self._fd):
+            return
+        loop = asyncio.get_running_loop()
+        gone = asyncio.Event()
+        loop.add_reader(self._fd, gone.set)  # the writing end is readable when it is broken
+        try:
+            await gone.wait()
+        finally:
+            loop.remove_reader(self._fd)
+        await asyncio.sleep(HANGUP_GRACE)
+        raise self._cannot_write(BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE)))
+
     async def finish(self, expected_digest: str) -> tuple[Path]:
         """Write out and verify everything.
 
@@ -173,3 +198,8 @@ class StdoutSink:
             f"{self.name} cannot be written to standard output: {exc.strerror or exc}.",
             hint="Check where standard output goes, and run both commands again.",
         )
+
+
+def _tells_hangup(fd: int) -> bool:
+    """Return whether it is a pipe that a loop can watch."""
+    return sys.platform != "win32" and stat.S_ISFIFO(os.fstat(fd).st_mode)

@@ -140,6 +140,9 @@ class StreamSink:
         with self._saying():
             await self._writer.flush()
 
+    async def watch(self) -> None:
+        """Return: nothing is known before it is tried."""
+
     async def finish(self, expected_digest: str) -> tuple[Path]:
         """Verify, sync and rename. When cancelled after it is verified, it is carried out.
 

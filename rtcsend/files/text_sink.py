@@ -69,6 +69,9 @@ class TextSink:
     async def flush(self) -> None:
         """Do nothing: there is nowhere else to put it."""
 
+    async def watch(self) -> None:
+        """Return: nothing is known before it is tried."""
+
     async def finish(self, expected_digest: str) -> tuple[Path, ...]:
         """Verify, and show it.
 

@@ -217,6 +217,9 @@ class TreeSink:
         with self._saying():
             await self._writer.flush()
 
+    async def watch(self) -> None:
+        """Return: nothing is known before it is tried."""
+
     async def finish(self, expected_digest: str) -> Sequence[Path]:
         """Verify, sync and rename. When cancelled after it is verified, it is carried out.
 

@@ -135,6 +135,13 @@ class Sink(Protocol):
         """Hand over what is collected."""
         ...
 
+    async def watch(self) -> None:
+        """Raise when it is known that nothing more can be written, though nothing is.
+
+        Goes on beside the other calls, and may return at once where that cannot be known.
+        """
+        ...
+
     async def finish(self, expected_digest: str) -> Sequence[Path]:
         """Verify the digest (see :meth:`Source.digest`), sync, move everything into place.
 

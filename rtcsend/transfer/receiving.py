@@ -155,7 +155,9 @@ class Receiving:
         else:
             reporter = await self._accept(over, sink)
             await first_of(
-                self._write_all(over, sink, reporter), self._survey(over, sink, reporter)
+                self._write_all(over, sink, reporter),
+                self._survey(over, sink, reporter),
+                sink.watch(),
             )
             done = await self._finished(over, sink, reporter)
             over.machine.complete(done.blake3, now=self._clock())
@@ -228,7 +230,8 @@ class Receiving:
                 continue
             if is_due:
                 await sink.flush()
-            if is_due or sink.stored != stored:
+            # A stream of lines never stands still, and is acknowledged all the same.
+            if is_due or (sink.stored != stored and not backlog.is_live):
                 written_at = clock()
             machine.written(sink.stored - over.stored_before, now=clock())
             if is_due:

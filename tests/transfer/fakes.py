@@ -229,6 +229,9 @@ class FakeSink:
             self._written, self._stored = total, self._stored + collected
             self._is_busy = False
 
+    async def watch(self) -> None:
+        return
+
     async def finish(self, expected_digest: str) -> list[Path]:
         await self.flush()
         await asyncio.sleep(self._finish_takes)
