@@ -104,6 +104,8 @@ class SendOptions(CommonOptions):
     """Leave out what cannot be read, instead of ending."""
     code: str | None = None
     """A code of the user's own; None: a new one is drawn."""
+    to: str | None = None
+    """The known machine that is to get it, without a code; None: whoever has the code."""
     words: int = DEFAULT_WORDS
     receivers: int = 1
     """How many get it, with one code; for ever: how many at a time."""
@@ -141,7 +143,10 @@ class SendOptions(CommonOptions):
 class ReceiveOptions(CommonOptions):
     """What to receive, and where to put it."""
 
-    code: str
+    code: str = ""
+    """Empty: known machines send."""
+    from_machines: tuple[str, ...] = ()
+    """Those that may send without a code; none named: all of them."""
     output: Path | None = None
     """A folder (existing), the file to write, or STDOUT; None: the current folder."""
     conflict: Conflict = Conflict.ASK
@@ -156,6 +161,21 @@ class ReceiveOptions(CommonOptions):
     accept_glob: tuple[str, ...] = ()
     """Patterns of names or paths to accept; a proposal with a file that matches none is declined
     without asking."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PairOptions(CommonOptions):
+    """Which machine to get to know, and how."""
+
+    name: str
+    """What this side calls the other one from now on."""
+    code: str | None = None
+    """What the other side shows; None: this side shows one."""
+    may_replace: bool = False
+    """Know it in the place of the one of that name."""
+    words: int = DEFAULT_WORDS
+    token: str | None = field(default=None, repr=False)
+    """What a rendezvous server may ask of those who want a code; a secret."""
 
 
 class Questions(Protocol):

@@ -31,6 +31,7 @@ WIRING = {
         "front_door.py",
     ),
     *("by_words.py", "met.py", "several.py"),
+    *("by_keys.py", "introducing.py", "known_receiving.py", "known_sending.py", "listening.py"),
     *("mailbox.py", "meeting.py", "reconnecting.py", "sources.py", "tree_decision.py"),
 }
 """The files beside the stages that may know several of them; the others know none."""
@@ -38,9 +39,14 @@ WIRING = {
 SHELLS = {
     "rtcsend/api.py",
     "rtcsend/blocking.py",
+    "rtcsend/by_keys.py",
     "rtcsend/by_words.py",
     "rtcsend/connecting.py",
     "rtcsend/farewell.py",
+    "rtcsend/introducing.py",
+    "rtcsend/known_receiving.py",
+    "rtcsend/known_sending.py",
+    "rtcsend/listening.py",
     "rtcsend/meeting.py",
     "rtcsend/reconnecting.py",
     "rtcsend/resolving.py",

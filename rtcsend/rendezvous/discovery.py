@@ -7,12 +7,14 @@ Shell. Source: docs/rendezvous-protocol.md, "Finding a server".
 """
 
 import asyncio
+import contextlib
 import urllib.parse
 from collections.abc import Sequence
 
 from rtcsend.errors import NoSuchCode, Refused, RendezvousUnreachable
 from rtcsend.rendezvous.lan import LanService, browse_lan
-from rtcsend.rendezvous.local import any_local, find_local
+from rtcsend.rendezvous.lan_notes import LanNotes
+from rtcsend.rendezvous.local import any_local, find_local, local_notes
 
 LAN_TIMEOUT = 3.0  # seconds; mDNS answers come within one on a LAN, Wi-Fi may lose the first query
 PROBE_TIMEOUT = 2.0  # seconds for all addresses of one server together
@@ -51,6 +53,28 @@ async def find_rendezvous(nameplate: str, *, lan: bool) -> str:
     raise RendezvousUnreachable(
         f"No sender was found on this machine{' or network' if lan else ''}.", hint=_BOTH_SIDES
     )
+
+
+async def find_note(note: str, *, lan: bool) -> str:
+    """Return the URL of the server whose sender announces ``note``.
+
+    Raises:
+        RendezvousUnreachable: There is none.
+    """
+    urls = [url for found, url in await asyncio.to_thread(local_notes) if found == note]
+    if urls:
+        return await first_reachable(urls)
+    answer: asyncio.Future[Sequence[str]] = asyncio.get_running_loop().create_future()
+
+    def take(found: str, where: tuple[str, ...]) -> None:
+        if found == note and not answer.done():
+            answer.set_result(where)
+
+    if lan:
+        with contextlib.suppress(TimeoutError):
+            async with LanNotes(take), asyncio.timeout(LAN_TIMEOUT):
+                return await first_reachable(await answer)
+    raise RendezvousUnreachable("The sender is not on this machine or network any more.")
 
 
 def _only_one(matching: Sequence[LanService]) -> tuple[str, ...]:
