@@ -20,11 +20,13 @@ from typing import Any, Final, Self
 
 from rtcsend.by_keys import EXCHANGE_TIMEOUT, Acquaintance, Pauses, may_pass, visit
 from rtcsend.errors import PeerNeverCame, RendezvousError, RtcsendError, UsageError, WrongCode
+from rtcsend.events import Waiting
 from rtcsend.known.door_lock import locked
 from rtcsend.known.record import Machine
 from rtcsend.known.store import Store, now
 from rtcsend.meeting import Place
 from rtcsend.met import Met
+from rtcsend.options import Emit, ReceiveOptions
 from rtcsend.pairing.doors import days_of, next_change
 from rtcsend.pairing.keys import Role
 from rtcsend.rendezvous.discovery import find_note, first_reachable
@@ -38,6 +40,33 @@ LOCK_PATIENCE: Final = 3.0  # seconds that another command may take to go throug
 MAX_NOTES: Final = 256  # remembered; a LAN has a few, and a flood none that are understood
 
 logger = logging.getLogger("rtcsend.known")
+
+
+async def first_to_come(
+    stack: AsyncExitStack, options: ReceiveOptions, *, store: Store, emit: Emit
+) -> Met:
+    """Return the first of the machines that are named to come; ``stack`` ends its mailbox.
+
+    Raises:
+        UsageError: There is no machine of such a name, or another command waits for it.
+        PeerNeverCame: None of them came in time.
+        WrongCode: One has come with another key.
+        RendezvousError: The server does not answer, or refuses.
+    """
+    names = options.from_machines
+    seconds = options.timeout if options.patience is None else options.patience
+    async with Doors(store, names=names, server=options.server) as doors:
+        emit(Waiting(machines=names, server=options.server))
+        try:
+            async with asyncio.timeout(seconds):
+                guest = await doors.next_guest()
+        except TimeoutError as exc:
+            raise PeerNeverCame(
+                f"{' and '.join(names)} did not come.",
+                hint="Run “rtcsend send --to” on it, with the name that it has for this machine.",
+            ) from exc
+    stack.push_async_callback(guest.aclose)
+    return guest.met
 
 
 class Guest:

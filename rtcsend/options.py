@@ -121,6 +121,11 @@ class SendOptions(CommonOptions):
             UsageError: There are too many of them, or what is sent is there for one alone.
         """
         CommonOptions.__post_init__(self)
+        if self.to is not None and (self.code is not None or self.is_for_several):
+            raise UsageError(
+                "A known machine needs no code, and is one receiver.",
+                hint="Leave out --code, --receivers and --forever, or --to.",
+            )
         if not 1 <= self.receivers <= MAX_RECEIVERS:
             raise UsageError(
                 f"{self.receivers} receivers are not possible.",
@@ -147,6 +152,8 @@ class ReceiveOptions(CommonOptions):
     """Empty: known machines send."""
     from_machines: tuple[str, ...] = ()
     """Those that may send without a code; none named: all of them."""
+    patience: float | None = None
+    """Seconds to wait for a known machine; None: as for any other side."""
     output: Path | None = None
     """A folder (existing), the file to write, or STDOUT; None: the current folder."""
     conflict: Conflict = Conflict.ASK

@@ -20,12 +20,12 @@ error of :mod:`rtcsend.errors`, and the other side is told (:class:`rtcsend.fare
 import asyncio
 import os
 import platform
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from rtcsend import __version__
 from rtcsend.by_words import PAIRING_TIMEOUT, SILENT, Visit, within
@@ -37,6 +37,10 @@ from rtcsend.errors import (
 )
 from rtcsend.events import CodeReady, Done, Paired
 from rtcsend.front_door import FrontDoor
+from rtcsend.known.store import Store
+from rtcsend.known_receiving import first_to_come
+from rtcsend.known_sending import come_to
+from rtcsend.listening import serve_known
 from rtcsend.meeting import Place
 from rtcsend.met import Met
 from rtcsend.options import CommonOptions, Emit, Questions, ReceiveOptions, SendOptions
@@ -56,6 +60,7 @@ from rtcsend.target import Target
 from rtcsend.tasks import first_of
 from rtcsend.trace import Step, note
 from rtcsend.transfer.frames import payload_size
+from rtcsend.transfer.ports import Decide, Offer, Sink
 from rtcsend.transfer.rate import RateLimiter
 from rtcsend.transfer.receiving import Receiving
 from rtcsend.transfer.sending import Sending
@@ -81,38 +86,18 @@ async def send(options: SendOptions, *, questions: Questions, emit: Emit) -> Don
     """
     async with AsyncExitStack() as stack:
         open_source = await stack.enter_async_context(source_for_each(options, emit=emit))
-        wanted = None if options.code is None else parse_code_untrusted(options.code)
         ice_servers = [parse_ice_url(url) for url in options.ice]
 
-        number = None if wanted is None else wanted.nameplate
-        door = await stack.enter_async_context(FrontDoor(options, nameplate=number))
-        client = await stack.enter_async_context(door.place())
+        async def service() -> Service:
+            webrtc = await stack.enter_async_context(_loading_webrtc())
+            return Service(options, ice_servers, open_source, webrtc, questions)
 
-        def new_code() -> Code:
-            code = wanted or generate_code(door.nameplate, words=options.words, entropy=os.urandom)
-            server = door.public_url
-            emit(CodeReady(code=str(code), server=server, embedded=door.is_embedded))
-            return code
-
-        await door.announce()
-        code = new_code()
-        webrtc = await stack.enter_async_context(_loading_webrtc())
-        service = Service(options, ice_servers, open_source, webrtc, questions)
-        if options.is_for_several:
-            service = _for_several(service)
-            several = Several(
-                options,
-                door=door,
-                new_code=new_code,
-                serve=partial(serve_one, service),
-                emit=emit,
-            )
-            done = await several.run(client, code)
+        if options.to is None:
+            done = await _serve_by_words(stack, options, service, emit)
         else:
-            visit = Visit(Role.SENDER, code, client, place=Place(client.url))
-            await visit.begin()  # it waits there for whoever comes
-            await within(options.timeout, visit.wait(), "The other side did not come.")
-            done = await serve_one(service, await visit.pair(), emit)
+            terms = await service()
+            known = come_to(options, store=Store(), emit=emit)
+            done = await serve_one(terms, await stack.enter_async_context(known), emit)
     emit(done)
     return done
 
@@ -130,6 +115,37 @@ class Service:
     questions: Questions
     pool: RateLimiter | None = None
     """Of all receivers together."""
+
+
+async def _serve_by_words(
+    stack: AsyncExitStack,
+    options: SendOptions,
+    terms: Callable[[], Awaitable[Service]],
+    emit: Emit,
+) -> Done:
+    """Show a code, and send to whoever has it; ``terms`` are slow to make, and wait for that."""
+    wanted = None if options.code is None else parse_code_untrusted(options.code)
+    number = None if wanted is None else wanted.nameplate
+    door = await stack.enter_async_context(FrontDoor(options, nameplate=number))
+    client = await stack.enter_async_context(door.place())
+
+    def new_code() -> Code:
+        code = wanted or generate_code(door.nameplate, words=options.words, entropy=os.urandom)
+        server = door.public_url
+        emit(CodeReady(code=str(code), server=server, embedded=door.is_embedded))
+        return code
+
+    await door.announce()
+    code = new_code()
+    service = await terms()
+    if not options.is_for_several:
+        visit = Visit(Role.SENDER, code, client, place=Place(client.url))
+        await visit.begin()  # it waits there for whoever comes
+        await within(options.timeout, visit.wait(), "The other side did not come.")
+        return await serve_one(service, await visit.pair(), emit)
+    serve = partial(serve_one, _for_several(service))
+    several = Several(options, door=door, new_code=new_code, serve=serve, emit=emit)
+    return await several.run(client, code)
 
 
 def _for_several(service: Service) -> Service:
@@ -154,7 +170,7 @@ async def serve_one(service: Service, met: Met, emit: Emit) -> Done:
         RtcsendError: Whatever ended it; the other side was told.
     """
     options, client = service.options, met.client
-    emit(Paired(verification=met.keys.verification))
+    emit(Paired(verification=met.keys.verification, machine=met.machine))
     terms = Terms(
         role=Role.SENDER,
         keys=met.keys,
@@ -199,7 +215,7 @@ async def serve_one(service: Service, met: Met, emit: Emit) -> Done:
 
 
 async def receive(options: ReceiveOptions, *, questions: Questions, emit: Emit) -> Done:
-    """Receive one file; return when it is verified, synced and under its final name.
+    """Receive once, by a code or from a known machine; return when all is under its final name.
 
     Cancelling it tells the other side, and takes at most about two seconds.
 
@@ -207,47 +223,91 @@ async def receive(options: ReceiveOptions, *, questions: Questions, emit: Emit) 
         RtcsendError: Whatever ended it; docs/cli.md lists them all.
     """
     async with AsyncExitStack() as stack:
-        code = parse_code_untrusted(options.code)
-        ice_servers = [parse_ice_url(url) for url in options.ice]
+        code = parse_code_untrusted(options.code) if not options.from_machines else None
         target = await stack.enter_async_context(Target(options, questions=questions, emit=emit))
-
         webrtc = await stack.enter_async_context(_loading_webrtc())
-        place = await _find_rendezvous(options, code.nameplate)
-        client = await stack.enter_async_context(_client_at(place))
-        await client.claim(code.nameplate)
-        note(Step.NAMEPLATE, how="claimed")
+        if code is None:
+            met = await first_to_come(stack, options, store=Store(), emit=emit)
+        else:
+            met = await _come_to_code(stack, options, code)
+        return await _receive_from(met, options, target, webrtc, emit)
 
-        visit = Visit(Role.RECEIVER, code, client, place=place)
-        await visit.begin()
-        met = await visit.pair()
-        emit(Paired(verification=met.keys.verification))
 
-        terms = Terms(
-            role=Role.RECEIVER,
-            keys=met.keys,
-            place=place,
-            ice_servers=ice_servers,
-            timeout=options.timeout,
+async def listen(options: ReceiveOptions, *, questions: Questions, emit: Emit) -> NoReturn:
+    """Receive from known machines, whenever one comes, until it is cancelled.
+
+    Each event but the first, which says who is waited for, tells of which visit it is.
+
+    Raises:
+        RtcsendError: Nobody can come (any more); not what goes wrong in one visit.
+    """
+    async with _loading_webrtc() as webrtc:
+        one_by_one = OneByOne(questions)
+
+        async def serve(met: Met, emit: Emit) -> None:
+            async with Target(options, questions=one_by_one, emit=emit) as target:
+                await _receive_from(met, options, target, webrtc, emit)
+
+        async with Target(options, questions=one_by_one, emit=emit):
+            pass  # the folder is there
+        await serve_known(options, serve=serve, emit=emit)
+
+
+async def _come_to_code(stack: AsyncExitStack, options: ReceiveOptions, code: Code) -> Met:
+    """Come to the sender that shows the code."""
+    place = await _find_rendezvous(options, code.nameplate)
+    client = await stack.enter_async_context(_client_at(place))
+    await client.claim(code.nameplate)
+    note(Step.NAMEPLATE, how="claimed")
+    visit = Visit(Role.RECEIVER, code, client, place=place)
+    await visit.begin()
+    return await visit.pair()
+
+
+async def _receive_from(
+    met: Met,
+    options: ReceiveOptions,
+    target: Target,
+    webrtc: "asyncio.Task[ModuleType]",
+    emit: Emit,
+) -> Done:
+    """Receive from who has come; return when all is safe, and the sender knows."""
+    emit(Paired(verification=met.keys.verification, machine=met.machine))
+    terms = Terms(
+        role=Role.RECEIVER,
+        keys=met.keys,
+        place=met.place,
+        ice_servers=[parse_ice_url(url) for url in options.ice],
+        timeout=options.timeout,
+        emit=emit,
+    )
+    signalling = SealedSignalling(met.mailbox, met.keys, Role.RECEIVER)
+    async with Link(terms, signalling, rendezvous=met.client) as link:
+        ours = _hello(options, await webrtc)
+        await signalling.send(ours)
+        hello = await within(options.timeout, signalling.receive_hello(), SILENT)
+        receiving = Receiving(
+            decide=_naming(met, target.decide),
+            limit=options.limit,
             emit=emit,
+            clock=asyncio.get_running_loop().time,
         )
-        signalling = SealedSignalling(met.mailbox, met.keys, Role.RECEIVER)
-        async with Link(terms, signalling, rendezvous=client) as link:
-            ours = _hello(options, await webrtc)
-            await signalling.send(ours)
-            hello = await within(options.timeout, signalling.receive_hello(), SILENT)
-            receiving = Receiving(
-                decide=target.decide,
-                limit=options.limit,
-                emit=emit,
-                clock=asyncio.get_running_loop().time,
-            )
-            connection = await link.connect(
-                await webrtc, ours=ours, theirs=hello, ice_servers=client.ice_servers
-            )
-            done = await _received(link, connection, receiving)
+        connection = await link.connect(
+            await webrtc, ours=ours, theirs=hello, ice_servers=met.client.ice_servers
+        )
+        done = await _received(link, connection, receiving)
     done = replace(done, text=target.text)
     emit(done)
     return done
+
+
+def _naming(met: Met, decide: Decide) -> Decide:
+    """Return ``decide``, told of the sender by the name that is proven, if it has one."""
+
+    async def decide_named(offer: Offer) -> Sink | None:
+        return await decide(replace(offer, sender=met.machine or offer.sender))
+
+    return decide_named
 
 
 async def _carry(
