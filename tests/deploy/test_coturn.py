@@ -6,7 +6,6 @@ import datetime
 import hmac
 import ipaddress
 import shutil
-import socket
 import subprocess
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -15,7 +14,8 @@ import pytest
 from aioice import stun
 from aioice.turn import TurnClientUdpProtocol
 
-from tests.fakes.coturn import require_coturn
+from tests.fakes.coturn import READY, START_TIMEOUT, require_coturn
+from tests.fakes.ports import free_port
 
 pytestmark = pytest.mark.coturn
 
@@ -80,18 +80,12 @@ def set_up(tmp_path: Path) -> Path:
 async def listening(process: asyncio.subprocess.Process) -> None:
     assert process.stdout is not None, "it was started with a pipe"
     seen = ""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(START_TIMEOUT):
         async for line in process.stdout:
             seen += line.decode()
-            if "listener opened on" in seen:
+            if READY in seen:
                 return
     raise AssertionError(f"coturn did not start: {seen}")
-
-
-def free_port() -> int:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 async def permission(relay: TurnClientUdpProtocol, peer: str) -> int:

@@ -11,9 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.fakes.ports import free_port
+
 PROGRAM = shutil.which("redis-server")
 needs_redis = pytest.mark.skipif(PROGRAM is None, reason="needs redis-server (apt install)")
-READY = 10.0  # seconds
+READY = 50.0  # seconds
 
 
 class RedisServer:
@@ -22,8 +24,7 @@ class RedisServer:
     def __init__(self, folder: Path, *options: str) -> None:
         self.folder = folder
         self._options = options
-        with socket.create_server(("127.0.0.1", 0)) as probe:
-            self.port = int(probe.getsockname()[1])
+        self.port = free_port()
         self._process: subprocess.Popen[bytes] | None = None
 
     @property

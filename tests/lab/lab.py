@@ -3,7 +3,6 @@
 import itertools
 import os
 import re
-import socket
 import subprocess
 import sys
 import tempfile
@@ -14,6 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Literal, Self
 
+from tests.fakes.coturn import READY
 from tests.lab.link import Emulator
 from tests.lab.namespace import RUN, LabError, Namespace, cable, remove
 from tests.lab.nat import Kind
@@ -28,8 +28,16 @@ SERVER_NET: Final = "203.0.113"
 WANS: Final = {"a": "192.0.2", "b": "198.51.100"}
 PUBLIC: Final = {"a": "198.18.1", "b": "198.18.2"}
 PRIVATE: Final = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")  # nobody routes these
-NAMES: Final = f"{SERVER} srv.lab.test turn.lab.test\n{SECOND} rendezvous.lab.test\n"
-START_TIMEOUT: Final = 20.0  # seconds
+SERVER_NET6: Final = "2001:db8:5"  # RFC 3849, as all of IPv6 here
+SERVER6: Final = f"{SERVER_NET6}::10"
+SECOND6: Final = f"{SERVER_NET6}::11"
+IPV6: Final = {
+    "a": ("2001:db8:a", "2001:db8:aa"),
+    "b": ("2001:db8:b", "2001:db8:bb"),
+}
+IPV4_NAMES: Final = f"{SERVER} srv.lab.test turn.lab.test\n{SECOND} rendezvous.lab.test\n"
+NAMES: Final = f"{SERVER6} srv.lab.test turn.lab.test\n{SECOND6} rendezvous.lab.test\n{IPV4_NAMES}"
+START_TIMEOUT: Final = 50.0  # seconds
 STEP: Final = 0.05  # seconds
 
 ServerName = Literal["rendezvous", "turn"]
@@ -43,7 +51,7 @@ class _Server:
 
     process: "subprocess.Popen[bytes]"
     command: tuple[str, ...]
-    where: tuple[str, int]
+    ready: str
 
 
 class Lab:
@@ -53,6 +61,7 @@ class Lab:
         a: What stands before alice and carol.
         b: What stands before bob.
         lans: The first three bytes of the private addresses of both sites; may be the same.
+        ipv6: The server has IPv6 too, and hosts may: ``lab.a.families``.
         congestion: What TCP connections use, unless they choose when they are connected;
             Linux's own default, whatever this machine's is.
 
@@ -82,8 +91,10 @@ class Lab:
         a: Kind = Kind.OPEN,
         b: Kind = Kind.OPEN,
         lans: tuple[str, str] = ("192.168.1", "192.168.2"),
+        ipv6: bool = False,
         congestion: str = "cubic",
     ) -> None:
+        self._ipv6 = ipv6
         self._kinds, self._lans, self._congestion = {"a": a, "b": b}, lans, congestion
         self._prefix = f"{PREFIX}-{os.getpid()}-{next(_numbers)}"
         self._stack = ExitStack()
@@ -133,9 +144,9 @@ class Lab:
         Args:
             options: More of them, for ``rtcsend serve``.
         """
-        where = ("--host", SECOND, "--port", str(RENDEZVOUS_PORT))
+        where = ("--host", "rendezvous.lab.test", "--port", str(RENDEZVOUS_PORT))
         command = (sys.executable, "-m", "rtcsend", "serve", *where, *options)
-        self._start("rendezvous", command, (SECOND, RENDEZVOUS_PORT))
+        self._start("rendezvous", command, "listening on")
         return f"ws://{SECOND}:{RENDEZVOUS_PORT}/v1"
 
     def turn(self, *options: str) -> Turn:
@@ -146,8 +157,8 @@ class Lab:
         """
         folder = self.folder / "turn"
         folder.mkdir()
-        turn = Turn(folder, SERVER, SECOND)
-        self._start("turn", turn.command(*options), (SERVER, turn.port))
+        turn = Turn(folder, SERVER, SECOND, ipv6=SERVER6 if self._ipv6 else None)
+        self._start("turn", turn.command(*options), READY)
         return turn
 
     def kill(self, server: ServerName) -> None:
@@ -159,25 +170,21 @@ class Lab:
     def start_again(self, server: ServerName) -> None:
         """Start a server that was killed as it was started before; it remembers nothing."""
         was = self._servers[server]
-        self._start(server, was.command, was.where)
+        self._start(server, was.command, was.ready)
 
-    def _start(self, name: ServerName, command: tuple[str, ...], where: tuple[str, int]) -> None:
-        """Start a server on srv, and wait until it listens."""
+    def _start(self, name: ServerName, command: tuple[str, ...], ready: str) -> None:
+        """Start a server on srv, and wait until it says that it is ``ready``."""
         log = self.folder / f"{Path(command[0]).name}-{next(_numbers)}.log"
         with log.open("wb") as file:
             process = self.srv.popen(
                 command, stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT
             )
         end = time.monotonic() + START_TIMEOUT
-        while not self._listens(where):
+        while ready not in log.read_text(errors="replace"):
             if process.poll() is not None or time.monotonic() > end:
                 raise LabError(f"{command[0]} did not start: {log.read_text(errors='replace')}")
             time.sleep(STEP)
-        self._servers[name] = _Server(process, command, where)
-
-    def _listens(self, where: tuple[str, int]) -> bool:
-        with self.srv.socket(socket.SOCK_STREAM) as sock:
-            return sock.connect_ex(where) == 0
+        self._servers[name] = _Server(process, command, ready)
 
     def _build(self) -> None:
         _sweep()
@@ -195,6 +202,14 @@ class Lab:
             f"address add {SECOND}/24 dev eth0",
             f"route add default via {SERVER_NET}.1 congctl {self._congestion}",
         )
+        if self._ipv6:
+            self.net.sysctl("ipv6/conf/all/forwarding", 1)
+            self.net.ip(f"address add {SERVER_NET6}::1/64 dev srv")
+            self.srv.ip(
+                f"address add {SERVER6}/64 dev eth0",
+                f"address add {SECOND6}/64 dev eth0",
+                f"route add default via {SERVER_NET6}::1 congctl {self._congestion}",
+            )
         self.a, self.b = self._sites()
         self.alice, self.carol = self._host("alice", self.a), self._host("carol", self.a)
         self.bob = self._host("bob", self.b)
@@ -216,7 +231,12 @@ class Lab:
                 name=name,
                 link=link,
                 kind=self._kinds[name],
-                networks=Networks(private=lan, public=PUBLIC[name], wan=WANS[name]),
+                networks=Networks(
+                    private=lan,
+                    public=PUBLIC[name],
+                    wan=WANS[name],
+                    ipv6=IPV6[name] if self._ipv6 else None,
+                ),
             )
             for name, link, lan in zip(WANS, emulator.links, self._lans, strict=True)
         )
@@ -225,14 +245,17 @@ class Lab:
     def _namespace(self, name: str) -> Namespace:
         full = f"{self._prefix}-{name}"
         self._stack.callback(remove, full)
-        made = Namespace(full, hosts=NAMES)
+        made = Namespace(full, hosts=NAMES if self._ipv6 else IPV4_NAMES)
         self._stack.callback(made.remove)
+        if self._ipv6 and name != "wires":
+            made.enable_ipv6()
         return made
 
     def _host(self, name: str, site: Site) -> Host:
         full = f"{self._prefix}-{name}"
         self._stack.callback(remove, full)
-        made = Host(full, site=site, congestion=self._congestion, hosts=NAMES)
+        hosts = NAMES if self._ipv6 else IPV4_NAMES
+        made = Host(full, site=site, congestion=self._congestion, hosts=hosts, ipv6=self._ipv6)
         self._stack.callback(made.remove)
         return made
 

@@ -33,14 +33,14 @@ class Turn:
         folder: For its files.
         address: Where clients find it, and where relayed addresses are.
         second: Another address, for STUN only.
+        ipv6: An address to listen and relay at besides, if any.
 
     Attributes:
-        port: The one that listens at last.
         environment: What a client needs to trust it.
     """
 
-    def __init__(self, folder: Path, address: str, second: str) -> None:
-        self.port = WEB_PORT
+    def __init__(self, folder: Path, address: str, second: str, *, ipv6: str | None = None) -> None:
+        self._ipv6 = ipv6
         self._folder, self._address, self._second = folder, address, second
         self._secret = secrets.token_hex(16)
         self.environment = {"SSL_CERT_FILE": str(_certificate(folder, address))}
@@ -56,26 +56,41 @@ class Turn:
             f"--tls-listening-port={TLS_PORT}",
             f"--aux-server={self._address}:{WEB_PORT}",
             f"--relay-ip={self._address}",
+            *self._ipv6_options(),
             f"--cert={self._folder / 'server.pem'}",
             f"--pkey={self._folder / 'server.key'}",
             *options,
         )
 
-    def ice_url(self, way: Way = "udp") -> str:
-        """Return it as ``--ice`` takes it, with a credential that is good for ten minutes."""
+    def _ipv6_options(self) -> tuple[str, ...]:
+        if self._ipv6 is None:
+            return ()
+        return (
+            f"--listening-ip={self._ipv6}",
+            f"--aux-server=[{self._ipv6}]:{WEB_PORT}",
+            f"--relay-ip={self._ipv6}",
+        )
+
+    def ice_url(self, way: Way = "udp", *, host: str | None = None) -> str:
+        """Return it as ``--ice`` takes it, with a credential that is good for ten minutes.
+
+        Args:
+            way: To it.
+            host: A name instead of its address.
+        """
         transport, _, port = way.partition("-")
         tls = transport == "tls"
         return ice_url(
             self._secret,
-            host=self._address,
+            host=host or self._address,
             port=int(port or (TLS_PORT if tls else PORT)),
             transport="udp" if way == "udp" else "tcp",
             scheme="turns" if tls else "turn",
         )
 
-    def stun_url(self, *, second: bool = False) -> str:
-        """Return it as a STUN server, at one of its two addresses."""
-        return f"stun:{self._second if second else self._address}:{PORT}"
+    def stun_url(self, *, second: bool = False, host: str | None = None) -> str:
+        """Return it as a STUN server, at one of its two addresses, or by name."""
+        return f"stun:{host or (self._second if second else self._address)}:{PORT}"
 
     def dead_urls(self) -> tuple[str, str]:
         """Return a STUN and a TURN server that never answer."""
