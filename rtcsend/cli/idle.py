@@ -13,7 +13,16 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
 from rtcsend.errors import ConnectionLost
-from rtcsend.events import Checking, Connected, Done, Event, Progress, Reconnecting, Stalled
+from rtcsend.events import (
+    Checking,
+    Connected,
+    Done,
+    Error,
+    Event,
+    Progress,
+    Reconnecting,
+    Stalled,
+)
 from rtcsend.options import Emit
 from rtcsend.tasks import first_of
 
@@ -42,7 +51,8 @@ class IdleWatch:
         match event:
             case Progress() | Checking():
                 self._moved_at, self._idle_since = now, None
-            case Connected():  # whether anything moves is seen in a moment
+            # Whether anything moves is seen in a moment; or it was one of several receivers.
+            case Connected() | Done() | Error():
                 self._idle_since = None
             case Stalled(seconds=seconds):
                 self._idle_since = now - seconds if self._moved_at is None else self._moved_at

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Final
 
 from rtcsend.cli.results import ResultLines
-from rtcsend.events import Checking, Event, Progress, Reconnecting, Stalled
+from rtcsend.events import Checking, Done, Error, Event, Progress, Reconnecting, Stalled
 
 PROGRESS_INTERVAL: Final = 0.25  # seconds; what people's eyes and log files bear
 
@@ -25,7 +25,7 @@ class JsonOutput:
     def __init__(self, *, results: ResultLines, clock: Callable[[], float]) -> None:
         self._results = results
         self._clock = clock
-        self._next_progress = float("-inf")
+        self._next_progress: dict[int | None, float] = {}  # of each receiver, if there are several
 
     def emit(self, event: Event) -> None:
         """Print ``event``; progress only when some time has passed, and when it is complete."""
@@ -33,13 +33,15 @@ class JsonOutput:
             self._results.put(event.to_json(), droppable=True)  # there may be thousands of them
             return
         if not isinstance(event, Progress | Checking):
+            if isinstance(event, Done | Error):
+                self._next_progress.pop(event.receiver, None)
             self._results.put(event.to_json())
             return
         now = self._clock()
         is_last = event.total is not None and event.bytes >= event.total
-        if now < self._next_progress and not is_last:
+        if now < self._next_progress.get(event.receiver, now) and not is_last:
             return
-        self._next_progress = now + PROGRESS_INTERVAL
+        self._next_progress[event.receiver] = now + PROGRESS_INTERVAL
         self._results.put(event.to_json(), droppable=not is_last)
 
     def tell(self, text: str) -> None:

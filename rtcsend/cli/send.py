@@ -20,6 +20,7 @@ from rtcsend.cli.script_options import (
     run_script,
 )
 from rtcsend.cli.sendable import Name, Text, check_sendable
+from rtcsend.cli.several_options import Forever, Receivers, audience_of, check_several
 from rtcsend.cli.signals import Stopper
 from rtcsend.cli.terminal import can_ask, restore
 from rtcsend.cli.trace_file import traced
@@ -69,6 +70,8 @@ def send(
     code: OwnCode = None,
     code_file: opt.CodeFile = None,
     words: opt.Words = DEFAULT_WORDS,
+    receivers: Receivers = 1,
+    forever: Forever = False,
     qr: Qr = False,
     copy: Copy = False,
     server: opt.Server = None,
@@ -111,9 +114,12 @@ def send(
         skip_unreadable=skip_unreadable,
         code=code_for_send(option=code, code_file=code_file, environment=os.environ),
         words=words,
+        receivers=receivers,
+        forever=forever,
         token=opt.token_of(os.environ),
         **common,
     )
+    check_several(options, checksums=checksums)
     asks = can_ask() and not sent.is_stdin
     if verify and not asks:
         raise UsageError(
@@ -127,6 +133,8 @@ def send(
         name=sent.label,
         stopper=stopper,
         server_option=server,
+        verify=verify,
+        audience=audience_of(options),
     )
     questions = (
         TerminalQuestions(hold=output.hold, go_on=output.go_on)

@@ -17,6 +17,7 @@ from rtcsend.cli.json_output import JsonOutput
 from rtcsend.cli.lean import leave_out_media
 from rtcsend.cli.memory import tune_memory
 from rtcsend.cli.results import ResultLines
+from rtcsend.cli.several_display import SeveralOutput
 from rtcsend.cli.signals import Stopper
 from rtcsend.cli.terminal import can_redraw, is_terminal
 from rtcsend.errors import Terminated
@@ -26,6 +27,7 @@ from rtcsend.trace import Recorder
 
 if TYPE_CHECKING:
     from rtcsend.cli.live import LiveView
+    from rtcsend.cli.live_lines import Lines, LiveLines
 
 
 class OutputGone(Terminated):
@@ -51,6 +53,13 @@ class OutputOptions:
     print_path: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Audience:
+    """More than one receiver; ``wanted`` is None when it is for ever."""
+
+    wanted: int | None
+
+
 def make_output(
     options: OutputOptions,
     *,
@@ -59,6 +68,7 @@ def make_output(
     stopper: Stopper,
     server_option: str | None = None,
     verify: bool = False,
+    audience: Audience | None = None,
 ) -> Output:
     """Return whoever is to be told what happens."""
 
@@ -76,6 +86,15 @@ def make_output(
     told = options.data_on_stdout or (on_screen and (role == "receive" or not options.quiet))
     told = told and not options.print_path
     moves = can_redraw(sys.stderr) and not options.no_progress
+    if audience is not None:
+        return SeveralOutput(
+            wanted=audience.wanted,
+            results=None if told else make_results(),
+            live=_make_live_lines if moves else None,
+            quiet=options.quiet,
+            server_option=server_option,
+            verify=verify,
+        )
     return HumanOutput(
         role=role,
         name=name,
@@ -122,6 +141,12 @@ def run_transfer(
             output.emit(done)
     finally:
         output.close()
+
+
+def _make_live_lines(lines: "Lines") -> "LiveLines":
+    from rtcsend.cli.live_lines import LiveLines  # noqa: PLC0415 - imports rich
+
+    return LiveLines(sys.stderr, lines)
 
 
 def _make_live_view() -> "LiveView":
