@@ -59,7 +59,9 @@ class _Counted(socket.socket):
 
     @classmethod
     def of(cls, accepted: socket.socket, on_close: Callable[[], None]) -> "_Counted":
-        counted = cls(fileno=accepted.detach())
+        # Without being told, the new object would ask the system for each of the three.
+        kind = (accepted.family, accepted.type, accepted.proto)
+        counted = cls(*kind, fileno=accepted.detach())
         counted.on_close = on_close
         return counted
 

@@ -60,6 +60,9 @@ class Facts(NamedTuple):
     ended: Outcome | None = None
 
 
+NOTHING = Facts()
+
+
 class Room:
     """The mailboxes under one name: at most one that can be entered, and those before it.
 
@@ -77,7 +80,7 @@ class Room:
         self.stored_bytes = 0
         """Of the bodies in all mailboxes."""
         self._told: list[Told] = []
-        self._facts = Facts()
+        self._facts = NOTHING
 
     @property
     def enterable(self) -> Mailbox | None:
@@ -98,8 +101,11 @@ class Room:
 
     def place_at(self, connection: Connection) -> Place | None:
         """Return the place that a socket is attached to."""
-        places = self._places()
-        return next(((box, side) for box, side in places if side.connection == connection), None)
+        for mailbox in self.mailboxes:  # asked for each message: no generators
+            for side in mailbox.sides:
+                if side.connection == connection:
+                    return mailbox, side
+        return None
 
     def place_with(self, token: str) -> Place | None:
         """Return the place of the side that has a token."""
@@ -135,7 +141,7 @@ class Room:
             case Gone(process=process):
                 self._on_gone(process, now=now)
         told, self._told = self._told, []
-        facts, self._facts = self._facts, Facts()
+        facts, self._facts = self._facts, NOTHING
         return told, facts
 
     # Coming

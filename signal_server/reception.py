@@ -22,7 +22,6 @@ from signal_server.mailbox import Ending, Facts, Room, Told
 from signal_server.messages import (
     Allocate,
     Claim,
-    ClientMessage,
     Meet,
     Message,
     Release,
@@ -145,7 +144,10 @@ class Reception:
             return
         try:
             message = parse_frame_untrusted(frame, max_frame=self._limits.max_frame)
-            await self._dispatch(socket, message)
+            if isinstance(message, Message):  # nearly all are
+                await self._on_message(socket, message.body)
+            else:
+                await self._dispatch(socket, message)
         except RequestRefused as refusal:
             await self._refuse(socket, refusal)
         except Superseded:
@@ -190,10 +192,8 @@ class Reception:
 
     # Frames
 
-    async def _dispatch(self, socket: _Socket, message: ClientMessage) -> None:
+    async def _dispatch(self, socket: _Socket, message: Request | Release | Report) -> None:
         match message:
-            case Message(body=body):
-                await self._on_message(socket, body)
             case Release():
                 await self._on_release(socket)
             case Report(route=route):

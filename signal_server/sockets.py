@@ -1,7 +1,7 @@
 """Every WebSocket of a server, from its welcome to its end.
 
 What it does: feeds frames to :class:`signal_server.reception.Reception`, carries out what that
-says, and keeps its one timer. What the two sides need to reach each other by a relay is added
+says. What the two sides need to reach each other by a relay is added
 here, in the moment when both are there.
 What it does not: listen; that is :mod:`signal_server.server`.
 
@@ -23,6 +23,7 @@ from websockets.http11 import Request, Response
 
 from signal_server.admission import Admission
 from signal_server.config import ServerConfig
+from signal_server.due_timer import DueTimer
 from signal_server.keys import ServerKeys, unix_time
 from signal_server.logs import log
 from signal_server.messages import IceServer, Peer, ServerMessage, serialize
@@ -101,9 +102,14 @@ class Sockets:
         # What waits for a store that is elsewhere.
         self._waiting: dict[WebSocketConnection, deque[str | bytes | None]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._timer: asyncio.TimerHandle | None = None
-        self._timer_works = False
-        self._round = asyncio.get_running_loop().call_later(LOOK_AROUND, self._look_around)
+        self._loop = asyncio.get_running_loop()
+        self._timer = DueTimer(
+            next_due=self._reception.get_timer,
+            now=store.now,
+            handle=self._reception.handle_timer,
+            start=self._start,
+        )
+        self._round = self._loop.call_later(LOOK_AROUND, self._look_around)
 
     def __len__(self) -> int:
         """Return how many sockets are served."""
@@ -136,9 +142,7 @@ class Sockets:
             connection.abort()
         if self._connections:
             await self._empty.wait()
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._timer.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     # Connections: what they tell
@@ -178,7 +182,7 @@ class Sockets:
         self._clients[connection.number] = connection
         log(logging.DEBUG, "socket opened", number=connection.number, address=address)
         self._reception.connect(connection.number, source)
-        self._arm_timer()
+        self._timer.arm()
 
     def received(self, connection: WebSocketConnection, message: str | bytes) -> None:
         """Take a message: at once if the store does not wait, else after those before it."""
@@ -255,24 +259,24 @@ class Sockets:
             # A bug must end one socket, not go unseen.
             log(logging.ERROR, "socket failed", number=number, exc_info=True)
             connection.close(CLOSE_INTERNAL, "a failure of the server")
-        self._arm_timer()
+        self._timer.arm()
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
+        task = self._loop.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
     def _look_around(self) -> None:
         """Ask those who have been silent whether they are there, and drop who does not answer."""
-        loop = asyncio.get_running_loop()
-        now = loop.time()
+        now = self._loop.time()
         for connection in list(self._clients.values()):
             if connection.pinged_at is not None:
                 if now - connection.pinged_at >= PING_TIMEOUT:
                     connection.abort()
             elif now - connection.heard_at >= PING_INTERVAL:
                 connection.ping(now)
-        self._round = loop.call_later(LOOK_AROUND, self._look_around)
+        self._timer.arm_anew()
+        self._round = self._loop.call_later(LOOK_AROUND, self._look_around)
 
     def _address_of(self, connection: WebSocketConnection) -> str:
         """Return where a client comes from, as far as that can be believed."""
@@ -292,10 +296,10 @@ class Sockets:
         if client is None:
             return
         match output:
-            case Send(message=Peer(state="joined" | "back") as peer):
-                permit = self._admission.permit()
-                client.send(serialize(replace(peer, ice_servers=self._relays(), permit=permit)))
             case Send(message=message):
+                if isinstance(message, Peer) and message.state in ("joined", "back"):
+                    permit = self._admission.permit()
+                    message = replace(message, ice_servers=self._relays(), permit=permit)
                 client.send(serialize(message))
             case Close(code=code, reason=reason):
                 client.close(code, reason)
@@ -313,30 +317,6 @@ class Sockets:
             entropy=secrets.token_bytes(ID_BYTES),
         )
         return (*relays, own)
-
-    def _arm_timer(self) -> None:
-        """Have the timer go off when something is due; too early does no harm."""
-        when = self._reception.get_timer()
-        if when is None or self._timer_works:
-            return
-        loop = asyncio.get_running_loop()
-        at = loop.time() + when - self._store.now()
-        if self._timer is not None:
-            if self._timer.when() <= at:
-                return
-            self._timer.cancel()
-        self._timer = loop.call_at(at, self._on_timer)
-
-    def _on_timer(self) -> None:
-        self._timer, self._timer_works = None, True
-        self._start(self._handle_timer())
-
-    async def _handle_timer(self) -> None:
-        try:
-            await self._reception.handle_timer()
-        finally:
-            self._timer_works = False
-            self._arm_timer()
 
 
 def _finish(call: Coroutine[Any, Any, None]) -> None:

@@ -81,7 +81,10 @@ class Mailbox:
 
     def other(self, side: Side) -> Side | None:
         """Return the side opposite to ``side``; None while nobody has come."""
-        return next((candidate for candidate in self.sides if candidate is not side), None)
+        for candidate in self.sides:
+            if candidate is not side:
+                return candidate
+        return None
 
     def sent_to(self, side: Side) -> int:
         """Return how many messages ``side`` has been sent by the other one."""

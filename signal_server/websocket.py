@@ -1,7 +1,8 @@
 """One connection of the server: HTTP, then WebSocket frames, on asyncio's transports.
 
 What it does: feeds the Sans-I/O protocol of the package websockets, cuts messages out of its
-frames, bounds what waits in either direction, misses who is gone.
+frames, bounds what waits in either direction, misses who is gone. Simple frames pass by the
+package (:mod:`signal_server.text_frames`).
 What it does not: know what the frames say; that is :mod:`signal_server.sockets`.
 
 There is no task and no queue in here: with ten thousand clients that is most of the memory, and
@@ -11,7 +12,6 @@ Source: RFC 6455; websockets, "Integrate the Sans-I/O layer".
 
 import asyncio
 import logging
-import struct
 from typing import Protocol
 
 from websockets.frames import Frame, Opcode
@@ -21,6 +21,11 @@ from websockets.server import ServerProtocol
 
 from signal_server.messages import MAX_FRAME
 from signal_server.outputs import CLOSE_TOO_LARGE
+from signal_server.text_frames import (
+    ends_with_a_frame_untrusted,
+    only_text_untrusted,
+    text_frame,
+)
 
 CLOSE_TIMEOUT = 2.0  # seconds for the closing handshakes of WebSocket and TCP; who knows
 FLUSH_TIMEOUT = 5.0  # seconds to take the last frames and the close; then it is dropped
@@ -28,8 +33,7 @@ LARGEST_READ = 2 * MAX_FRAME  # bytes; a frame somewhat too large gets an answer
 MAX_WAITING_FRAMES = 16  # that were read and cannot be taken yet; then TCP holds the client back
 MAX_FRAGMENTS = 1_024  # of one message: empty ones would grow without a bound in bytes
 CLOSE_BAD_UTF8 = 1007  # RFC 6455 section 7.4.1
-TEXT_FIN = 0x81  # RFC 6455 section 5.2: a whole text message in one frame
-SHORT, LONG = 125, 65_535  # bytes, up to which a length takes no more, or two more bytes
+END_OF_REQUEST = b"\r\n\r\n"
 
 # The library logs whole frames at DEBUG, tokens and TURN credentials among them, and every
 # port scan as an error with a traceback.
@@ -76,6 +80,7 @@ class WebSocketConnection(asyncio.Protocol):
         number: Of the socket, once it is open; the handler's.
         source: Whom it counts for; the handler's.
         request: The HTTP request.
+        is_open: Whether messages can be sent.
         heard_at: When something came last, on the loop's clock.
         pinged_at: When it was asked whether it is there, if nothing has come since.
         queued_bytes: What waits for the client.
@@ -87,10 +92,14 @@ class WebSocketConnection(asyncio.Protocol):
         "_fragments",
         "_handler",
         "_handshake_seconds",
+        "_held",
+        "_in_step",
+        "_loop",
         "_protocol",
         "_timer",
         "_transport",
         "heard_at",
+        "is_open",
         "number",
         "pinged_at",
         "queued_bytes",
@@ -100,27 +109,27 @@ class WebSocketConnection(asyncio.Protocol):
     )
 
     def __init__(self, handler: Handler, *, handshake_seconds: float) -> None:
-        loop = asyncio.get_running_loop()
+        self._loop = asyncio.get_running_loop()  # asking for it is a system call in Python 3.11
         self._handler = handler
         self._protocol = ServerProtocol(max_size=LARGEST_READ, logger=_library_log)
         self._transport: asyncio.Transport
         self._fragments: list[bytes | bytearray | memoryview] | None = None
         self._closing = False
+        # What one read brings about, and is written at its end; None between reads.
+        self._held: list[bytes] | None = None
+        # What comes next is the beginning of a frame, and of a message.
+        self._in_step = False
         self._handshake_seconds = handshake_seconds
         # One timer is enough: first for the request, then for the end.
         self._timer: asyncio.TimerHandle | None = None
         self.number = 0
         self.source: str | None = None
         self.request: Request | None = None
-        self.heard_at = loop.time()
+        self.is_open = False
+        self.heard_at = self._loop.time()
         self.pinged_at: float | None = None
         self.queued_bytes = 0
         self.was_late = False
-
-    @property
-    def is_open(self) -> bool:
-        """Whether messages can be sent."""
-        return self._protocol.state is State.OPEN and not self._closing
 
     @property
     def close_received(self) -> bool:
@@ -139,9 +148,8 @@ class WebSocketConnection(asyncio.Protocol):
 
     def send(self, message: str) -> None:
         """Send a text message; nothing once it is closing."""
-        if not self._closing and self._protocol.state is State.OPEN:
-            self._transport.write(text_frame(message.encode()))
-            self._count_queued()
+        if self.is_open:
+            self._write(text_frame(message.encode()))
 
     def ping(self, now: float) -> None:
         """Ask whether the client is there."""
@@ -154,7 +162,7 @@ class WebSocketConnection(asyncio.Protocol):
         """Close it when everything before is sent, but soon in any case."""
         if self._closing:
             return
-        self._closing = True
+        self._closing, self.is_open = True, False
         if self._protocol.state is not State.OPEN:
             self.abort()
             return
@@ -164,7 +172,9 @@ class WebSocketConnection(asyncio.Protocol):
 
     def abort(self) -> None:
         """Drop it at once."""
-        self._closing = True
+        self._closing, self.is_open = True, False
+        if self._held:
+            self._held.clear()
         self._transport.abort()
 
     def pause(self) -> None:
@@ -181,29 +191,44 @@ class WebSocketConnection(asyncio.Protocol):
         """Begin."""
         assert isinstance(transport, asyncio.Transport), "of a stream"
         self._transport = transport
-        loop = asyncio.get_running_loop()
         # TLS, if any, has had its own time.
-        self._timer = loop.call_later(self._handshake_seconds, self._on_late_request)
+        self._timer = self._loop.call_later(self._handshake_seconds, self._on_late_request)
         transport.set_write_buffer_limits(high=0)  # to be told when nothing waits any more
         self._handler.connected(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End."""
         del exc
-        self._closing = True
+        self._closing, self.is_open = True, False
         self._cancel_timer()
         self._set_queued(0)
         self._handler.lost(self)
 
     def data_received(self, data: bytes) -> None:
         """Take what came."""
-        self.heard_at = asyncio.get_running_loop().time()
+        self.heard_at = self._loop.time()
         self.pinged_at = None
+        self._held = []
+        was_in_step = self._in_step
+        text = only_text_untrusted(data) if was_in_step and self.is_open else None
+        if text is not None:
+            self._on_text(text)
+        else:
+            self._feed(data)
+            if was_in_step:
+                self._in_step = self._fragments is None and ends_with_a_frame_untrusted(data)
+        self._write_held()
+
+    def _feed(self, data: bytes) -> None:
+        """Have the library take it."""
         self._protocol.receive_data(data)
         for event in self._protocol.events_received():
             if isinstance(event, Frame):
                 self._on_frame(event)
             elif isinstance(event, Request):
+                # Most send it in one piece, and nothing behind it before the answer.
+                end = data.find(END_OF_REQUEST) + len(END_OF_REQUEST)
+                self._in_step = data.startswith(b"GET ") and end == len(data)
                 self._on_request(event)
         self._flush()
 
@@ -226,7 +251,7 @@ class WebSocketConnection(asyncio.Protocol):
         response = self._handler.respond(self, request) or self._protocol.accept(request)
         self._protocol.send_response(response)
         self._flush()
-        if self._protocol.state is State.OPEN:
+        if self.is_open:
             self._cancel_timer()
             self._handler.opened(self)
 
@@ -262,6 +287,7 @@ class WebSocketConnection(asyncio.Protocol):
             text = str(data, "utf-8")
         except UnicodeDecodeError:
             self._protocol.fail(CLOSE_BAD_UTF8, "no UTF-8")
+            self._flush()
         else:
             self._handler.received(self, text)
 
@@ -269,13 +295,26 @@ class WebSocketConnection(asyncio.Protocol):
         """Write what the library says; its empty string means that this end is done."""
         for data in self._protocol.data_to_send():
             if data:
-                self._transport.write(data)
+                self._write(data)
             else:
                 self._end()
-        self._count_queued()
+        self.is_open = self._protocol.state is State.OPEN and not self._closing
+
+    def _write(self, data: bytes) -> None:
+        if self._held is None:
+            self._transport.write(data)
+            self._count_queued()
+        else:
+            self._held.append(data)
+
+    def _write_held(self) -> None:
+        held, self._held = self._held, None
+        if held:
+            self._write(b"".join(held))
 
     def _end(self) -> None:
         self._closing = True
+        self._write_held()
         if self._transport.can_write_eof():
             # Closing at once would reset it if something is unread, and the last words be lost.
             self._transport.write_eof()
@@ -286,7 +325,7 @@ class WebSocketConnection(asyncio.Protocol):
 
     def _abort_in(self, seconds: float) -> None:
         self._cancel_timer()
-        self._timer = asyncio.get_running_loop().call_later(seconds, self._transport.abort)
+        self._timer = self._loop.call_later(seconds, self._transport.abort)
 
     def _cancel_timer(self) -> None:
         if self._timer is not None:
@@ -305,13 +344,3 @@ class WebSocketConnection(asyncio.Protocol):
 
 
 _DATA = (Opcode.TEXT, Opcode.BINARY, Opcode.CONT)
-
-
-def text_frame(data: bytes) -> bytes:
-    """Return a whole text message as a server frames it. Source: RFC 6455 section 5.2."""
-    size = len(data)
-    if size <= SHORT:
-        return bytes((TEXT_FIN, size)) + data
-    if size <= LONG:
-        return struct.pack("!BBH", TEXT_FIN, SHORT + 1, size) + data
-    return struct.pack("!BBQ", TEXT_FIN, SHORT + 2, size) + data
