@@ -1,3 +1,6 @@
+import random
+from collections.abc import Callable
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -97,6 +100,34 @@ def test_a_greedy_sender_uses_all_of_it(rate: int, steps: list[tuple[float, int]
     for _, size in steps:
         now += limiter.delay(size, now=now)
     assert now == pytest.approx(sum(size for _, size in steps) / rate, rel=1e-6, abs=1e-9)
+
+
+SIZES: dict[str, Callable[[random.Random], int]] = {
+    "blocks": lambda chance: 65_520,
+    "small files": lambda chance: chance.randint(1, 4_096),
+    "anything": lambda chance: int(65_536 ** chance.random()),
+}
+LATENESS = 0.04  # seconds that a busy loop wakes up late; below BURST it costs nothing
+SECONDS = 60.0
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("sizes", SIZES)
+@pytest.mark.parametrize("rate", [1_000, 50_000, 2_000_000, 100_000_000])
+def test_within_a_twentieth_whatever_the_pieces_are(rate: int, sizes: str, seed: int) -> None:
+    """As the shell sends: pieces of seeded sizes, and wake-ups that are seeded times late."""
+    chance = random.Random(f"{rate} {sizes} {seed}")
+    size_of = SIZES[sizes]
+    limiter = RateLimiter(rate, now=0.0)
+    now, seconds = 0.0, SECONDS if rate < 10_000_000 else 1.0
+    sent: list[tuple[float, int]] = []
+    while now < seconds:
+        size = frame_size_for(rate, size_of(chance))
+        if delay := limiter.delay(size, now=now):
+            now += delay + chance.uniform(0, LATENESS)
+        sent.append((now, size))
+    total = sum(size for _, size in sent)
+    assert total / now == pytest.approx(rate, rel=0.05, abs=sent[-1][1] / now)
 
 
 @pytest.mark.parametrize(
