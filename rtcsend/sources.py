@@ -124,7 +124,7 @@ def maybe_stream(options: SendOptions) -> StreamSource | None:
         return None
     # What a shell makes of <(...) has a number for a name.
     name = options.name or (STDIN_NAME if path.name.isdigit() else path.name)
-    return StreamSource(name, lambda: os.open(path, os.O_RDONLY), shown=str(path))
+    return StreamSource(name, lambda: os.open(path, os.O_RDONLY), shown=str(path), owns=True)
 
 
 def _teller(emit: Emit) -> Callable[[int, int], None]:

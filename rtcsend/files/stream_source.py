@@ -42,13 +42,17 @@ class StreamSource:
         name: What to propose.
         opened: Returns the descriptor to read; called once, in the thread, where it may block.
         shown: What errors call it.
+        owns: Whether the descriptor is to be closed in the end.
     """
 
-    def __init__(self, name: str, opened: Callable[[], int], *, shown: str) -> None:
+    def __init__(
+        self, name: str, opened: Callable[[], int], *, shown: str, owns: bool = False
+    ) -> None:
         self.manifest = one_file(ManifestEntry(path=name, kind="stream")).manifest
         self._open = opened
         self._fd: int | None = None
         self._shown = shown
+        self._owns = owns
         self._thread = DiskThread("rtcsend-stream")
         self._reading: asyncio.Future[tuple[bytes, bool]] | None = None
         self._ring = Ring(size=KEPT_SIZE)
@@ -60,7 +64,12 @@ class StreamSource:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        self._thread.close()
+        if self._owns:
+            self._thread.submit(self._close)
+        if self._reading is None or self._reading.done():
+            await self._thread.aclose()
+        else:  # somebody may never write: whoever waits for him is left behind
+            self._thread.close()
 
     async def blocks(
         self, selection: Selection, *, start: int
@@ -121,6 +130,10 @@ class StreamSource:
             pieces.append(read_blocking(self._fd, min(room, _CALL_SIZE)))
             room -= len(pieces[-1])
         return b"".join(pieces), not pieces[-1]
+
+    def _close(self) -> None:
+        if self._fd is not None:
+            os.close(self._fd)
 
 
 def read_blocking(fd: int, count: int) -> bytes:
