@@ -191,7 +191,9 @@ class Several:
                 self._note_end(number, exc, has_proven=has_proven)
             except Exception as exc:  # a border: the others are not to end with him
                 logger.info("An unexpected error", exc_info=exc)
-                error = InternalError(f"Something in rtcsend itself is wrong ({exc!r}).")
+                error = InternalError(
+                    f"Something in rtcsend itself is wrong ({type(exc).__name__})."
+                )
                 self._note_end(number, error, has_proven=has_proven)
             else:
                 self._note_end(number, done)
@@ -225,7 +227,7 @@ class Several:
 
 
 class OneByOne:
-    """A person who is asked about one receiver after the other.
+    """A person who is asked about one receiver, or one known machine, after the other.
 
     Args:
         questions: Whoever answers.
@@ -236,12 +238,14 @@ class OneByOne:
         self._lock = asyncio.Lock()
 
     async def accept(self, proposal: Proposal) -> bool:
-        """Return whether what is proposed is wanted; no sender is asked."""
-        return await self._questions.accept(proposal)
+        """Return whether what is proposed is wanted."""
+        async with self._lock:
+            return await self._questions.accept(proposal)
 
     async def conflict(self, name: str) -> Conflict:
-        """Return what to do about an existing target; no sender is asked."""
-        return await self._questions.conflict(name)
+        """Return what to do about an existing target."""
+        async with self._lock:
+            return await self._questions.conflict(name)
 
     async def verification_matches(self, verification: str) -> bool:
         """Return whether the two people see the same string."""
