@@ -139,6 +139,7 @@ SHELLS = {
     "rtcsend/doctor/turn_checks.py",
     "signal_server/accepting.py",
     "signal_server/cli.py",
+    "signal_server/due_timer.py",
     "signal_server/listeners.py",
     "signal_server/keys.py",
     "signal_server/logs.py",
