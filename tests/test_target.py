@@ -1,8 +1,9 @@
 import asyncio
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 from blake3 import blake3
@@ -384,3 +385,108 @@ async def test_an_earlier_run_is_gone_on_with(tmp_path: Path) -> None:
                 await sink.write(content[BLOCK_SIZE:])
                 await sink.finish(digest)
     assert contents(tmp_path) == {NAME: content}
+
+
+# Streams and texts
+
+STREAM = ManifestEntry(path="x.tar", kind="stream")
+TEXT = ManifestEntry(path="message.txt", kind="text", size=len(CONTENT))
+
+
+class Shown:
+    """Who is shown a text."""
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+
+    async def __call__(self, text: str) -> None:
+        self.texts.append(text)
+
+
+async def received(
+    entry: ManifestEntry, options: ReceiveOptions, *, content: bytes = CONTENT
+) -> tuple[Proposal, Sequence[Path], str | None]:
+    """Receive it whole; return what was proposed, where it is, and what it says."""
+    events: list[Event] = []
+    offer = Offer(sender="ada-laptop", manifest=one_file(entry).manifest)
+    async with Target(options, questions=yes(), emit=events.append) as target:
+        sink = await target.decide(offer)
+        assert sink is not None
+        await sink.write(memoryview(content))
+        paths = await sink.finish(blake3(content).hexdigest())
+        (event,) = events
+        assert isinstance(event, Proposal)
+        return event, paths, target.text
+
+
+def options(**given: Any) -> ReceiveOptions:
+    return ReceiveOptions(code="7-guitar-velvet", **given)
+
+
+async def test_a_stream_under_its_name(tmp_path: Path) -> None:
+    proposal, paths, _ = await received(STREAM, options(output=tmp_path))
+    assert (proposal.files, proposal.bytes, proposal.tops) == (1, None, ("x.tar",))
+    assert proposal.entries == (Entry(path="x.tar", kind="stream", bytes=None),)
+    assert paths == (tmp_path / "x.tar",)
+    assert contents(tmp_path) == {"x.tar": CONTENT}
+
+
+async def test_the_name_of_a_stream_is_made_safe(tmp_path: Path) -> None:
+    entry = STREAM._replace(path="a\x1b\u202e")
+    proposal, paths, _ = await received(entry, options(output=tmp_path))
+    assert proposal.renamed == 1
+    assert [path.parent for path in paths] == [tmp_path]
+    assert "\x1b" not in paths[0].name
+
+
+async def test_a_stream_that_becomes_too_long(tmp_path: Path) -> None:
+    with pytest.raises(Declined):
+        await received(STREAM, options(output=tmp_path, max_size=len(CONTENT) - 1))
+    assert listing(tmp_path) == []
+    await received(STREAM, options(output=tmp_path, max_size=len(CONTENT)))
+
+
+async def test_a_stream_where_one_is(tmp_path: Path) -> None:
+    (tmp_path / "x.tar").write_bytes(b"old")
+    with pytest.raises(TargetExists):
+        await received(STREAM, options(output=tmp_path))
+    proposal, *_ = await received(STREAM, options(output=tmp_path, conflict=Conflict.OVERWRITE))
+    assert proposal.existing_paths == ("x.tar",)
+    assert contents(tmp_path) == {"x.tar": CONTENT}
+
+
+async def test_a_text_is_shown_and_stored_nowhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "message.txt").write_bytes(b"another")
+    shown, content = Shown(), "grün\x1b\n".encode()
+    proposal, paths, text = await received(
+        TEXT._replace(size=len(content)), options(show_text=shown), content=content
+    )
+    assert proposal.entries[0].kind == "text"
+    assert proposal.existing == 0
+    assert (paths, text, shown.texts) == ((), "grün\x1b\n", ["grün\x1b\n"])
+    assert contents(tmp_path) == {"message.txt": b"another"}
+
+
+async def test_a_text_into_a_file(tmp_path: Path) -> None:
+    shown = Shown()
+    _, paths, text = await received(TEXT, options(output=tmp_path / "note", show_text=shown))
+    assert (paths, text, shown.texts) == ((tmp_path / "note",), None, [])
+    _, paths, _ = await received(TEXT, options(output=tmp_path))
+    assert paths == (tmp_path / "message.txt",)
+    assert set(contents(tmp_path).values()) == {CONTENT}
+
+
+async def test_a_text_that_the_patterns_do_not_name() -> None:
+    with pytest.raises(Declined):
+        await received(TEXT, options(accept_glob=("*.tar",)))
+
+
+async def test_no_to_a_text() -> None:
+    offer = Offer(sender="", manifest=one_file(TEXT).manifest)
+    questions = FakeQuestions(accept=False, conflict=Conflict.ASK)
+    async with Target(options(), questions=questions, emit=lambda _event: None) as target:
+        with pytest.raises(Declined, match=r"message\.txt was declined"):
+            await target.decide(offer)

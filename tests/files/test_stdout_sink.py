@@ -10,7 +10,14 @@ import pytest
 from blake3 import blake3
 
 from rtcsend.blocks import BLOCK_SIZE
-from rtcsend.errors import CannotWrite, DigestMismatch, InternalError, PeerProtocolError
+from rtcsend.errors import (
+    CannotWrite,
+    Declined,
+    DigestMismatch,
+    InternalError,
+    PeerProtocolError,
+)
+from rtcsend.files import stdout_sink
 from rtcsend.files.stdout_sink import StdoutSink
 from rtcsend.options import STDOUT
 
@@ -103,6 +110,55 @@ async def test_damaged_and_short(tmp_path: Path) -> None:
             await short.finish(blake3(b"hallo").hexdigest())
         await sink.abandon(keep_partial=False)
         await give_up(short)
+
+
+async def test_a_line_of_a_stream_goes_out_at_once(pipe: tuple[int, int]) -> None:
+    reading, writing = pipe
+    sink = StdoutSink(name="x.tar", size=None, fd=writing)
+    assert sink.selection.layout.is_open
+    for line in (b"one\n", b"two\n"):
+        await sink.write(line)
+        assert os.read(reading, 100) == line
+    assert sink.written == 8
+    assert await sink.finish(blake3(b"one\ntwo\n").hexdigest()) == (STDOUT,)
+
+
+async def test_no_more_of_a_stream_than_the_limit(pipe: tuple[int, int]) -> None:
+    sink = StdoutSink(name="x.tar", size=None, limit=5, fd=pipe[1])
+    await sink.write(b"12345")
+    with pytest.raises(Declined, match="more than the 5 bytes"):
+        await sink.write(b"6")
+    await give_up(sink)
+
+
+async def test_a_reader_that_goes_while_nothing_comes(
+    pipe: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stdout_sink, "HANGUP_GRACE", 0.01)
+    reading, writing = pipe
+    sink = StdoutSink(name="x.tar", size=None, fd=writing)
+    watching = asyncio.create_task(sink.watch())
+    await sink.write(b"one\n")
+    assert not watching.done()
+    os.close(reading)
+    with pytest.raises(CannotWrite, match="whoever read standard output closed it"):
+        await watching
+    await give_up(sink)
+
+
+async def test_what_cannot_hang_up_is_not_watched(pipe: tuple[int, int], tmp_path: Path) -> None:
+    await StdoutSink(name="film.iso", size=5, fd=pipe[1]).watch()
+    with (tmp_path / "out").open("wb") as out:
+        await StdoutSink(name="x.tar", size=None, fd=out.fileno()).watch()
+
+
+async def test_who_stops_watching_leaves_nothing(pipe: tuple[int, int]) -> None:
+    sink = StdoutSink(name="x.tar", size=None, fd=pipe[1])
+    watching = asyncio.create_task(sink.watch())
+    await asyncio.sleep(0)
+    watching.cancel()
+    await asyncio.gather(watching, return_exceptions=True)
+    assert not asyncio.get_running_loop().remove_reader(pipe[1])
 
 
 async def test_the_end_is_the_end(tmp_path: Path) -> None:

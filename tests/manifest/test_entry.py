@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from rtcsend.errors import PeerProtocolError
 from rtcsend.manifest.entry import (
+    MAX_TEXT,
     ManifestEntry,
     entry_from_object,
     entry_to_object,
@@ -31,6 +32,8 @@ sizes, samples = st.integers(0, 2**53 - 1), st.sampled_from(("", "5a" * 32))
 entries = st.one_of(
     st.fixed_dictionaries({**common, "kind": st.just("file"), "size": sizes, "sample": samples}),
     st.fixed_dictionaries({**common, "kind": st.just("directory")}),
+    st.fixed_dictionaries({**common, "kind": st.just("stream")}),
+    st.fixed_dictionaries({**common, "kind": st.just("text"), "size": st.integers(0, MAX_TEXT)}),
     st.fixed_dictionaries({**common, "kind": st.just("link"), "target": names}),
 ).map(lambda fields: ManifestEntry(**fields))
 
@@ -58,6 +61,8 @@ def test_names_are_those_of_the_file_system() -> None:
 
 FILE = {"path": "a", "kind": "file", "size": 1}
 LINK = {"path": "a", "kind": "link", "target": "b"}
+STREAM = {"path": "a", "kind": "stream"}
+TEXT = {"path": "a", "kind": "text", "size": MAX_TEXT}
 
 
 @pytest.mark.parametrize(
@@ -73,6 +78,9 @@ LINK = {"path": "a", "kind": "link", "target": "b"}
         *({**FILE, "sample": "5a"}, {**FILE, "sample": 1}, {**FILE, "sample": "5A" * 32}),
         *({**FILE, "sample": 0}, {**FILE, "sample": []}, {**FILE, "sample": None}),
         *({**FILE, "kind": "directory"}, {**LINK, "size": 0}, {**LINK, "sample": "5a" * 32}),
+        *({**STREAM, "size": 0}, {**STREAM, "size": None}, {**STREAM, "sample": "5a" * 32}),
+        *({**TEXT, "size": MAX_TEXT + 1}, {**TEXT, "size": -1}, {**TEXT, "sample": "5a" * 32}),
+        *({"path": "a", "kind": "text"}, {"path": "a", "kind": "Stream"}),
         *({"path": "a", "kind": "link"}, {**LINK, "target": "x" * 5001}),
         # Names that are no valid Unicode, or whose bytes are not what is readable.
         *({**FILE, "path": "\udc80"}, {**FILE, "path": "\ud800"}, {**LINK, "target": "\udc80"}),
@@ -89,7 +97,14 @@ def test_refused(value: object) -> None:
 
 def test_not_refused() -> None:
     # So that the test above can fail.
-    for value in (FILE, LINK, {**FILE, "path": "\ufffd", "raw": "gA"}, {**FILE, "new": []}):
+    for value in (
+        FILE,
+        LINK,
+        STREAM,
+        TEXT,
+        {**FILE, "path": "\ufffd", "raw": "gA"},
+        {**FILE, "new": []},
+    ):
         parse_entry_untrusted(value)
 
 

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rtcsend.blocks import BLOCK_SIZE, MAX_BLOCKS
-from rtcsend.manifest.layout import Layout
+from rtcsend.manifest.layout import Layout, OpenLayout
+from rtcsend.strict_json import MAX_INTEGER
 
 sizes = st.lists(
     st.sampled_from(
@@ -65,3 +66,12 @@ def test_a_million_files() -> None:
     layout = Layout(range(1_000_000))
     assert layout.file_at(layout.size - 1) == (999_999, 999_998)
     assert layout.blocks == 999_999  # but for the empty one
+
+
+def test_an_open_stream_has_no_blocks() -> None:
+    layout = OpenLayout()
+    assert layout.is_open
+    assert (layout.files, layout.size, layout.blocks) == (1, MAX_INTEGER, 0)
+    for position in (0, 1, BLOCK_SIZE, MAX_INTEGER):
+        assert not layout.is_boundary(position)
+        assert layout.block_start(layout.next_block(position)) == 0

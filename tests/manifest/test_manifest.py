@@ -13,6 +13,7 @@ from rtcsend.manifest import reading
 from rtcsend.manifest.entry import ManifestEntry
 from rtcsend.manifest.manifest import MAX_PAGE_SIZE, Manifest
 from rtcsend.manifest.reading import ManifestReader
+from rtcsend.manifest.selection import Selection
 from tests.manifest.trees import file, folder, manifest_of, page, reader_of
 
 TREE = [
@@ -120,6 +121,19 @@ def test_more_bytes_than_can_be_counted() -> None:
         manifest.add(file("b", 1))
 
 
+STREAM = ManifestEntry(path="a", kind="stream")
+TEXT = ManifestEntry(path="a", kind="text", size=5)
+
+
+@pytest.mark.parametrize(("entry", "size"), [(STREAM, 0), (TEXT, 5)])
+def test_a_stream_or_a_text_alone(entry: ManifestEntry, size: int) -> None:
+    manifest = copied(manifest_of([entry]))
+    assert (manifest.files, manifest.bytes, manifest.top) == (1, size, ["a"])
+    assert manifest.is_one_file
+    assert manifest.is_stream == Selection(manifest).layout.is_open == (entry is STREAM)
+    assert Selection(manifest).bytes == size
+
+
 @pytest.mark.parametrize(
     ("entries", "error"),
     [
@@ -149,6 +163,12 @@ def test_more_bytes_than_can_be_counted() -> None:
         ([file("../evil")], UnsafePath),
         ([folder("a"), file("a/../../evil")], UnsafePath),
         ([file("a\0b")], UnsafePath),
+        ([STREAM, file("b")], PeerProtocolError),
+        ([file("b"), STREAM], PeerProtocolError),
+        ([STREAM, STREAM._replace(path="b")], PeerProtocolError),
+        ([TEXT, folder("b")], PeerProtocolError),
+        ([TEXT._replace(path="a/b")], PeerProtocolError),
+        ([STREAM._replace(path="..")], UnsafePath),
     ],
     ids=lambda value: value.__name__ if isinstance(value, type) else "",
 )
