@@ -5,10 +5,16 @@ What it does not: anything else; the package websockets has the rest of RFC 6455
 asked whenever something is not as simple as that. It would do these as well, but takes a
 sixth of all the time of a pairing for it.
 
-Pure. Place in the flow: below :mod:`signal_server.websocket`. Source: RFC 6455 section 5.2.
+Pure, but for the package's function in C that takes masks off (ten times as fast as ours).
+Place in the flow: below :mod:`signal_server.websocket`. Source: RFC 6455 section 5.2.
 """
 
 import struct
+
+try:
+    from websockets.speedups import apply_mask
+except ImportError:  # no wheel for this machine, and no compiler
+    from websockets.utils import apply_mask
 
 TEXT_FIN = 0x81  # FIN, no RSV bits, opcode 1: a whole text message in one frame
 MASKED = 0x80  # in the byte of the length
@@ -42,7 +48,7 @@ def only_text_untrusted(data: bytes) -> bytes | None:
     # A length below 0 is one without a mask, and 127 of eight bytes never fits.
     if length < 0 or len(data) != start + length:
         return None
-    return _unmasked(data[start:], data[start - MASK_SIZE : start])
+    return apply_mask(data[start:], data[start - MASK_SIZE : start])
 
 
 def ends_with_a_frame_untrusted(data: bytes) -> bool:
@@ -56,12 +62,3 @@ def ends_with_a_frame_untrusted(data: bytes) -> bool:
             length = int.from_bytes(data[at + 2 : at + 2 + more], "big")
         at += 2 + more + mask + length
     return at == size
-
-
-def _unmasked(data: bytes, mask: bytes) -> bytes:
-    """Source: RFC 6455 section 5.3; as one long number, since there is no other loop as fast."""
-    size = len(data)
-    masks = (mask * (size // MASK_SIZE + 1))[:size]
-    return (int.from_bytes(data, "little") ^ int.from_bytes(masks, "little")).to_bytes(
-        size, "little"
-    )

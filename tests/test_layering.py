@@ -151,6 +151,7 @@ SHELLS = {
     "signal_server/store/redis_link.py",
     "signal_server/store/redis_store.py",
     "signal_server/sockets.py",
+    "signal_server/text_frames.py",
     "signal_server/tls.py",
     "signal_server/websocket.py",
 }
