@@ -13,15 +13,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+from rtcsend.cli.code_completion import complete_line
 from rtcsend.cli.terminal import can_ask, escape, is_terminal, say
 from rtcsend.code.code import (
     MAX_CODE_LENGTH,
-    complete,
     corrected_untrusted,
     parse_code_untrusted,
 )
 from rtcsend.errors import CannotRead, Interrupted, UsageError
-from rtcsend.rendezvous.local import local_nameplates
 
 ENVIRONMENT: Final = "RTCSEND_CODE"
 STDIN: Final = Path("-")
@@ -167,13 +166,20 @@ def _set_up_completion() -> None:
         import readline  # noqa: PLC0415 - missing on Windows; not needed for a code in argv
     except ImportError:
         return
-    readline.set_completer(_complete)
+    readline.set_completer(_Completer())
     readline.set_completer_delims("")  # the whole line is completed, not the word alone
     readline.set_auto_history(False)
     uses_libedit = "libedit" in (readline.__doc__ or "")
     readline.parse_and_bind("bind ^I rl_complete" if uses_libedit else "tab: complete")
 
 
-def _complete(text: str, state: int) -> str | None:
-    matches = complete(text, () if "-" in text else local_nameplates())
-    return matches[state] if state < len(matches) else None
+class _Completer:
+    """What readline asks for the completions of a line, one after the other."""
+
+    def __init__(self) -> None:
+        self._matches: list[str] = []
+
+    def __call__(self, text: str, state: int) -> str | None:
+        if state == 0:
+            self._matches = complete_line(text)
+        return self._matches[state] if state < len(self._matches) else None

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from rtcsend.cli.code_input import _complete, code_for_receive, code_for_send
+from rtcsend.cli.code_input import _Completer, code_for_receive, code_for_send
 from rtcsend.errors import CannotRead, UsageError
 from tests.cli import fake_engine
 from tests.cli.pty_process import PtyProcess
@@ -75,7 +75,9 @@ def test_no_code_anywhere(stdin: io.StringIO | None, monkeypatch: pytest.MonkeyP
 
 
 def test_complete_is_what_readline_asks_for() -> None:
-    assert [_complete("7-guit", state) for state in range(2)] == ["7-guitar-", None]
+    completer = _Completer()
+    assert [completer("7-guit", state) for state in range(2)] == ["7-guitar-", None]
+    assert [completer("7-zzz", state) for state in range(1)] == [None]
 
 
 def test_prompt_completes_corrects_and_asks_again() -> None:
@@ -143,13 +145,6 @@ def test_an_argument_beyond_help_is_an_error_there_too() -> None:
         fake_engine.command(fake_engine.success, "receive", "-y", "7-zzzqqq-velvet")
     ) as process:
         assert process.wait() == 2
-
-
-def test_numbers_that_wait_on_this_machine_are_completed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rtcsend.cli.code_input.local_nameplates", lambda: {"42", "417", "9"})
-    assert [_complete("4", state) for state in range(3)] == ["417-", "42-", None]
-    assert _complete("", 0) == "417-"
-    assert _complete("5", 0) == "5-"
 
 
 def test_a_dash_is_standard_input_for_both(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -106,3 +106,21 @@ async def test_a_sender_whose_address_changes_is_found_again(
             await sender.succeeds()
     assert same(source, copy)
     assert "reconnecting" in receiver.names()
+
+
+async def test_a_number_of_the_lan_is_completed(machine: Machine, lan: tuple[Host, Host]) -> None:
+    here, there = lan
+    source = random_file(machine.folder / "film.iso", 1_000)
+    async with machine.send(
+        source, "--code", "41-guitar-velvet", env=ON_LAN, wrapper=here.inside
+    ) as sender:
+        await sender.code()
+        environment = {
+            **another_machine(machine, "there"),
+            "_RTCSEND_COMPLETE": "complete_bash",
+            "COMP_WORDS": "rtcsend\nreceive\n4",
+            "COMP_CWORD": "2",
+        }
+        async with machine.run(env=environment, wrapper=there.inside) as shell:
+            assert await shell.exit() == 0
+    assert shell.stdout[0] == "41-abandon"
