@@ -13,6 +13,7 @@ import typer
 
 from rtcsend.cli import engine
 from rtcsend.cli import options as opt
+from rtcsend.cli.code_completion import complete_code
 from rtcsend.cli.code_input import code_for_receive
 from rtcsend.cli.figures import parse_size
 from rtcsend.cli.questions import ScriptQuestions, TerminalQuestions
@@ -34,7 +35,11 @@ from rtcsend.options import DEFAULT_TIMEOUT, STDOUT, ReceiveOptions
 
 Code = Annotated[
     str | None,
-    typer.Argument(metavar="CODE", help="The code that the sender shows; asked for if missing."),
+    typer.Argument(
+        metavar="CODE",
+        help="The code that the sender shows; asked for if missing.",
+        autocompletion=complete_code,
+    ),
 ]
 Output = Annotated[
     Path | None,
