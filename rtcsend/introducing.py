@@ -23,7 +23,8 @@ from rtcsend.code.code import generate_code, parse_code_untrusted
 from rtcsend.errors import IncompatiblePeer, PeerAborted, RtcsendError, UsageError
 from rtcsend.events import CodeReady, Known, Paired
 from rtcsend.front_door import FrontDoor
-from rtcsend.known.record import Machine, check_name
+from rtcsend.known.names import check_name
+from rtcsend.known.record import Machine
 from rtcsend.known.store import Store, now
 from rtcsend.mailbox import BodyMailbox
 from rtcsend.meeting import Place

@@ -40,6 +40,7 @@ from rtcsend.events import (
     RouteChanged,
     Scanning,
     Stalled,
+    Waiting,
 )
 from rtcsend.options import STDOUT
 
@@ -52,6 +53,7 @@ Role = Literal["send", "receive"]
 
 _MAX_SAVED: Final = 10  # lines of what is saved; scripts get all of them
 _WAITING = "Waiting for the other side…"
+_OTHER_DOES: Final[dict[Role, str]] = {"send": "receive", "receive": "send"}
 _CONNECTING = "Connecting…"
 _ASKING = "Waiting for the receiver to accept…"
 _GOING_ON = "Connected again. Going on…"
@@ -131,8 +133,8 @@ class HumanOutput:
         match event:
             case Scanning() | LeftOut():
                 self._on_scan(event)
-            case CodeReady():
-                self._on_code(event)
+            case CodeReady() | Waiting():
+                self._on_waiting(event)
             case Paired():
                 self._on_paired(event)
             case Connected():
@@ -188,7 +190,11 @@ class HumanOutput:
             found = f"{event.entries:,} files and folders, {format_size(event.bytes)}"
             view.show_status(f"Looking through what is to be sent: {found}…")
 
-    def _on_code(self, event: CodeReady) -> None:
+    def _on_waiting(self, event: CodeReady | Waiting) -> None:
+        if isinstance(event, Waiting):
+            names = " or ".join(event.machines)
+            self._state(f"Waiting for {names} to {_OTHER_DOES[self._role]}…")
+            return
         self.tell("On the other machine, run:")
         self.tell(f"    {receive_command(event.code, server=self._server_option)}")
         if self._results is not None:

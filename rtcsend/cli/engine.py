@@ -5,7 +5,7 @@ Tests put another engine here. Place in the flow: between the commands and the s
 """
 
 from importlib import import_module
-from typing import Protocol, cast
+from typing import NoReturn, Protocol, cast
 
 from rtcsend.events import Done
 from rtcsend.options import Emit, Questions, ReceiveOptions, SendOptions
@@ -27,6 +27,16 @@ class Engine(Protocol):
 
         Raises:
             RtcsendError: Every end but success.
+        """
+        ...
+
+    async def listen(
+        self, options: ReceiveOptions, *, questions: Questions, emit: Emit
+    ) -> NoReturn:
+        """Receive from known machines until it is cancelled.
+
+        Raises:
+            RtcsendError: Nobody can come (any more).
         """
         ...
 

@@ -25,7 +25,7 @@ class JsonOutput:
     def __init__(self, *, results: ResultLines, clock: Callable[[], float]) -> None:
         self._results = results
         self._clock = clock
-        self._next_progress: dict[int | None, float] = {}  # of each receiver, if there are several
+        self._next_progress: dict[int | None, float] = {}  # of each of several
 
     def emit(self, event: Event) -> None:
         """Print ``event``; progress only when some time has passed, and when it is complete."""
@@ -34,14 +34,14 @@ class JsonOutput:
             return
         if not isinstance(event, Progress | Checking):
             if isinstance(event, Done | Error):
-                self._next_progress.pop(event.receiver, None)
+                self._next_progress.pop(event.receiver or event.visit, None)
             self._results.put(event.to_json())
             return
-        now = self._clock()
+        now, which = self._clock(), event.receiver or event.visit
         is_last = event.total is not None and event.bytes >= event.total
-        if now < self._next_progress.get(event.receiver, now) and not is_last:
+        if now < self._next_progress.get(which, now) and not is_last:
             return
-        self._next_progress[event.receiver] = now + PROGRESS_INTERVAL
+        self._next_progress[which] = now + PROGRESS_INTERVAL
         self._results.put(event.to_json(), droppable=not is_last)
 
     def tell(self, text: str) -> None:

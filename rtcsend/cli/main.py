@@ -33,6 +33,8 @@ from rtcsend.cli.config_file import CONFIGURABLE, config_path, defaults_for, rea
 from rtcsend.cli.demo import demo
 from rtcsend.cli.doctor import doctor
 from rtcsend.cli.manual import manual
+from rtcsend.cli.pair import pair
+from rtcsend.cli.peers import peers
 from rtcsend.cli.receive import receive
 from rtcsend.cli.results import write_all
 from rtcsend.cli.send import send
@@ -78,6 +80,8 @@ def _common(
 
 app.command()(send)
 app.command()(receive)
+app.command()(pair)
+app.add_typer(peers)
 app.command(context_settings=CONTEXT)(serve)
 app.command()(clean)
 app.add_typer(config)

@@ -16,6 +16,8 @@ from rtcsend.cli import options as opt
 from rtcsend.cli.code_completion import complete_code
 from rtcsend.cli.code_input import code_for_receive
 from rtcsend.cli.figures import parse_size
+from rtcsend.cli.known_options import From, Listen, check_from, check_listen
+from rtcsend.cli.listen import make_listen_output, run_listening
 from rtcsend.cli.questions import ScriptQuestions, TerminalQuestions
 from rtcsend.cli.script_options import (
     ChecksumFile,
@@ -47,6 +49,7 @@ Output = Annotated[
         # typer would call an unreadable folder a usage error.
         "--output",
         "-o",
+        "--into",
         metavar="PATH",
         readable=False,
         help="Folder, or name, to save to; - is standard output.",
@@ -80,6 +83,8 @@ def receive(
     *,
     code: Code = None,
     code_file: opt.CodeFile = None,
+    from_: From = None,
+    listen: Listen = False,
     output: Output = None,
     yes: Yes = False,
     overwrite: Overwrite = False,
@@ -109,7 +114,14 @@ def receive(
 ) -> None:
     """Receive what is sent: takes the code that the sender shows, asks, and saves."""
     opt.set_up_logging(verbose)
-    script = ScriptOptions(idle_timeout=idle_timeout, wait=wait, checksums=checksums)
+    is_known = listen or bool(from_)
+    if is_known:
+        check_from(from_, code=code, code_file=code_file, verify=verify)
+    if listen:
+        check_listen(output, checksums=checksums, wait=wait)
+    script = ScriptOptions(
+        idle_timeout=idle_timeout, wait=0.0 if is_known else wait, checksums=checksums
+    )
     common = opt.common_values(
         server=server,
         ice=ice,
@@ -135,7 +147,11 @@ def receive(
             "There is no terminal to ask on whether to accept.", hint="Pass -y to accept."
         )
     options = ReceiveOptions(
-        code=code_for_receive(argument=code, code_file=code_file, environment=os.environ),
+        code=""
+        if is_known
+        else code_for_receive(argument=code, code_file=code_file, environment=os.environ),
+        from_machines=tuple(from_ or ()),
+        patience=wait or None,
         output=output,
         conflict=conflict,
         max_size=size_limit,
@@ -145,17 +161,17 @@ def receive(
         **common,
     )
     stopper = Stopper(restore=restore)
-    shown = make_output(
-        OutputOptions(
-            json=json,
-            quiet=quiet,
-            no_progress=no_progress,
-            data_on_stdout=output == STDOUT,
-            print_path=print_path,
-        ),
-        role="receive",
-        stopper=stopper,
-        verify=verify,
+    wanted_output = OutputOptions(
+        json=json,
+        quiet=quiet,
+        no_progress=no_progress,
+        data_on_stdout=output == STDOUT,
+        print_path=print_path,
+    )
+    shown = (
+        make_listen_output(wanted_output, stopper=stopper)
+        if listen
+        else make_output(wanted_output, role="receive", stopper=stopper, verify=verify)
     )
     questions = (
         TerminalQuestions(
@@ -167,6 +183,15 @@ def receive(
     show_text = None if json else text_shower(shown.clear)
     with traced(trace, addresses=trace_addresses, command="receive", options=options) as recorder:
         files = engine.load_engine()
+        if listen:
+            to_all = replace(options, show_text=show_text)
+            run_listening(
+                lambda emit: files.listen(to_all, questions=questions, emit=emit),
+                output=shown,
+                stopper=stopper,
+                recorder=recorder,
+            )
+            return
         run_script(
             lambda wanted, emit: files.receive(
                 replace(wanted, show_text=show_text), questions=questions, emit=emit

@@ -12,6 +12,7 @@ from rtcsend.cli import engine
 from rtcsend.cli import options as opt
 from rtcsend.cli.code_input import code_for_send
 from rtcsend.cli.code_sharing import Copy, Qr, check_sharing, sharing
+from rtcsend.cli.known_options import To, check_to
 from rtcsend.cli.questions import ScriptQuestions, TerminalQuestions
 from rtcsend.cli.script_options import (
     ChecksumFile,
@@ -67,6 +68,7 @@ def send(
     gitignore: Gitignore = False,
     links: HowLinks = Links.KEEP,
     skip_unreadable: SkipUnreadable = False,
+    to: To = None,
     code: OwnCode = None,
     code_file: opt.CodeFile = None,
     words: opt.Words = DEFAULT_WORDS,
@@ -94,6 +96,16 @@ def send(
     opt.set_up_logging(verbose)
     script = ScriptOptions(idle_timeout=idle_timeout, checksums=checksums)
     sent = check_sendable(paths or [], text=text, name=name, code_file=code_file)
+    check_to(
+        to,
+        code=code,
+        code_file=code_file,
+        qr=qr,
+        copy=copy,
+        receivers=receivers > 1,
+        forever=forever,
+        verify=verify,
+    )
     check_sharing(qr=qr, copy=copy, silent=json or quiet)
     common = opt.common_values(
         server=server,
@@ -112,7 +124,10 @@ def send(
         gitignore=gitignore,
         links=links,
         skip_unreadable=skip_unreadable,
-        code=code_for_send(option=code, code_file=code_file, environment=os.environ),
+        code=None
+        if to is not None
+        else code_for_send(option=code, code_file=code_file, environment=os.environ),
+        to=to,
         words=words,
         receivers=receivers,
         forever=forever,

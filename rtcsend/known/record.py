@@ -9,26 +9,20 @@
 """
 
 import json
-import unicodedata
 from dataclasses import dataclass, field
 from typing import Final
 
 from rtcsend.base64url import decode_base64url_untrusted, encode_base64url
 from rtcsend.errors import PeerProtocolError, UsageError
+from rtcsend.known.names import MAX_NAME, check_name
 from rtcsend.pairing.doors import Direction
 from rtcsend.pairing.introduction import KEY_SIZE, fingerprint
 from rtcsend.strict_json import JsonObject, parse_object_untrusted, take_int, take_str
 
-MAX_NAME: Final = 64  # bytes of UTF-8: a file name three times as long is allowed everywhere
 MAX_FILE: Final = 4096  # bytes
 SECRET_SIZE: Final = 32  # bytes
 _VERSION: Final = 1
 _MAX_TEXT: Final = 128  # characters; a key has 43
-_PUNCTUATION: Final = frozenset("._-")
-_NAME_HINT: Final = (
-    f"A name is of letters, digits, “.”, “_” and “-”, begins with one of the first two, and has "
-    f"at most {MAX_NAME} bytes."
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,26 +54,6 @@ class Machine:
     def direction_from(self, own: bytes) -> Direction:
         """Return the direction from this machine, whose public key is ``own``, to that one."""
         return Direction(secret=self.secret, sender=own, receiver=self.key)
-
-
-def check_name(text: str) -> str:
-    """Return a name in its plain form (NFC).
-
-    Raises:
-        UsageError: It is none.
-    """
-    name = unicodedata.normalize("NFC", text)
-    is_short = len(name.encode(errors="replace")) <= MAX_NAME
-    if name[:1].isalnum() and is_short and all(map(_is_allowed, name)):
-        return name
-    raise UsageError(f"“{text[:MAX_NAME]}” is no name for a machine.", hint=_NAME_HINT)
-
-
-def suggested_name(host: str) -> str:
-    """Return a name for the other side to call this machine by, made of its host name."""
-    first = host.partition(".")[0]
-    kept = "".join(each for each in first if each.isascii() and _is_allowed(each))
-    return kept.lstrip("._-")[:MAX_NAME] or "other"
 
 
 def serialize_machine(machine: Machine) -> bytes:
@@ -119,10 +93,6 @@ def parse_machine_untrusted(data: bytes, *, used: int | None = None) -> Machine:
         )
     except (PeerProtocolError, UsageError) as exc:
         raise ValueError("no known machine") from exc
-
-
-def _is_allowed(character: str) -> bool:
-    return character.isalnum() or character in _PUNCTUATION
 
 
 def _take_bytes(message: JsonObject, key: str, *, size: int) -> bytes:

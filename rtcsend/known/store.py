@@ -36,6 +36,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from rtcsend.errors import CannotRead, UsageError
+from rtcsend.known.names import check_name
 from rtcsend.known.private_files import (
     check_folder,
     make_folder,
@@ -47,7 +48,6 @@ from rtcsend.known.private_files import (
 from rtcsend.known.record import (
     MAX_FILE,
     Machine,
-    check_name,
     parse_machine_untrusted,
     serialize_machine,
 )

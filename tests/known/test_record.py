@@ -8,14 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rtcsend.errors import UsageError
-from rtcsend.known.record import (
-    MAX_NAME,
-    Machine,
-    check_name,
-    parse_machine_untrusted,
-    serialize_machine,
-    suggested_name,
-)
+from rtcsend.known.names import MAX_NAME, check_name, suggested_name
+from rtcsend.known.record import Machine, parse_machine_untrusted, serialize_machine
 
 LAPTOP = Machine(name="laptop", key=bytes(32), secret=b"s" * 32, paired=1_763_745_275)
 
