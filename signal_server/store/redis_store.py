@@ -282,7 +282,10 @@ class RedisStore:
         if local is None:
             return
         try:
-            previous, number, entry = parse_published_untrusted(data)
+            published = parse_published_untrusted(data, last=local.replica.last)
+            if published is None:
+                return
+            previous, number, entry = published
             own = entry.origin.startswith(f"{self.process}.")
             local.replica.follow(number, entry, previous=previous, own=own)
         except (Gap, BadEntry):

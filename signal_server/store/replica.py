@@ -119,10 +119,13 @@ def parse_id_untrusted(text: bytes) -> EntryId:
     return EntryId(int(milliseconds), int(sequence))
 
 
-def parse_published_untrusted(data: bytes) -> tuple[EntryId, EntryId, Entry]:
+def parse_published_untrusted(
+    data: bytes, *, last: EntryId = NO_ENTRY
+) -> tuple[EntryId, EntryId, Entry] | None:
     """Return the previous number, the number and the entry of what a log's append published.
 
-    It is ``PREVIOUS NUMBER HEAD`` and a line feed, and then the body as it is.
+    None where the entry is not behind ``last``, the one that is known: whoever appends is told
+    before, or right after. It is ``PREVIOUS NUMBER HEAD`` and a line feed, and then the body as it is.
 
     Raises:
         BadEntry: It is nothing of the kind.
@@ -132,4 +135,6 @@ def parse_published_untrusted(data: bytes) -> tuple[EntryId, EntryId, Entry]:
     if not feed or len(parts) != 3:  # noqa: PLR2004 - two numbers and a head
         raise BadEntry("not published by an append")
     previous, number = parse_id_untrusted(parts[0]), parse_id_untrusted(parts[1])
+    if number <= last:
+        return None
     return previous, number, parse_entry_untrusted(parts[2], body)

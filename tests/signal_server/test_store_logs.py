@@ -63,6 +63,7 @@ def test_entries_come_out_as_they_went_in(command: Command) -> None:
     assert parse_entry_untrusted(head.encode(), body) == entry
     published = b"0-0 5-1 " + head.encode() + b"\n" + body
     assert parse_published_untrusted(published) == (NO_ENTRY, EntryId(5, 1), entry)
+    assert parse_published_untrusted(published, last=EntryId(5, 1)) is None
 
 
 @pytest.mark.parametrize(
