@@ -15,6 +15,7 @@ Shortcuts, so that 100 Mbit/s run at many times real time in pure Python:
 - acknowledgements are not lost; a SACK stands for the packets that arrived until then.
 """
 
+import bisect
 import heapq
 import math
 import random
@@ -393,3 +394,26 @@ class Simulation:
             self.now, _, event = heapq.heappop(events)
             event(self.now)
         self.now = until
+
+
+class StarvedSimulation(Simulation):
+    """The same on a machine that lets the process run now and then only.
+
+    Both ends are that process: whatever is due waits until it runs, for ``SLICE`` at a time.
+    """
+
+    SLICE = 0.001  # seconds
+
+    def __init__(self, link: Link, *, every: float, until: float, rng: random.Random) -> None:
+        """Let it run every so many seconds in the mean, between 0.2 and 1.8 of that."""
+        super().__init__(link)
+        self._turns = [0.0]
+        while self._turns[-1] < until:
+            self._turns.append(self._turns[-1] + every * rng.uniform(0.2, 1.8))
+
+    def at(self, when: float, event: Event) -> None:
+        """Have ``event`` called when it is due and the process runs."""
+        turn = bisect.bisect_right(self._turns, when)
+        if turn < len(self._turns) and when > self._turns[turn - 1] + self.SLICE:
+            when = self._turns[turn]
+        super().at(when, event)

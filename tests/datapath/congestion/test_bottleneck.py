@@ -15,7 +15,7 @@ from rtcsend.datapath.congestion.bbr import MIN_PIPE_SEGMENTS, Bbr
 from rtcsend.datapath.congestion.bbr_share import SEGMENT
 from rtcsend.datapath.congestion.bbr_states import State
 from rtcsend.datapath.congestion.cubic import Cubic
-from tests.fakes.bottleneck import MSS, Flow, Link, Simulation
+from tests.fakes.bottleneck import MSS, Flow, Link, Simulation, StarvedSimulation
 
 pytestmark = pytest.mark.no_cover  # hours of virtual time, through lines that others have reached
 
@@ -294,3 +294,13 @@ def test_the_same_seed_gives_the_same_run() -> None:
         scene.run(5)
         totals.add(tuple(flow.delivered for flow in scene.flows))
     assert len(totals) == 1
+
+
+@pytest.mark.parametrize("mss", [MSS, 15_900])
+@pytest.mark.parametrize(("every", "wanted"), [(0.03, 60e6), (0.1, 10e6)])
+def test_bbr_on_a_machine_that_hardly_lets_it_run(every: float, wanted: float, mss: int) -> None:
+    link = Link(rate=1e9, delay=0.0002, queue=8e6)
+    simulation = StarvedSimulation(link, every=every, until=6, rng=random.Random(1))
+    flow = Flow(simulation, Bbr(mss=mss, now=0.0, seed=1), mss=mss, packets_a_sack=64)
+    simulation.run(6)
+    assert flow.trace.delivered_between(2, 6) >= wanted * 4

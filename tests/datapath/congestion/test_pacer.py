@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rtcsend.datapath.congestion.base import MAX_CWND
-from rtcsend.datapath.congestion.pacer import TIMER_SLACK, Pacer, send_quantum
+from rtcsend.datapath.congestion.pacer import MAX_LATENESS, TIMER_SLACK, Pacer, send_quantum
 
 MSS = 1200  # bytes
 
@@ -52,8 +52,8 @@ def test_no_window_carries_more_than_the_rate_and_one_burst(
                 drained.append(allowance)
         rate = new_rate
         pacer.set_rate(rate, now=now)
-        burst = max(burst, pacer.quantum + rate * TIMER_SLACK)
-    burst = max(burst, send_quantum(1e6, mss=MSS) + 1e6 * TIMER_SLACK)
+        burst = max(burst, pacer.quantum + rate * MAX_LATENESS)
+    burst = max(burst, send_quantum(1e6, mss=MSS) + 1e6 * MAX_LATENESS)
     for first in range(len(sent)):
         total = 0
         for last in range(first, len(sent)):
@@ -63,7 +63,7 @@ def test_no_window_carries_more_than_the_rate_and_one_burst(
 
 
 @pytest.mark.parametrize("rate", [12_500.0, 1.25e6, 1.25e7, 2e8])
-@pytest.mark.parametrize("late", [0.0, 0.001])
+@pytest.mark.parametrize("late", [0.0, 0.001, 0.09])
 def test_the_rate_is_reached_although_timers_are_late(rate: float, late: float) -> None:
     pacer, now, sent = Pacer(mss=MSS, now=0.0, rate=rate), 0.0, 0
     while now < 10:
@@ -103,6 +103,23 @@ def test_without_a_rate_nothing_is_held_back() -> None:
 def test_idleness_earns_no_more_than_the_slack() -> None:
     pacer = Pacer(mss=MSS, now=0.0, rate=1e7)
     assert pacer.budget(3600.0) == pytest.approx(1e7 * (0.001 + TIMER_SLACK), abs=1)
+
+
+def test_who_waited_and_came_late_loses_nothing_within_a_bound() -> None:
+    for late, made_up in ((0.05, 0.05), (3600.0, MAX_LATENESS)):
+        pacer = Pacer(mss=MSS, now=0.0, rate=1e7)
+        pacer.on_sent(100_000, 0.0)
+        wake = pacer.next_send_time(0.0)
+        assert pacer.budget(wake + late) == pytest.approx(1e7 * (0.001 + made_up), abs=100)
+        pacer.on_sent(100_000, wake + late)
+
+
+def test_who_waited_and_has_sent_all_is_idle_again() -> None:
+    pacer = Pacer(mss=MSS, now=0.0, rate=1e7)
+    pacer.on_sent(100_000, 0.0)
+    wake = pacer.next_send_time(0.0)
+    pacer.on_sent(pacer.budget(wake), wake)
+    assert pacer.budget(wake + 3600) == pytest.approx(1e7 * (0.001 + TIMER_SLACK), abs=1)
 
 
 def test_a_clock_that_stands_still_or_goes_back_is_harmless() -> None:
