@@ -85,7 +85,7 @@ def entries() -> Iterator[tuple[str, tuple[str, ...], str]]:
     kind = "unknown kind"
     yield "entries that are none", offer("film.iso"), kind
     yield "a fifo", offer(entry(kind="fifo")), kind
-    yield "a folder of bytes", offer({**folder("x"), "size": 1}), "folder or link with content"
+    yield "a folder of bytes", offer({**folder("x"), "size": 1}), "with what it cannot have"
     yield "a link to nowhere", offer({"path": "x", "kind": "link"}), "bad “target”"
     yield "2^53 bytes", offer(entry(size=1 << 53)), "not valid JSON"
     yield "2^63 bytes", offer(entry(size=1 << 63)), "not valid JSON"
