@@ -111,6 +111,7 @@ SETTINGS: Final[Mapping[str, Setting]] = {
     "words": Setting(commands=("send",), read=_words, takes=f"{MIN_WORDS} to {MAX_WORDS}"),
     "links": Setting(commands=("send",), read=_links, takes="keep, follow or skip"),
     "no-progress": Setting(commands=(*_BOTH, "demo"), read=_switch, takes="true or false"),
+    "plain": Setting(commands=_BOTH, read=_switch, takes="true or false"),
 }
 
 CONFIGURABLE: Final = frozenset(name for each in SETTINGS.values() for name in each.commands)

@@ -8,8 +8,9 @@
     Sent. Verified by the receiver.             Saved film.iso (BLAKE3 verified)
 
 On a terminal that can redraw, a spinner and a progress line move (:mod:`rtcsend.cli.live`);
-elsewhere every state is a line of its own, and progress is left out. Standard output gets
-the result for scripts, one line: the code (send), the path (receive).
+elsewhere every state is a line of its own, and so is progress, now and then
+(:mod:`rtcsend.cli.plain`). Standard output gets the result for scripts, one line: the code
+(send), the path (receive).
 
 Does not: ask (:mod:`rtcsend.cli.questions`). Every text from outside is escaped here.
 Place in the flow: one of the two receivers of events, beside :mod:`rtcsend.cli.json_output`.
@@ -97,6 +98,7 @@ class HumanOutput:
             have seen it all.
         live: Makes the view that moves, when there is first something to draw: making it
             imports rich. None: a line for every state.
+        plain: Makes the line for how far it is, where nothing moves; None: there is none.
         quiet: Say nothing but what ``results`` gets.
         server_option: The ``--server`` that the printed command must repeat.
         verify: Show the verification string.
@@ -109,6 +111,7 @@ class HumanOutput:
         name: str,
         results: ResultLines | None,
         live: "Callable[[], LiveView] | None",
+        plain: "Callable[[TransferState], str] | None" = None,
         quiet: bool,
         server_option: str | None = None,
         verify: bool = False,
@@ -118,6 +121,7 @@ class HumanOutput:
         self._results = results
         self._make_view = None if quiet else live
         self._view: LiveView | None = None
+        self._plain = plain
         self._quiet = quiet
         self._server_option = server_option
         self._verify = verify
@@ -244,16 +248,17 @@ class HumanOutput:
 
     def _on_progress(self, event: Progress) -> None:
         self._interruptions.moved()
+        state = TransferState(
+            name=self._name,
+            bytes=event.bytes,
+            total=event.total,
+            bytes_per_s=event.bytes_per_s,
+            route=self._route,
+        )
         if view := self._live_view():
-            view.show_progress(
-                TransferState(
-                    name=self._name,
-                    bytes=event.bytes,
-                    total=event.total,
-                    bytes_per_s=event.bytes_per_s,
-                    route=self._route,
-                )
-            )
+            view.show_progress(state)
+        elif self._plain is not None and (text := self._plain(state)):
+            self.tell(text)
 
     def _on_done(self, event: Done) -> None:
         if event.blake3 and event.text is None:

@@ -84,7 +84,24 @@ Timeout = Annotated[
         "--timeout", metavar="SECONDS", help="How long to wait for the other side, in all."
     ),
 ]
-NoProgress = Annotated[bool, typer.Option("--no-progress", help="Draw no progress line.")]
+
+
+def _be_plain(value: bool) -> bool:
+    """Have everything that draws believe that the terminal cannot move its cursor."""
+    if value:
+        os.environ["TERM"] = "dumb"
+    return value
+
+
+NoProgress = Annotated[bool, typer.Option("--no-progress", help="Show no progress.")]
+Plain = Annotated[
+    bool,
+    typer.Option(
+        "--plain",
+        callback=_be_plain,
+        help="Move nothing on the screen: a line for each state, and progress now and then.",
+    ),
+]
 Limit = Annotated[
     str | None,
     typer.Option("--limit", metavar="RATE", help="Bytes per second at most, like 500k or 10M."),

@@ -108,6 +108,7 @@ def receive(
     json: opt.Json = False,
     quiet: opt.Quiet = False,
     no_progress: opt.NoProgress = False,
+    plain: opt.Plain = False,
     verbose: opt.Verbose = 0,
     trace: opt.Trace = None,
     trace_addresses: opt.TraceAddresses = False,

@@ -88,6 +88,7 @@ def send(
     json: opt.Json = False,
     quiet: opt.Quiet = False,
     no_progress: opt.NoProgress = False,
+    plain: opt.Plain = False,
     verbose: opt.Verbose = 0,
     trace: opt.Trace = None,
     trace_addresses: opt.TraceAddresses = False,

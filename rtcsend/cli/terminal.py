@@ -55,7 +55,8 @@ def can_redraw(stream: IO[str]) -> bool:
     if not is_terminal(stream):
         return False
     # Windows consoles have no TERM, and rich knows how to talk to them.
-    return sys.platform == "win32" or os.environ.get("TERM", "").lower() not in _DUMB_TERMINALS
+    unnamed = "windows" if sys.platform == "win32" else ""
+    return os.environ.get("TERM", unnamed).lower() not in _DUMB_TERMINALS
 
 
 def can_ask() -> bool:

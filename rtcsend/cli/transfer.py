@@ -13,9 +13,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from rtcsend.cli.display import HumanOutput, Output, Role
+from rtcsend.cli.figures import TransferState
 from rtcsend.cli.json_output import JsonOutput
 from rtcsend.cli.lean import leave_out_media
 from rtcsend.cli.memory import tune_memory
+from rtcsend.cli.plain import PlainProgress
 from rtcsend.cli.results import ResultLines
 from rtcsend.cli.several_display import SeveralOutput
 from rtcsend.cli.signals import Stopper
@@ -100,6 +102,7 @@ def make_output(
         name=name,
         results=None if told else make_results(),
         live=_make_live_view if moves else None,
+        plain=None if moves or options.no_progress else _make_plain_progress(),
         quiet=options.quiet,
         server_option=server_option,
         verify=verify,
@@ -147,6 +150,11 @@ def _make_live_lines(lines: "Lines") -> "LiveLines":
     from rtcsend.cli.live_lines import LiveLines  # noqa: PLC0415 - imports rich
 
     return LiveLines(sys.stderr, lines)
+
+
+def _make_plain_progress() -> Callable[[TransferState], str]:
+    progress = PlainProgress()
+    return lambda state: progress.line(state, now=time.monotonic())
 
 
 def _make_live_view() -> "LiveView":
