@@ -55,7 +55,7 @@ class LiveLines:
                 redirect_stdout=False,
                 redirect_stderr=False,
             )
-            self._live.start()
+            self._live.start(refresh=True)
 
     def clear(self) -> None:
         """Take the lines off the screen, and show the cursor."""

@@ -143,3 +143,27 @@ def test_within_a_twentieth_whatever_the_pieces_are(rate: int, sizes: str, seed:
 )
 def test_frames_are_smaller_at_a_low_rate(limit: int | None, largest: int, size: int) -> None:
     assert frame_size_for(limit, largest) == size
+
+
+@given(
+    rate=st.integers(min_value=64_000, max_value=10_000_000),
+    takes=st.lists(
+        st.tuples(st.integers(min_value=0, max_value=2), st.integers(min_value=1, max_value=9_000)),
+        min_size=1,
+        max_size=60,
+    ),
+)
+def test_a_pool_is_the_limit_of_all_together(rate: int, takes: list[tuple[int, int]]) -> None:
+    pool = RateLimiter(rate, now=0.0)
+    limiters = [RateLimiter(rate, now=0.0, pool=pool) for _ in range(3)]
+    sent, latest = 0, 0.0
+    for who, size in takes:  # all at once: each waits as long as it is told to
+        latest = max(latest, limiters[who].delay(size, now=0.0))
+        sent += size
+    assert latest >= sent / rate - 1e-9
+
+
+def test_who_is_slower_by_itself_stays_so_in_a_pool() -> None:
+    pool = RateLimiter(1_000_000, now=0.0)
+    assert RateLimiter(1_000, now=0.0, pool=pool).delay(1_000, now=0.0) == pytest.approx(1.0)
+    assert RateLimiter(0, now=0.0, pool=pool).delay(1_000_000, now=0.0) == pytest.approx(1.001)
