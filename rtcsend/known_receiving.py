@@ -89,7 +89,8 @@ class Doors:
         names: Whom to wait for; None: all, whoever they are from time to time.
         server: The rendezvous server; None: they are looked for nearby.
         at_once: How many guests there may be; the others wait outside.
-        on_refusal: Told the name and the error of who was not let in, when all are waited for.
+        on_refusal: Told the name and the error of who was not let in; then others are waited for.
+            None: that is the end.
 
     Raises:
         UsageError: There is no machine of such a name, or another command waits for it.
@@ -120,7 +121,8 @@ class Doors:
         """Whether the server was there once: then it is waited for when it is away."""
 
     async def __aenter__(self) -> Self:
-        self._people()  # whoever is not known is an error at once
+        for name in self._names or ():
+            self._store.machine(name)  # whoever is not known is an error at once
         self._start("doors", self._keep_doors if self._server else self._look_around)
         return self
 
@@ -140,7 +142,7 @@ class Doors:
         """Return who comes next; the caller closes it.
 
         Raises:
-            WrongCode: One of those that were named has another key; not when all are waited for.
+            WrongCode: One has come with another key, or was removed; not with ``on_refusal``.
             RtcsendError: Nobody can come any more.
         """
         guest = await self._came.get()
@@ -176,7 +178,7 @@ class Doors:
         async with AsyncExitStack() as stack:
             lock = self._store.lock_path(f"receive-{door}")
             try:
-                async with asyncio.timeout(None if self._names is None else LOCK_PATIENCE):
+                async with asyncio.timeout(None if self._on_refusal else LOCK_PATIENCE):
                     await stack.enter_async_context(locked(lock))
             except TimeoutError:
                 raise UsageError(
@@ -281,20 +283,15 @@ class Doors:
             if self._server is not None and not (self._is_proven and may_pass(error)):
                 raise error
         elif not may_pass(error):
-            if self._names is not None:
+            if self._on_refusal is None:
                 raise error
-            if isinstance(error, WrongCode) and self._on_refusal is not None:
+            if isinstance(error, WrongCode):
                 self._on_refusal(machine.name, error)
 
     def _people(self) -> tuple[Machine, ...]:
-        """Return whom to wait for, now.
-
-        Raises:
-            UsageError: One of those that were named is not known (any more).
-        """
-        if self._names is not None:
-            return tuple(self._store.machine(name) for name in self._names)
-        return (*self._store.machines(), *self._store.removed())
+        """Return whom to wait for, now; those too who are to be told that they were removed."""
+        people = (*self._store.machines(), *self._store.removed())
+        return tuple(each for each in people if self._names is None or each.name in self._names)
 
     def _acquaintance(self, machine: Machine) -> Acquaintance:
         return Acquaintance(role=Role.RECEIVER, machine=machine, own=self._own, store=self._store)

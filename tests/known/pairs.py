@@ -57,7 +57,7 @@ class Pair:
             names=names,
             server=self.server,
             at_once=at_once,
-            on_refusal=lambda name, _error: self.refusals.append(name),
+            on_refusal=None if names else lambda name, _error: self.refusals.append(name),
         )
 
 
