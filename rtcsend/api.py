@@ -77,6 +77,10 @@ class Sender:
         gitignore: Leave out what the .gitignore files in the folders say.
         skip_unreadable: Leave out what cannot be read, instead of ending.
         token: What the rendezvous server asks of those who want a code.
+        receivers: How many get it, all with the one code; events about one of them have its number
+            as ``receiver``, and the last :class:`Done`, without it, comes when all have it.
+        forever: Send to whoever comes, ``receivers`` at a time, until the context is left; the code
+            is replaced when it was guessed at too often.
 
     Raises:
         RtcsendError: From entering (before there is a code), from iterating and from
@@ -102,6 +106,8 @@ class Sender:
         gitignore: bool = False,
         skip_unreadable: bool = False,
         token: str | None = None,
+        receivers: int = 1,
+        forever: bool = False,
     ) -> None:
         if isinstance(paths, str | os.PathLike):
             raise UsageError("One path is no list of paths.", hint="Write Sender([path]).")
@@ -126,6 +132,8 @@ class Sender:
             gitignore=gitignore,
             skip_unreadable=skip_unreadable,
             token=token,
+            receivers=receivers,
+            forever=forever,
         )
         self._questions = _Answers(verify=verify)
         self._events = _Events()
@@ -295,11 +303,18 @@ class _Events:
         self._ended = False
 
     def put(self, event: Event) -> None:
-        replaces = isinstance(event, Progress | Checking | Stalled | Scanning)
-        if replaces and self._queue and type(self._queue[-1]) is type(event):
-            self._queue.pop()
+        if isinstance(event, Progress | Checking | Stalled | Scanning):
+            self._remove_older(event)
         self._queue.append(event)
         self._changed.set()
+
+    def _remove_older(self, event: Event) -> None:
+        """Drop the same news of the same receiver, if nothing else of it came since."""
+        for older in reversed(self._queue):
+            if older.receiver == event.receiver:
+                if type(older) is type(event):
+                    self._queue.remove(older)
+                return
 
     def end(self, _task: object) -> None:
         self._ended = True

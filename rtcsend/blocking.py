@@ -39,6 +39,8 @@ class SendSettings(TypedDict, total=False):
     gitignore: bool
     skip_unreadable: bool
     token: str | None
+    receivers: int
+    forever: bool
 
 
 class ReceiveSettings(TypedDict, total=False):

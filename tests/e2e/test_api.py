@@ -290,3 +290,28 @@ async def test_two_transfers_at_once(film: Path, out: Path, tmp_path: Path) -> N
 
 def same(one: Path, other: Path) -> bool:
     return one.read_bytes() == other.read_bytes()
+
+
+async def test_one_code_for_several(tmp_path: Path) -> None:
+    source = random_file(tmp_path / "x", 300_000)
+    async with rtcsend.Sender([source], receivers=2) as sender:
+
+        async def receive(name: str) -> rtcsend.Done:
+            (tmp_path / name).mkdir()
+            while True:
+                try:
+                    return await rtcsend.receive(
+                        sender.code, into=tmp_path / name, accept=lambda _proposal: True
+                    )
+                except errors.NoSuchCode:  # the other one has just come
+                    await asyncio.sleep(0.05)
+
+        async def follow() -> list[Event]:
+            return [event async for event in sender]
+
+        events, *dones = await asyncio.gather(follow(), receive("one"), receive("two"))
+    all_done = events[-1]
+    assert isinstance(all_done, rtcsend.Done)
+    assert all_done.receiver is None
+    assert {done.blake3 for done in dones} == {all_done.blake3}
+    assert {event.receiver for event in events} == {None, 1, 2}

@@ -13,7 +13,7 @@ import pytest
 import rtcsend
 from rtcsend import api, blocking, errors
 from rtcsend.api import MAX_WAITING_EVENTS
-from rtcsend.events import Event, Paired, Reconnecting
+from rtcsend.events import Event, Paired, Progress, Reconnecting
 from rtcsend.options import ReceiveOptions, SendOptions
 from tests.e2e.processes import Machine, listing, random_file
 
@@ -62,7 +62,7 @@ def same(one: Path, other: Path) -> bool:
 SIGNATURES = {
     "Sender": "(paths=..., *, text=..., name=..., server=..., ice=..., route=..., timeout=..., "
     "limit=..., code=..., words=..., verify=..., links=..., exclude=..., gitignore=..., "
-    "skip_unreadable=..., token=...)",
+    "skip_unreadable=..., token=..., receivers=..., forever=...)",
     "receive": "(code, *, into=..., accept, conflict=..., server=..., ice=..., route=..., "
     "timeout=..., limit=..., max_size=..., max_files=..., accept_glob=..., preserve=..., "
     "on_event=...)",
@@ -331,3 +331,19 @@ async def test_several_in_one_loop_and_one_is_cancelled(machine: Machine, film: 
         await asyncio.gather(other, second.wait())
     assert listing(folders[0]) == []
     assert same(folders[1] / "film.iso", film)
+
+
+async def test_news_of_several_receivers_do_not_push_each_other_out() -> None:
+    events = api._Events()
+    events.put(Paired(receiver=1, verification="1"))
+    for count in range(MAX_WAITING_EVENTS):
+        for receiver in (1, 2, 3):
+            events.put(Progress(receiver=receiver, bytes=count, total=10**6, bytes_per_s=1))
+    events.end(None)
+    kept = [event async for event in events]
+    assert [(event.name, event.receiver) for event in kept] == [
+        ("paired", 1),
+        ("progress", 1),
+        ("progress", 2),
+        ("progress", 3),
+    ]
