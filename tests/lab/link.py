@@ -15,7 +15,7 @@ from typing import Final, Literal
 from tests.lab.namespace import LabError, Namespace
 
 SOURCE: Final = Path(__file__).with_name("link.c")
-READY_TIMEOUT: Final = 5.0  # seconds
+READY_TIMEOUT: Final = 50.0  # seconds
 PER_MS: Final = 1e6  # nanoseconds
 PER_MBIT: Final = 1e6  # bits
 Direction = Literal["up", "down"]

@@ -21,7 +21,8 @@ from tests.lab.namespace import Namespace
 ECHO_REQUEST, ECHO_REPLY = 8, 0  # RFC 792
 ECHO: Final = struct.Struct("!BBHHH")  # type, code, checksum, identifier, sequence
 IP_HEADER: Final = 20  # bytes
-WAIT: Final = 0.5  # seconds for something that does not come; no link here is that long
+WAIT: Final = 2.0  # seconds for something that does not come; no link here is that long
+MORE: Final = 0.2  # seconds for what comes with something else, if at all
 PORTS: Final = (7001, 7002)
 DATAGRAM: Final = 1_000  # bytes
 SO_RCVBUFFORCE: Final = 33  # asm-generic/socket.h; root may pass the limit
@@ -63,9 +64,9 @@ def mapped_address(host: Namespace, lab: Lab) -> Address | None:
 def behaviour(host: Namespace, lab: Lab) -> Behaviour:
     """Return what is between a host and the server."""
     with host.socket() as sock, host.socket() as other, _server(lab) as servers:
-        seen = [_seen(sock, server) for server in servers]
-        if None in seen:
+        if (first := _seen(sock, servers[0])) is None:
             return Behaviour(mapping="blocked", filtering="blocked")
+        seen = [first, *(_seen(sock, server) for server in servers[1:])]
         independent = len(set(seen)) == 1
         return Behaviour(
             mapping="endpoint-independent" if independent else "address and port-dependent",
@@ -117,16 +118,21 @@ def _seen(sock: socket.socket, server: socket.socket) -> Address | None:
 
 
 def _filtering(sock: socket.socket, servers: list[socket.socket]) -> str:
-    """Talk to the first socket only, and see who of the three gets an answer through."""
+    """Talk to the first socket only, and see who of the three gets an answer through.
+
+    The first one's always does, and is the last that is sent.
+    """
     seen = _seen(sock, servers[0])
     assert seen is not None, "it was not blocked"
-    for server in servers:
+    for server in reversed(servers):
         server.sendto(b"let me in", seen)
     sock.settimeout(WAIT)
     came: set[Address] = set()
     with suppress(TimeoutError):
         while len(came) < len(servers):
             came.add(sock.recvfrom(64)[1])
+            if servers[0].getsockname() in came:
+                sock.settimeout(MORE)
     if servers[2].getsockname() in came:
         return "endpoint-independent"
     if servers[1].getsockname() in came:

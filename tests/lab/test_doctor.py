@@ -54,7 +54,7 @@ class Site:
             stdout=subprocess.PIPE,
             text=True,
         )
-        out, _ = process.communicate(timeout=40)
+        out, _ = process.communicate(timeout=90)
         return process.returncode, [json.loads(line) for line in out.splitlines()]
 
 

@@ -106,7 +106,7 @@ def ask_doctor(office: Office, *arguments: str) -> tuple[int, list[dict[str, Any
         text=True,
         cwd=ROOT,
     )
-    out, _ = process.communicate(timeout=40)
+    out, _ = process.communicate(timeout=90)
     return process.returncode, [json.loads(line) for line in out.splitlines()]
 
 
