@@ -30,6 +30,7 @@ from rtcsend.events import (
     Proposal,
     Scanning,
     Stalled,
+    Waiting,
 )
 from rtcsend.options import (
     DEFAULT_TIMEOUT,
@@ -69,6 +70,7 @@ class Sender:
         timeout: Seconds to wait for the other side.
         limit: Bytes per second at most.
         code: A code of your own; None: a new one is drawn.
+        to: The known machine that is to get it, without a code (``rtcsend pair``).
         words: How many words a new code has.
         verify: Called with the verification string before anything is sent; its result, awaited
             if need be, says whether the other side sees the same.
@@ -99,6 +101,7 @@ class Sender:
         timeout: float = DEFAULT_TIMEOUT,
         limit: int | None = None,
         code: str | None = None,
+        to: str | None = None,
         words: int = DEFAULT_WORDS,
         verify: VerifyCallback | None = None,
         links: Links = Links.KEEP,
@@ -125,6 +128,7 @@ class Sender:
             timeout=timeout,
             limit=limit,
             code=code,
+            to=to,
             words=words,
             verify=verify is not None,
             links=links,
@@ -142,17 +146,20 @@ class Sender:
 
     @property
     def code(self) -> str:
-        """What the other side must know; empty before the Sender is entered."""
+        """What the other side must know; empty before the Sender is entered, and with ``to``."""
         return self._code
 
     async def __aenter__(self) -> Self:
         if self._task is not None:
             raise UsageError("A Sender sends once.", hint="Make another one.")
         has_code = asyncio.Event()
+        is_waiting = False
 
         def emit(event: Event) -> None:
-            if isinstance(event, CodeReady):
-                self._code = event.code
+            nonlocal is_waiting
+            if isinstance(event, CodeReady | Waiting):
+                self._code = event.code if isinstance(event, CodeReady) else ""
+                is_waiting = True
                 has_code.set()
             else:
                 self._events.put(event)
@@ -167,7 +174,7 @@ class Sender:
         except asyncio.CancelledError:
             await self._stop()
             raise
-        if not self._code:
+        if not is_waiting:
             await self._task  # raises what went wrong
             raise InternalError("The transfer ended before it had a code.")
         return self
@@ -215,8 +222,9 @@ class Sender:
 
 
 async def receive(
-    code: str,
+    code: str = "",
     *,
+    from_: str | None = None,
     into: StrPath | None = None,
     accept: AcceptCallback,
     conflict: Conflict = Conflict.ASK,
@@ -235,6 +243,7 @@ async def receive(
 
     Args:
         code: What the sender's side shows.
+        from_: The known machine that sends, in the place of a code (``rtcsend pair``).
         into: A folder, or the file to write; None: the current folder.
         accept: Called with the proposal; its result, awaited if need be, decides.
         conflict: What to do when the target exists; ASK: that is an error.
@@ -252,8 +261,11 @@ async def receive(
     Raises:
         RtcsendError: What ended the transfer.
     """
+    if bool(code) is (from_ is not None):
+        raise UsageError("Either a code or a known machine is needed.", hint="Give one of them.")
     options = ReceiveOptions(
         code=code,
+        from_machines=() if from_ is None else (from_,),
         output=None if into is None else Path(into),
         conflict=conflict,
         server=server,

@@ -32,6 +32,7 @@ class SendSettings(TypedDict, total=False):
     timeout: float
     limit: int | None
     code: str | None
+    to: str | None
     words: int
     verify: VerifyCallback | None
     links: Links
@@ -46,6 +47,7 @@ class SendSettings(TypedDict, total=False):
 class ReceiveSettings(TypedDict, total=False):
     """What :func:`rtcsend.api.receive` takes by name."""
 
+    from_: str | None
     into: StrPath | None
     conflict: Conflict
     server: str | None
@@ -71,7 +73,7 @@ def send_file(
 
     Args:
         paths: What to send.
-        on_code: Called with the code, as soon as there is one.
+        on_code: Called with the code, as soon as there is one; not with ``to``.
         on_event: Called with each event after it.
         settings: As :class:`~rtcsend.api.Sender` takes them.
 
@@ -81,7 +83,8 @@ def send_file(
 
     async def run() -> Done:
         async with Sender(paths, **settings) as sender:
-            on_code(sender.code)
+            if sender.code:
+                on_code(sender.code)
             async for event in sender:
                 if on_event is not None:
                     on_event(event)
@@ -91,7 +94,7 @@ def send_file(
 
 
 def receive_file(
-    code: str,
+    code: str = "",
     *,
     accept: AcceptCallback | None = None,
     on_event: Emit | None = None,
