@@ -20,7 +20,7 @@ from types import TracebackType
 from typing import Self
 
 ROOT = Path(__file__).parents[2]
-PATIENCE = 20.0  # seconds until a test gives up waiting
+PATIENCE = 90.0  # seconds until a test gives up waiting
 _SEQUENCE = re.compile(r"\x1b\[(\??)([0-9;]*)([A-Za-z])")
 
 

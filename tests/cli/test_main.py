@@ -177,7 +177,7 @@ def test_the_end_is_quick_where_nobody_watches(
         [sys.executable, *options, "-c", code],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         check=False,
     )
     assert done.returncode == 2
@@ -190,6 +190,6 @@ def test_an_output_that_takes_nothing_is_an_error_at_the_end_too() -> None:
         pytest.skip("no /dev/full here")
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(
-            [sys.executable, "-m", "rtcsend", "--version"], stdout=full, timeout=60, check=False
+            [sys.executable, "-m", "rtcsend", "--version"], stdout=full, timeout=120, check=False
         )
     assert done.returncode != 0

@@ -55,7 +55,7 @@ async def test_a_thread_that_still_reads_keeps_nothing_waiting(
 
     class Stdin:
         def readline(self, size: int) -> str:
-            typed.wait(20)
+            typed.wait(90)
             return "y\n"[:size]
 
         def fileno(self) -> int:

@@ -38,6 +38,6 @@ def test_it_serves_until_it_is_told_to_stop() -> None:
         try:
             assert re.search(r"--server ws://127\.0\.0\.1:[1-9][0-9]*", process.stdout.readline())
             process.send_signal(signal.SIGTERM)
-            assert process.wait(20) == 0
+            assert process.wait(90) == 0
         finally:
             process.kill()

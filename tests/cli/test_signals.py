@@ -215,7 +215,7 @@ def test_nobody_reads_standard_output(film: Path) -> None:
         assert '"paired"' in process.stdout.readline()
         process.stdout.close()
         assert process.stderr.read() == ""
-        assert process.wait(20) == 143
+        assert process.wait(90) == 143
 
 
 def test_nobody_ever_read_standard_output(film: Path) -> None:

@@ -306,8 +306,8 @@ def test_full_packets_cross_an_mtu_of_1500_and_larger_ones_are_told(
         return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
     with run(two_hosts[1], "receive") as receiver, run(two_hosts[0], "send") as sender:
-        sent, _ = sender.communicate(timeout=30)
-        received, _ = receiver.communicate(timeout=30)
+        sent, _ = sender.communicate(timeout=90)
+        received, _ = receiver.communicate(timeout=90)
     full = 1_500 - (28 if family == "4" else 48)
     assert sent.strip() == f"[{full + 1}, {full + 1}] True 6"
     count, largest, buffer = map(int, received.split())

@@ -122,7 +122,7 @@ async def test_what_a_hostile_run_has_left_is_mended_by_an_honest_one(
     async with forks.run(machine, "send", "--json", film, "--server", rendezvous) as sender:
         command = ("receive", "--json", "-y", await sender.code(), "--server", rendezvous)
         async with forks.run(machine, *command, "-o", out) as receiver:
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(90):
                 await receiver.succeeds()
                 await sender.succeeds()
     assert (await receiver.event("resumed"))["bytes"] == BLOCK_SIZE

@@ -71,7 +71,7 @@ async def test_no_route(machine: Machine, network: tuple[Host, Host, Host]) -> N
     async with machine.send(source, "--server", LEFT_URL, wrapper=left.inside) as sender:
         command = (await sender.code(), "--server", RIGHT_URL, "-o", out)
         async with machine.receive(*command, wrapper=right.inside) as receiver:
-            async with asyncio.timeout(25):  # WebRTC alone would take 63 s
+            async with asyncio.timeout(55):  # WebRTC alone would take 63 s
                 for side in (sender, receiver):
                     error = await side.fails("no-route")
                     assert error["exit"] == 30

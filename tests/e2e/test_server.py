@@ -193,7 +193,7 @@ async def test_the_log_names_nobody(machine: Machine, note: Path, out: Path) -> 
 
 async def somebody_waits(url: str) -> None:
     """Return when a server has a mailbox again, of which nobody is told."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(90):
         while 'rtcsend_mailboxes{state="waiting"} 1.0' not in await fetch(url, "/metrics"):  # noqa: ASYNC110
             await asyncio.sleep(0.05)
 

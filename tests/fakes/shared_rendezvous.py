@@ -103,7 +103,7 @@ class SharedRendezvousMachine:
 
     async def _settled(self, call: Coroutine[Any, Any, None]) -> None:
         await call
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(90):
             while not await self._is_settled():
                 pass  # it waits for Redis, which says what there is
 

@@ -8,7 +8,7 @@ from typing import ParamSpec, TypeVar
 P = ParamSpec("P")
 R = TypeVar("R")
 
-PATIENCE = 30.0  # seconds until a held thread gives up, so that a broken test ends
+PATIENCE = 90.0  # seconds until a held thread gives up, so that a broken test ends
 
 
 class Gate:

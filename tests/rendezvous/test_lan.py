@@ -253,7 +253,7 @@ def announced(host: str, nameplate: str, port: int) -> Iterator[None]:
             assert process.stdout.readline() == b"announced\n"
             yield
             process.stdin.close()
-            assert process.wait(10) == 0
+            assert process.wait(90) == 0
         finally:
             process.kill()
 
@@ -263,7 +263,7 @@ def ask(host: str, code: str, nameplate: str, tmp_path: Path) -> str:
         command(host, code, nameplate),
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=90,
         check=True,
         env=environment(tmp_path),
     )

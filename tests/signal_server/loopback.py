@@ -46,7 +46,7 @@ async def http(server: RendezvousServer, request: bytes) -> tuple[bytes, bytes]:
 
 async def until(condition: Callable[[], bool]) -> None:
     """Wait for what the server notices by itself, and tells nobody."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(90):
         while not condition():  # noqa: ASYNC110 - there is no event
             await asyncio.sleep(0.005)
 

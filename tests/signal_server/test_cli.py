@@ -66,7 +66,7 @@ def test_serves_until_a_signal(number: signal.Signals) -> None:
         assert line.startswith("rtcsend-server listening on 127.0.0.1:")
         asyncio.run(welcome(f"127.0.0.1:{port_of(line)}"))
         process.send_signal(number)
-        out, err = process.communicate(timeout=10)
+        out, err = process.communicate(timeout=90)
         assert process.returncode == 0
         assert out == ""
         events = [line.split()[2] for line in err.splitlines() if " WARNING few file" not in line]
@@ -96,7 +96,7 @@ def run(*options: str) -> "subprocess.CompletedProcess[str]":
         [*COMMAND, *options],
         capture_output=True,
         text=True,
-        timeout=20,
+        timeout=90,
         env=environment,
         check=False,
     )
@@ -151,7 +151,7 @@ def test_a_second_signal_does_not_wait(tmp_path: Path) -> None:
                 while "draining" not in await asyncio.to_thread(process.stderr.readline):
                     pass
                 process.send_signal(signal.SIGTERM)
-                await asyncio.to_thread(process.wait, 10)
+                await asyncio.to_thread(process.wait, 90)
 
         asyncio.run(main())
         assert process.returncode == 0
@@ -197,7 +197,7 @@ def test_a_closed_terminal_ends_what_was_started_in_it() -> None:
         assert process.stdout is not None
         assert b"listening" in process.stdout.readline()
         os.close(master)
-        assert process.wait(10) == 0
+        assert process.wait(90) == 0
     finally:
         process.kill()
         process.communicate()
@@ -211,7 +211,7 @@ def test_options_win_over_the_environment_and_that_over_the_file(tmp_path: Path)
         client = asyncio.run(welcome(f"127.0.0.1:{port_of(line)}"))
         assert client.welcome.motd == "of the environment"
         process.send_signal(signal.SIGTERM)
-        _, err = process.communicate(timeout=10)
+        _, err = process.communicate(timeout=90)
     assert err.startswith('{"time":')
 
 
