@@ -61,13 +61,13 @@ def same(one: Path, other: Path) -> bool:
 
 SIGNATURES = {
     "Sender": "(paths=..., *, text=..., name=..., server=..., ice=..., route=..., timeout=..., "
-    "limit=..., code=..., words=..., verify=..., links=..., exclude=..., gitignore=..., "
+    "limit=..., code=..., to=..., words=..., verify=..., links=..., exclude=..., gitignore=..., "
     "skip_unreadable=..., token=..., receivers=..., forever=...)",
-    "receive": "(code, *, into=..., accept, conflict=..., server=..., ice=..., route=..., "
-    "timeout=..., limit=..., max_size=..., max_files=..., accept_glob=..., preserve=..., "
+    "receive": "(code=..., *, from_=..., into=..., accept, conflict=..., server=..., ice=..., "
+    "route=..., timeout=..., limit=..., max_size=..., max_files=..., accept_glob=..., preserve=..., "
     "on_event=...)",
     "send_file": "(*paths, on_code=..., on_event=..., **settings)",
-    "receive_file": "(code, *, accept=..., on_event=..., **settings)",
+    "receive_file": "(code=..., *, accept=..., on_event=..., **settings)",
     "new_event_loop": "()",
 }
 """Adding to them is free; anything else breaks somebody's program."""
