@@ -64,8 +64,8 @@ SIGNATURES = {
     "limit=..., code=..., to=..., words=..., verify=..., links=..., exclude=..., gitignore=..., "
     "skip_unreadable=..., token=..., receivers=..., forever=...)",
     "receive": "(code=..., *, from_=..., into=..., accept, conflict=..., server=..., ice=..., "
-    "route=..., timeout=..., limit=..., max_size=..., max_files=..., accept_glob=..., preserve=..., "
-    "on_event=...)",
+    "route=..., timeout=..., limit=..., max_size=..., max_files=..., accept_glob=..., "
+    "preserve=..., on_event=...)",
     "send_file": "(*paths, on_code=..., on_event=..., **settings)",
     "receive_file": "(code=..., *, accept=..., on_event=..., **settings)",
     "new_event_loop": "()",
