@@ -35,7 +35,7 @@ types: $(DEV)
 
 tests: $(DEV) system-packages
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal --cov --cov-report= $(PYTEST_ARGS)
-	$(BIN)/coverage report --fail-under=90
+	$(BIN)/coverage report --fail-under=95
 
 lab: $(DEV) system-packages
 	@$(BIN)/python -m tests.lab matrix
