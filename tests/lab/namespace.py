@@ -35,7 +35,7 @@ class LabError(Exception):
 
 
 class Namespace:
-    """A namespace of that name, with its loopback up; IPv6 is off (see :meth:`sysctl`).
+    """A namespace of that name, with its loopback up; IPv6 is off until :meth:`enable_ipv6`.
 
     Args:
         name: Unique on this machine.
@@ -55,6 +55,12 @@ class Namespace:
             self.sysctl(f"ipv4/conf/{where}/rp_filter", 0)
         self.sysctl("ipv4/tcp_no_metrics_save", 1)  # each connection starts anew
         self.ip("link set dev lo up")
+
+    def enable_ipv6(self) -> None:
+        """Have IPv6 on all interfaces, those to come too, and believe what is configured."""
+        for where in ("all", "default"):
+            for key, value in (("disable_ipv6", 0), ("accept_dad", 0), ("accept_ra", 0)):
+                self.sysctl(f"ipv6/conf/{where}/{key}", value)
 
     def remove(self) -> None:
         """End what runs in it, and remove it."""

@@ -12,9 +12,15 @@ as one and the same port by everybody; filtering says who may send to that port.
 | port-restricted | endpoint-independent    | address and port               |
 | symmetric       | another for each peer   | address and port               |
 | udp-blocked     | TCP only, to two ports  | answers only                   |
+| tls-only        | TCP only, to port 443   | answers only                   |
+| proxy-only      | none: one TCP port      | answers only                   |
 
 Linux itself is the port-restricted kind: it keeps the host's port where it can, and lets in what
 it knows. The more generous kinds learn each mapping as it leaves, and let others use it.
+``tls-only`` also looks inside, and drops what is STUN and not TLS (or HTTP, which the rendezvous
+speaks here). ``proxy-only`` lets hosts talk to an HTTP proxy and to nobody else. IPv6 is never
+translated: what translates IPv4 is a firewall for IPv6.
+
 None passes packets from the inside to its own outside address (no hairpinning). Two hosts behind
 one NAT that use the same port at the same time are the one case in which a mapping is not
 endpoint-independent.
@@ -24,6 +30,11 @@ from enum import StrEnum
 from typing import Final
 
 OPEN_TCP_PORTS: Final = (443, 3478)  # what a strict firewall lets out
+TLS_PORT: Final = 443  # what a stricter one does
+PROXY_PORT: Final = 3128  # what the strictest one does
+# Behind a TCP header with time stamps and nothing else, as Linux sends most: a type of a message of
+# STUN or TURN, its length, and the magic cookie (RFC 8489 §5).
+IS_STUN: Final = "tcp doff 8 @th,256,8 < 4 @th,288,32 0x2112a442"
 MAPPING_TIME: Final = 300  # seconds without use; RFC 4787 REQ-5 recommends five minutes
 RENUMBERED: Final = 37  # odd: generation after generation other ports
 GENERATIONS: Final = 1024  # bits that are changed stay below the ephemeral range's size
@@ -39,6 +50,8 @@ class Kind(StrEnum):
     PORT_RESTRICTED = "port-restricted"
     SYMMETRIC = "symmetric"
     UDP_BLOCKED = "udp-blocked"
+    TLS_ONLY = "tls-only"
+    PROXY_ONLY = "proxy-only"
 
     @property
     def translates(self) -> bool:
@@ -59,7 +72,14 @@ def rules(kind: Kind, *, generation: int) -> str:
         generation: With another number every mapping gets another port.
     """
     chains = "" if kind is Kind.OPEN else _chains(kind, generation)
-    return f"table ip lab {{}}\ndelete table ip lab\ntable ip lab {{\n{chains}}}\n"
+    filters = "" if kind is Kind.OPEN else _forward(kind)
+    return _table("ip", chains) + _table("ip6", filters)
+
+
+def _table(family: str, chains: str) -> str:
+    """Return what puts a table in place of an older one."""
+    name = f"table {family} lab"
+    return f"{name} {{}}\ndelete {name}\n{name} {{\n{chains}}}\n"
 
 
 def _chains(kind: Kind, generation: int) -> str:
@@ -75,14 +95,26 @@ def _chains(kind: Kind, generation: int) -> str:
 
 def _forward(kind: Kind) -> str:
     lines = ["ct state established,related accept", "ct state invalid drop"]
-    if kind is Kind.UDP_BLOCKED:
-        ports = ", ".join(map(str, OPEN_TCP_PORTS))
-        lines.append(f'iifname "lan" oifname "wan" tcp dport {{ {ports} }} accept')
-    else:
-        lines.append('iifname "lan" oifname "wan" accept')
+    if kind is Kind.TLS_ONLY:
+        lines.insert(0, f'iifname "lan" tcp dport {TLS_PORT} {IS_STUN} drop')
+    lines.append(f'iifname "lan" oifname "wan" {_allowed(kind)}accept')
     if kind.learns:
         lines.append('iifname "wan" oifname "lan" ct status dnat accept')
     return _chain("through", "filter", "forward", 0, *lines, policy="drop")
+
+
+def _allowed(kind: Kind) -> str:
+    """Return what hosts may begin."""
+    match kind:
+        case Kind.UDP_BLOCKED:
+            ports = ", ".join(map(str, OPEN_TCP_PORTS))
+            return f"tcp dport {{ {ports} }} "
+        case Kind.TLS_ONLY:
+            return f"tcp dport {TLS_PORT} "
+        case Kind.PROXY_ONLY:
+            return f"tcp dport {PROXY_PORT} "
+        case _:
+            return ""
 
 
 def _input() -> str:

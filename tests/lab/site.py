@@ -5,7 +5,7 @@ Place in the flow: :mod:`tests.lab.lab` builds two of these and joins them with 
 
 import itertools
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 from tests.lab.conntrack import forget
 from tests.lab.link import BOTH, Direction, Link
@@ -18,8 +18,11 @@ FIRST_HOST: Final = 9
 HOST_ADDRESSES: Final = 200
 STRIDE: Final = 10  # hosts of one LAN stay apart when one of them changes its address
 
+Families = Literal["IPv4", "IPv6", "dual-stack"]
+
 ROUTER: Final = (
     ("ipv4/ip_forward", 1),
+    ("ipv6/conf/all/forwarding", 1),
     ("bridge/bridge-nf-call-iptables", 0),  # neighbours in a LAN are not its business
     ("netfilter/nf_conntrack_tcp_loose", 0),  # what it forgot is not taken up again
     ("netfilter/nf_conntrack_tcp_be_liberal", 1),  # odd windows are not its business
@@ -36,6 +39,8 @@ class Networks:
     """Of the hosts, without NAT."""
     wan: str
     """Of the router, outside; the net itself has 1 as the last byte."""
+    ipv6: tuple[str, str] | None = None
+    """The first part of the hosts' IPv6 addresses, and of the router's, outside."""
 
 
 class Site:
@@ -63,6 +68,7 @@ class Site:
         self.router, self.name, self.link = router, name, link
         self._net, self._networks, self._kind = net, networks, kind
         self._generation, self._wan_number = 0, FIRST_WAN
+        self._families: Families = "IPv4"
         self._hosts: list[Host] = []
         self._ports = itertools.count(1)
         router.ip(
@@ -74,7 +80,26 @@ class Site:
         for key, value in ROUTER:
             router.sysctl(key, value)
         self._dial_in()
+        if networks.ipv6 is not None:
+            self._dial_in_ipv6(*networks.ipv6)
         self._load()
+
+    @property
+    def families(self) -> Families:
+        """What the hosts have; setting it gives them other addresses."""
+        return self._families
+
+    @families.setter
+    def families(self, families: Families) -> None:
+        self._families = families
+        for host in self._hosts:
+            host.configure()
+
+    @property
+    def ipv6(self) -> str:
+        """The first part of the hosts' IPv6 addresses."""
+        assert self._networks.ipv6 is not None, "a laboratory without IPv6"
+        return self._networks.ipv6[0]
 
     @property
     def kind(self) -> Kind:
@@ -155,6 +180,21 @@ class Site:
             f"route replace {self._networks.public}.0/24 via {self.address}",
         )
 
+    def _dial_in_ipv6(self, inside: str, outside: str) -> None:
+        self.router.ip(
+            f"address add {inside}::1/64 dev lan",
+            f"address add {outside}::2/64 dev wan",
+            f"route add default via {outside}::1",
+            f"neighbour replace {outside}::1 lladdr {mac(self._net, self.name)}"
+            " dev wan nud permanent",
+        )
+        self._net.ip(
+            f"address add {outside}::1/64 dev {self.name}",
+            f"neighbour replace {outside}::2 lladdr {mac(self.router, 'wan')}"
+            f" dev {self.name} nud permanent",
+            f"route add {inside}::/64 via {outside}::2",
+        )
+
     def _load(self) -> None:
         self.router.nft(rules(self._kind, generation=self._generation))
         forget(self.router)
@@ -168,10 +208,15 @@ class Host(Namespace):
         site: Where it is at first.
         congestion: What its TCP connections use, unless they choose.
         hosts: For its ``/etc/hosts``.
+        ipv6: It may have IPv6.
     """
 
-    def __init__(self, name: str, *, site: Site, congestion: str, hosts: str) -> None:
+    def __init__(
+        self, name: str, *, site: Site, congestion: str, hosts: str, ipv6: bool = False
+    ) -> None:
         super().__init__(name, hosts=hosts)
+        if ipv6:
+            self.enable_ipv6()
         self._congestion, self._site = congestion, site
         self._number = site.join(self)
         self.configure()
@@ -182,12 +227,18 @@ class Host(Namespace):
         return f"{self._site.lan}.{self._number}"
 
     def configure(self) -> None:
-        """Take the address and the route that it should have now."""
-        self.ip(
-            "address flush dev eth0",
-            f"address add {self.address}/24 dev eth0",
-            f"route replace default via {self._site.lan}.1 congctl {self._congestion}",
-        )
+        """Take the addresses and the routes that it should have now."""
+        self.ip("address flush dev eth0 scope global")
+        if self._site.families != "IPv6":
+            self.ip(
+                f"address add {self.address}/24 dev eth0",
+                f"route replace default via {self._site.lan}.1 congctl {self._congestion}",
+            )
+        if self._site.families != "IPv4":
+            self.ip(
+                f"address add {self._site.ipv6}::{self._number}/64 dev eth0",
+                f"route replace default via {self._site.ipv6}::1 congctl {self._congestion}",
+            )
 
     def readdress(self) -> None:
         """Have another address in the same LAN, as after roaming or a new lease."""

@@ -26,8 +26,10 @@ BEHAVIOURS = {
     Kind.PORT_RESTRICTED: Behaviour(mapping=INDEPENDENT, filtering=BOTH),
     Kind.SYMMETRIC: Behaviour(mapping=BOTH, filtering=BOTH),
     Kind.UDP_BLOCKED: Behaviour(mapping="blocked", filtering="blocked"),
+    Kind.TLS_ONLY: Behaviour(mapping="blocked", filtering="blocked"),
+    Kind.PROXY_ONLY: Behaviour(mapping="blocked", filtering="blocked"),
 }
-NATS = [kind for kind in Kind if kind.translates and kind is not Kind.UDP_BLOCKED]
+NATS = [kind for kind in Kind if kind.translates and BEHAVIOURS[kind].mapping != "blocked"]
 BINDING_REQUEST = struct.Struct("!HHI12s").pack(0x0001, 0, 0x2112_A442, bytes(12))  # RFC 8489 §5
 
 OTHER_ADDRESS = bytes.fromhex("802c 0008 0001")  # RFC 5780 §7.4: it has one, of IPv4

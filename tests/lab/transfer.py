@@ -98,6 +98,7 @@ class Transfer:
         folder: For what arrives.
         options: Of both commands.
         env: For both.
+        envs: For each besides.
         module: What is run; :mod:`tests.lab.preloaded` loads everything beforehand.
 
     Attributes:
@@ -115,17 +116,20 @@ class Transfer:
         folder: Path,
         options: Sequence[str] = (),
         env: Mapping[str, str] | None = None,
+        envs: tuple[Mapping[str, str], Mapping[str, str]] = ({}, {}),
         module: str = "rtcsend",
     ) -> None:
         self._module = module
         self._folder, self._env = folder, {**_environment(folder), **(env or {})}
         options = ("--json", "--server", server, *options)
-        self.sender = self._start(hosts[0], "send", *options, source)
+        self.sender = self._start(hosts[0], "send", *options, source, env=envs[0])
         code = self.sender.wait_for("code", timeout=STEP_TIMEOUT)["code"]
-        time.sleep(READY)
+        time.sleep(READY if module == "rtcsend" else 0)
         self._target = folder / f"{time.monotonic_ns()}.out"
+        self._trace = self._target.with_suffix(".trace")
         self.started = time.monotonic()
-        self.receiver = self._start(hosts[1], "receive", *options, "-y", "-o", self._target, code)
+        arguments = ("-y", "--trace", self._trace, "-o", self._target, code)
+        self.receiver = self._start(hosts[1], "receive", *options, *arguments, env=envs[1])
 
     @property
     def record(self) -> Record:
@@ -136,6 +140,15 @@ class Transfer:
     def arrived(self) -> Path:
         """What has arrived, until :meth:`stop`."""
         return self._target
+
+    def steps(self) -> dict[str, float]:
+        """Return when each step of the receiver's trace was first, in monotonic seconds."""
+        lines = map(json.loads, self._trace.read_text().splitlines())
+        first: dict[str, float] = {}
+        for line in lines:
+            first.setdefault(line["step"], line["t"])
+        began = self.receiver.first["proposal"] - first["proposal"]
+        return {step: began + at for step, at in first.items()}
 
     def wait_until_moving(self) -> None:
         """Return when the first bytes are written."""
@@ -166,16 +179,16 @@ class Transfer:
         """End both, if they have not ended, and remove what has arrived."""
         for command in (self.receiver, self.sender):
             end(command.process)
-        for path in self._folder.glob(f"*{self._target.name}*"):
+        for path in self._folder.glob(f"*{self._target.stem}*"):
             path.unlink()
 
-    def _start(self, host: Namespace, *arguments: str | Path) -> Command:
+    def _start(self, host: Namespace, *arguments: str | Path, env: Mapping[str, str]) -> Command:
         process = host.popen(
             [sys.executable, "-m", self._module, *arguments],
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,
-            env=self._env,
+            env={**self._env, **env},
             cwd=ROOT,
         )
         return Command(process)
