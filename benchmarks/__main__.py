@@ -11,6 +11,7 @@ from benchmarks import (
     links,
     many_files,
     memory,
+    receivers,
     relay,
     server_load,
     setup,
@@ -24,6 +25,7 @@ from rtcsend.cli.figures import parse_size
 
 NAMES = (
     *("startup", "setup", "throughput", "memory", "datapath", "wormhole", "links", "relay"),
+    "receivers",
     *("many_files", "server_load"),
 )
 
@@ -48,9 +50,9 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
         "--transfers",
         type=int,
         default=3,
-        help="of throughput, wormhole, many_files, links and relay (3)",
+        help="of throughput, wormhole, many_files, receivers, links and relay (3)",
     )
-    parser.add_argument("--size", default="256M", help="of throughput's and relay's file (256M)")
+    parser.add_argument("--size", default="256M", help="file of throughput, receivers, relay (256M)")
     parser.add_argument("--memory-size", default="4G", help="of memory's file (4G)")
     parser.add_argument("--rounds", type=int, default=5, help="of datapath (5)")
     parser.add_argument("--seconds", type=float, default=2.0, help="each run of datapath (2)")
@@ -107,6 +109,9 @@ def _measure(options: argparse.Namespace, folder: Path) -> Iterator[Figure]:
 def _measure_commands(options: argparse.Namespace, folder: Path) -> Iterator[Figure]:
     """Measure whole commands beside those of others."""
     wanted = options.names or NAMES
+    if "receivers" in wanted:
+        size = parse_size(options.size, option="--size")
+        yield from receivers.measure(folder, size=size, runs=options.transfers)
     if "wormhole" in wanted:
         size = parse_size(options.wormhole_size, option="--wormhole-size")
         runs = options.transfers

@@ -44,6 +44,11 @@ class Command:
                 text=True,
             )
 
+    @property
+    def pid(self) -> int:
+        """Number of the process."""
+        return self._process.pid
+
     def __enter__(self) -> Self:
         return self
 
