@@ -171,9 +171,15 @@ async def test_an_honest_pair_goes_through_it(pair: Pair) -> None:
         assert tuple(dict.fromkeys(server.seen[role])) == KINDS, "every kind is there to be hit"
 
 
+FLIPS = [
+    *((kind, position, bit) for kind in KINDS[:2] for position, bit in ((0.2, 0), (1.0, 7))),
+    # All sealed bodies are boxes, of which tests/pairing/test_envelope.py changes every byte.
+    *((kind, position, bit) for kind in KINDS for position, bit in ((0.0, 1), (0.5, 5))),
+]
+
+
 @both_ways
-@every_kind
-@pytest.mark.parametrize(("position", "bit"), [(0.0, 1), (0.2, 0), (0.5, 5), (1.0, 7)])
+@pytest.mark.parametrize(("kind", "position", "bit"), FLIPS)
 async def test_a_flipped_bit(
     pair: Pair, origin: Role, kind: Kind, position: float, bit: int
 ) -> None:
@@ -433,9 +439,8 @@ async def test_a_flood_of_presence(pair: Pair) -> None:
     [
         (OwnPairing(b"zebra-zebra", confirm=True), WRONG_CODE, WRONG_CODE),
         (Flip(Role.SENDER, "description", position=0.5, bit=0), PROTOCOL, PROTOCOL),
-        (SwapDescriptions(), PROTOCOL, PROTOCOL),
     ],
-    ids=["own pairing", "changed offer", "swapped descriptions"],
+    ids=["own pairing", "changed offer"],
 )
 async def test_two_processes_end_alike(
     machine: Machine, attack: Attack, sender_code: int, receiver_code: int
