@@ -11,6 +11,7 @@ from benchmarks import (
     links,
     many_files,
     memory,
+    pipe_latency,
     receivers,
     relay,
     server_load,
@@ -26,7 +27,7 @@ from rtcsend.cli.figures import parse_size
 NAMES = (
     *("startup", "setup", "throughput", "memory", "datapath", "wormhole", "links", "relay"),
     "receivers",
-    *("many_files", "server_load"),
+    *("many_files", "server_load", "pipe_latency"),
 )
 
 
@@ -104,6 +105,8 @@ def _measure(options: argparse.Namespace, folder: Path) -> Iterator[Figure]:
         yield from links.measure(folder, plan=plan)
     if "server_load" in wanted:
         yield from server_load.measure(folder, plan=_server_plan(options))
+    if "pipe_latency" in wanted:
+        yield from pipe_latency.measure(folder)
 
 
 def _measure_commands(options: argparse.Namespace, folder: Path) -> Iterator[Figure]:
