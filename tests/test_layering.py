@@ -107,6 +107,7 @@ SHELLS = {
     "rtcsend/files/opening.py",
     "rtcsend/files/partial.py",
     "rtcsend/files/permissions.py",
+    "rtcsend/files/pipe_size.py",
     "rtcsend/files/positional.py",
     "rtcsend/files/read_ahead.py",
     "rtcsend/files/scan.py",

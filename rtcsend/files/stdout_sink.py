@@ -19,6 +19,7 @@ from blake3 import blake3
 from rtcsend.blocks import Data
 from rtcsend.errors import CannotWrite, DigestMismatch, InternalError, PeerProtocolError
 from rtcsend.files.disk_thread import DiskThread
+from rtcsend.files.pipe_size import widen_pipe
 from rtcsend.files.stream_limit import check_length
 from rtcsend.files.writer import Writer
 from rtcsend.manifest.entry import Kind, ManifestEntry
@@ -58,6 +59,8 @@ class StdoutSink:
         self._failed = False
         self._hash = blake3()
         self._usable = True
+        if size is None:
+            widen_pipe(fd)
         self._thread = DiskThread("rtcsend-stdout")
         self._writer = Writer(self._write_all, thread=self._thread)
 
@@ -105,7 +108,7 @@ class StdoutSink:
         try:
             await self._writer.write(data)
             if self.size is None:
-                await self._writer.flush()
+                self._writer.push()
         except OSError as exc:
             raise self._cannot_write(exc) from exc
 

@@ -26,13 +26,14 @@ from blake3 import blake3
 from rtcsend.blocks import Data
 from rtcsend.errors import CannotRead, PeerProtocolError
 from rtcsend.files.disk_thread import DiskThread
+from rtcsend.files.pipe_size import PIPE_SIZE, widen_pipe
 from rtcsend.files.ring import Ring
 from rtcsend.manifest.entry import ManifestEntry
 from rtcsend.manifest.selection import Selection, one_file
 
 KEPT_SIZE: Final = 16 << 20  # bytes given out and not written yet; the window of rtcsend
 MAX_READ: Final = 1 << 20  # bytes of what is there already, in one go
-_CALL_SIZE: Final = 1 << 18  # bytes of one read; pipes hold 64 KiB, files have more
+_CALL_SIZE: Final = PIPE_SIZE  # bytes of one read
 
 
 class StreamSource:
@@ -124,6 +125,7 @@ class StreamSource:
         """Wait for something, take what else is there; return it and whether it was the last."""
         if self._fd is None:
             self._fd = self._open()
+            widen_pipe(self._fd)
         pieces = [read_blocking(self._fd, min(room, _CALL_SIZE))]
         room -= len(pieces[0])
         while pieces[-1] and room and _is_readable(self._fd):

@@ -74,6 +74,11 @@ class Writer:
         self._hand_over()
         await self._until(lambda: not self._overflow)
 
+    def push(self) -> None:
+        """Have everything that was taken written as soon as the thread is free; do not wait."""
+        self._flush_to = self.taken
+        self._hand_over()
+
     async def flush(self) -> None:
         """Return when everything that was taken is with the operating system.
 
@@ -81,8 +86,7 @@ class Writer:
             OSError: Something could not be written, now or before.
             InternalError: It was given up before.
         """
-        self._flush_to = self.taken
-        self._hand_over()
+        self.push()
         await self._until(lambda: self.written == self.taken)
 
     def move(self, position: int) -> None:

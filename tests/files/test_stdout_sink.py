@@ -119,6 +119,7 @@ async def test_a_line_of_a_stream_goes_out_at_once(pipe: tuple[int, int]) -> Non
     for line in (b"one\n", b"two\n"):
         await sink.write(line)
         assert os.read(reading, 100) == line
+    await sink.flush()
     assert sink.written == 8
     assert await sink.finish(blake3(b"one\ntwo\n").hexdigest()) == (STDOUT,)
 
