@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 ROOT: Final = Path(__file__).parent
 LONG: Final = ("lab", "e2e", "coturn", "chromium", "no_cover")
@@ -15,6 +16,16 @@ LONG: Final = ("lab", "e2e", "coturn", "chromium", "no_cover")
 UNMEASURED: Final = ("faults/", "interop/", "lab/", "e2e/test_hostile_")
 """Tests that move much by ways that others have measured: tracing would double their time."""
 CHILDREN: Final = "COVERAGE_PROCESS_CONFIG"  # by which coverage measures the processes of a test
+
+settings.register_profile(
+    "tests",
+    # No example is too slow on a busy machine, and each run of CI tries the same ones.
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+    derandomize="CI" in os.environ,
+    print_blob=True,
+)
+settings.load_profile("tests")
 
 
 def pytest_configure() -> None:
