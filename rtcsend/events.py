@@ -78,6 +78,17 @@ class Refusal(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Closed(Event):
+    """No other receiver can come for a while; those that have come notice nothing."""
+
+    name: ClassVar[str] = "closed"
+    reason: str
+    """One sentence."""
+    seconds: int
+    """How long, until it is open again, or tried again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Paired(Event):
     """Both sides have proven that they know the code, or that they have the keys."""
 

@@ -15,6 +15,7 @@ from typing import Final
 
 from rtcsend.events import (
     Checking,
+    Closed,
     CodeReady,
     Connected,
     Done,
@@ -76,7 +77,10 @@ of :data:`WITHIN`."""
 WITHIN: Final[Mapping[Phase, frozenset[str]]] = MappingProxyType(
     {
         Phase.MEETING: frozenset(
-            {Scanning.name, LeftOut.name, CodeReady.name, Waiting.name, Refusal.name, Paired.name}
+            {
+                *(Scanning.name, LeftOut.name, CodeReady.name, Closed.name),
+                *(Waiting.name, Refusal.name, Paired.name),
+            }
         ),
         Phase.RUNNING: frozenset(
             {Proposal.name, Checking.name, Resumed.name, Progress.name, RouteChanged.name}

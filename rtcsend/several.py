@@ -18,6 +18,7 @@ Source: docs/cli.md, "Several receivers"; docs/security.md, "One code for severa
 
 import asyncio
 import logging
+import math
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import replace
@@ -34,7 +35,7 @@ from rtcsend.errors import (
     RtcsendError,
     WrongCode,
 )
-from rtcsend.events import Done, Error, Event, Proposal
+from rtcsend.events import Closed, Done, Error, Event, Proposal
 from rtcsend.front_door import FrontDoor
 from rtcsend.meeting import Place
 from rtcsend.met import Met
@@ -128,10 +129,11 @@ class Several:
                 await self._let_in(None)
             except RendezvousError as exc:
                 trouble += 1
-                logger.info("! nobody else can come: %s", exc.message)
                 if trouble >= MAX_TROUBLE and not self._options.forever:
                     return exc
-                await asyncio.sleep(_pause_after(trouble, exc))
+                pause = _pause_after(trouble, exc)
+                self._tell_closed(exc.message, pause)
+                await asyncio.sleep(pause)
             else:
                 trouble = 0
         if self._admission.is_burnt:
@@ -140,7 +142,7 @@ class Several:
 
     async def _wait_for_room(self) -> bool:
         """Return when the nameplate may be open again; False: it never may."""
-        admission = self._admission
+        admission, told = self._admission, 0.0
         while True:
             if admission.is_burnt and self._options.forever and self._options.code is None:
                 admission.renew()
@@ -150,6 +152,9 @@ class Several:
             left = admission.opens_at - self._clock()
             if admission.has_room and left <= 0:
                 return True
+            if admission.has_room and told != admission.opens_at:
+                told = admission.opens_at
+                self._tell_closed("A wrong code was tried.", left)
             self._changed.clear()
             # Somebody comes, goes or proves his words; or the pause after a wrong guess is over.
             waiting = asyncio.create_task(self._changed.wait())
@@ -217,6 +222,9 @@ class Several:
         if has_proven and not self._options.forever:
             self._outcomes.append(outcome)
         self._emit(replace(event, receiver=number))
+
+    def _tell_closed(self, reason: str, pause: float) -> None:
+        self._emit(Closed(reason=reason, seconds=max(1, math.ceil(pause))))
 
     def _next_number(self) -> int:
         self._numbers += 1

@@ -22,7 +22,7 @@ from rtcsend.errors import (
     RtcsendError,
     WrongCode,
 )
-from rtcsend.events import Done, Error, Event
+from rtcsend.events import Closed, Done, Error, Event
 from rtcsend.front_door import FrontDoor
 from rtcsend.mailbox import BodyMailbox
 from rtcsend.meeting import Place
@@ -279,6 +279,7 @@ async def test_a_number_that_somebody_has_for_a_while_is_waited_for(
             await visit.begin()
             await visit.pair()
             await inside.wait()
+            await scene.until(lambda: (None, "closed") in scene.ends())
             assert not sender.done()
         inside.clear()
         await scene.come()
@@ -315,6 +316,8 @@ async def test_for_ever_words_are_replaced_before_they_are_guessed_at_too_often(
         await scene.come()
         assert not sender.done()
     assert len(scene.codes) == 2
+    closed = [event for event in scene.events if isinstance(event, Closed)]
+    assert {event.reason for event in closed} == {"A wrong code was tried."}
 
 
 async def test_for_ever_a_code_of_one_s_own_is_the_end_then(

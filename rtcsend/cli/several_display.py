@@ -14,7 +14,7 @@ from rtcsend.cli.figures import format_size
 from rtcsend.cli.receivers_table import ReceiversTable
 from rtcsend.cli.results import ResultLines
 from rtcsend.cli.terminal import escape, say
-from rtcsend.events import CodeReady, Done, Event, LeftOut
+from rtcsend.events import Closed, CodeReady, Done, Event, LeftOut
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -72,6 +72,8 @@ class SeveralOutput:
                 self.tell(f"Left out: {what}")
             case CodeReady():
                 self._on_code(event)
+            case Closed():
+                self._show(f"Nobody else can come for {event.seconds} s: {escape(event.reason)}")
             case Done():
                 self.tell(
                     f"Sent to all {self._wanted}, and verified by each. "

@@ -7,7 +7,7 @@ import pytest
 from rtcsend.cli.json_output import JsonOutput
 from rtcsend.cli.live_lines import Lines, LiveLines
 from rtcsend.cli.several_display import SeveralOutput
-from rtcsend.events import CodeReady, Done, Event, LeftOut
+from rtcsend.events import Closed, CodeReady, Done, Event, LeftOut
 from tests.cli.pty_process import Screen
 from tests.cli.test_receivers_table import MB, connected, done, paired, progress
 
@@ -58,12 +58,25 @@ def show(shown: SeveralOutput, *events: Event) -> None:
 
 def test_where_nothing_moves_every_state_is_a_line(capsys: Capture) -> None:
     left_out = LeftOut(path="a\x1b", reason="a socket")
-    show(output(), left_out, CODE, paired(1), connected(1), progress(1, MB), done(1), done(2), ALL)
+    closed = Closed(reason="It\x1b refuses.", seconds=8)
+    show(
+        output(),
+        left_out,
+        CODE,
+        closed,
+        paired(1),
+        connected(1),
+        progress(1, MB),
+        done(1),
+        done(2),
+        ALL,
+    )
     assert capsys.readouterr().err.splitlines() == [
         r"Left out: a\x1b (a socket)",
         "On each of the 2 other machines, run:",
         "    rtcsend receive 7-guitar-velvet",
         "Waiting for the receivers…",
+        r"Nobody else can come for 8 s: It\x1b refuses.",
         "Receiver 1 has come.",
         "Receiver 1: connected, relay/tls.",
         "Receiver 1: sent and verified. 4.4 GB in 0:51, 86.3 MB/s, relay/tls.",

@@ -39,7 +39,9 @@ async def test_three_receivers_of_a_file(machine: Machine, is_named: bool) -> No
         if is_named:
             _, url = await stack.enter_async_context(machine.server())
             options = ("--server", url)
-        sender = await stack.enter_async_context(machine.send(source, "--receivers", "3", *options))
+        sender = await stack.enter_async_context(
+            machine.send(source, "--receivers", "3", "--limit", "6M", *options)
+        )
         code = await sender.code()
         receivers = [
             await stack.enter_async_context(machine.receive(code, "-o", folder, *options, *PATIENT))
@@ -50,6 +52,7 @@ async def test_three_receivers_of_a_file(machine: Machine, is_named: bool) -> No
         done = await sender.succeeds()
     assert results(sender) == {1: "done", 2: "done", 3: "done"}
     assert (done["bytes"], done["moved"]) == (3_000_000, 9_000_000)
+    assert done["moved"] / done["seconds"] <= 6_600_000  # of all together
     assert {receiver.last()["blake3"] for receiver in receivers} == {done["blake3"]}
     for number in range(3):
         assert (machine.folder / f"into{number}" / "x").read_bytes() == source.read_bytes()
