@@ -6,6 +6,7 @@ its fields come out through the ``take_`` functions.
 """
 
 import json
+import re
 from typing import Any, Final
 
 from rtcsend.errors import PeerProtocolError
@@ -13,6 +14,7 @@ from rtcsend.errors import PeerProtocolError
 MAX_INTEGER: Final = 2**53 - 1  # what a JavaScript peer holds exactly
 MAX_DEPTH: Final = 4
 _MAX_DIGITS: Final = 20
+_LONG: Final = re.compile(r"[0-9]{16}")  # what is shorter is no larger than MAX_INTEGER
 _AS_PARENTHESES: Final = bytes.maketrans(b"{[]}", b"(())")
 _NO_BRACKETS: Final = bytes(byte for byte in range(256) if byte not in b"{[]}")
 
@@ -107,7 +109,7 @@ def _parse_untrusted(text: str | bytes, *, max_size: int) -> object:
             as_text,
             parse_constant=_refuse,
             parse_float=_refuse,
-            parse_int=_bounded_int,
+            parse_int=_bounded_int if _LONG.search(as_text) else None,
             object_pairs_hook=_unique,
         )
     except (ValueError, RecursionError) as exc:

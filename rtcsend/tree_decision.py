@@ -67,9 +67,10 @@ class TreeDecision:
         """
         check_limits(self._options, files=offer.manifest.files, size=offer.manifest.bytes)
         folder = self._folder()
+        accept = self._check_name if self._options.accept_glob else None
         outlook = await self._look(
             folder,
-            lambda stop: look_at_tree(folder, offer.manifest, self._check_name, is_stopped=stop),
+            lambda stop: look_at_tree(folder, offer.manifest, accept, is_stopped=stop),
         )
         # What takes no space takes a place in the file system all the same.
         places = offer.manifest.files + outlook.links + outlook.empty

@@ -122,6 +122,7 @@ SHELLS = {
     "rtcsend/files/survey.py",
     "rtcsend/files/tree_plan.py",
     "rtcsend/files/tree_publisher.py",
+    "rtcsend/files/source_folders.py",
     "rtcsend/files/tree_reader.py",
     "rtcsend/files/tree_sink.py",
     "rtcsend/files/tree_source.py",

@@ -111,7 +111,7 @@ async def receive(into: Path, manifest: Manifest, conflict: Conflict) -> None:
         if sink is None:
             return
         digest = ListDigest()
-        for _, entry in sink.selection.wanted_files():
+        for entry in sink.selection.wanted_files():
             await sink.write(CONTENT)
             digest.add(blake3(CONTENT).hexdigest(), entry.path)
         is_one = manifest.is_one_file

@@ -81,5 +81,13 @@ def _succeed(done: "asyncio.Future[T]", result: T) -> None:
 
 def _fail(done: "asyncio.Future[T]", exc: BaseException) -> None:
     if not done.done():
+        if isinstance(exc, StopIteration):  # no future takes it (PEP 479), and nobody would hear
+            exc = _as_error(exc)
         done.set_exception(exc)
         done.exception()  # seen: one that nobody waits for is dropped
+
+
+def _as_error(exc: BaseException) -> RuntimeError:
+    error = RuntimeError("a job ended an iteration that is not its own")
+    error.__cause__ = exc
+    return error

@@ -2,8 +2,8 @@
 
 The entries are walked several times, to decide, to write, to publish, and come out the same
 each time. Nothing is kept of them in between: names that are safe as they are, which is all of
-most trees, are just split; only where some are not, the whole policy of
-:mod:`rtcsend.files.paths` is gone through again.
+most trees, are just taken, those of a folder at a time; only where some are not, the whole policy
+of :mod:`rtcsend.files.paths` is gone through again, entry by entry.
 """
 
 from collections.abc import Iterator
@@ -14,6 +14,7 @@ from rtcsend.files.link_target import safe_target_untrusted
 from rtcsend.files.names import (
     MAX_UNTRUSTED_BYTES,
     SafeName,
+    are_plain_names,
     is_plain_name,
     safe_component_untrusted,
 )
@@ -21,6 +22,7 @@ from rtcsend.files.paths import MAX_DEPTH, Oddity, ProposedPaths, SafePath, oddi
 from rtcsend.manifest.entry import ManifestEntry
 from rtcsend.manifest.manifest import Manifest
 from rtcsend.manifest.selection import Selection
+from rtcsend.manifest.siblings import Siblings, siblings_of
 
 _NOTHING: frozenset[Oddity] = frozenset()
 _MAX_PLAIN = MAX_UNTRUSTED_BYTES // 4  # characters; no more than 4 bytes each
@@ -29,18 +31,39 @@ _MAX_PLAIN = MAX_UNTRUSTED_BYTES // 4  # characters; no more than 4 bytes each
 class Place(NamedTuple):
     """An entry, and where it goes."""
 
-    number: int
-    """Of the entry."""
     entry: ManifestEntry
     components: tuple[str, ...]
     """Safe ones."""
     odd: frozenset[Oddity] = _NOTHING
-    """What a person should know; only of :meth:`ProposedTree.check_untrusted`."""
+    """What a person should know, as far as somebody has asked for it."""
 
     @property
     def path(self) -> str:
         """The components between slashes."""
         return "/".join(self.components)
+
+
+class PlacedSiblings(NamedTuple):
+    """Entries of one kind and folder, and where they go."""
+
+    group: Siblings
+    """As the sender says."""
+    folder: tuple[str, ...]
+    """Safe components of their folder."""
+    names: list[str]
+    """Safe names in it."""
+    odd: frozenset[Oddity] = _NOTHING
+    """Of one that is alone, what a person should know."""
+
+    @property
+    def prefix(self) -> str:
+        """What comes before a name in its path."""
+        return "".join(f"{component}/" for component in self.folder)
+
+    def places(self) -> Iterator[Place]:
+        """Yield each by itself."""
+        for entry, name in zip(self.group.entries(), self.names, strict=True):
+            yield Place(entry, (*self.folder, name), self.odd)
 
 
 class ProposedTree:
@@ -60,34 +83,52 @@ class ProposedTree:
         self._key = key
         self._is_plain = False
 
-    def check_untrusted(self) -> Iterator[Place]:
-        """Yield all entries with what is odd about them; to be gone through once, first.
+    def check_untrusted(self) -> Iterator[PlacedSiblings]:
+        """Yield all entries; to be gone through once, first.
 
         Raises:
             UnsafePath: One of them cannot be made safe, or is a link that points elsewhere.
         """
-        self._is_plain = not self._folding and all(map(self._stays, self.manifest.entries()))
-        for place in self.all_places():
-            if place.entry.kind == "link":
-                self.target_of(place)
-            yield place
+        groups = (group for _, group in self.manifest.siblings())
+        self._is_plain = not self._folding and all(map(self._stay, groups))
+        for _, placed in self.all_siblings():
+            if placed.group.kind == "link":
+                for place in placed.places():
+                    self.target_of(place)
+            yield placed
+
+    def siblings(self, selection: Selection) -> Iterator[PlacedSiblings]:
+        """Yield the entries that are wanted, some at a time."""
+        if self._is_plain:
+            yield from map(_placed, selection.siblings())
+            return
+        # Those that are not wanted have their places all the same.
+        for number, placed in self.all_siblings():
+            if selection.is_wanted(number):
+                yield placed
 
     def places(self, selection: Selection, *, files: bool = True) -> Iterator[Place]:
-        """Yield the entries that are wanted.
+        """Yield the entries that are wanted, one by one.
 
         Args:
             selection: What is wanted.
             files: Whether files too, or only folders and links.
         """
+        for placed in self.siblings(selection):
+            if files or placed.group.kind != "file":
+                yield from placed.places()
+
+    def all_siblings(self) -> Iterator[tuple[int, PlacedSiblings]]:
+        """Yield all entries, some at a time, with the number of the first."""
         if self._is_plain:
-            for number, entry in selection.wanted():
-                if files or entry.kind != "file":
-                    yield Place(number, entry, tuple(entry.path.split("/")))
+            for number, group in self.manifest.siblings():
+                yield number, _placed(group)
             return
-        # Those that are not wanted have their places all the same.
-        for place in self._checked():
-            if selection.is_wanted(place.number) and (files or place.entry.kind != "file"):
-                yield place
+        paths = ProposedPaths(windows=self._windows, folding=self._folding, key=self._key)
+        for number, entry in enumerate(self.manifest.entries()):
+            safe, odd = paths.add_untrusted(entry.path, is_folder=entry.kind == "directory")
+            *folder, name = safe.components
+            yield number, PlacedSiblings(siblings_of(entry), tuple(folder), [name], odd)
 
     def target_of(self, place: Place) -> str:
         """Return where a link may point.
@@ -97,41 +138,38 @@ class ProposedTree:
         """
         return safe_target_untrusted(place.path, place.entry.target, windows=self._windows)
 
-    def _stays(self, entry: ManifestEntry) -> bool:
-        """Return whether a path stays as it is, whatever others there are.
+    def _stay(self, group: Siblings) -> bool:
+        """Return whether paths stay as they are, whatever others there are.
 
-        Its folders have entries of their own, before it; and names that stay as they are differ,
-        as they came.
+        Their folders have entries of their own, before them; and names that stay as they are
+        differ, as they came.
         """
-        path = entry.path
-        name = path.rpartition("/")[2]
-        if len(path) > _MAX_PLAIN or path.count("/") >= MAX_DEPTH or (name == path and ":" in name):
+        names, folder = group.names, group.folder
+        longest = len(folder) + 1 + max(map(len, names))
+        if longest > _MAX_PLAIN or (folder and folder.count("/") + 1 >= MAX_DEPTH):
             return False
+        if are_plain_names(names):
+            return True
         try:
-            return is_plain_name(name) or not self._safe(name).changed
+            return all(map(self._stays, names)) and (bool(folder) or ":" not in "".join(names))
         except UnsafePath:
             return False  # is to be said in the order of the entries
+
+    def _stays(self, name: str) -> bool:
+        return is_plain_name(name) or not self._safe(name).changed
 
     def _safe(self, name: str) -> SafeName:
         return safe_component_untrusted(name, windows=self._windows)
 
-    def all_places(self) -> Iterator[Place]:
-        """Yield all entries; what is odd about them is said again."""
-        if not self._is_plain:
-            yield from self._checked()
-            return
-        for number, entry in enumerate(self.manifest.entries()):
-            path = entry.path
-            odd = _NOTHING if "-" not in path and "." not in path else _oddities(path)
-            yield Place(number, entry, tuple(path.split("/")), odd)
 
-    def _checked(self) -> Iterator[Place]:
-        paths = ProposedPaths(windows=self._windows, folding=self._folding, key=self._key)
-        for number, entry in enumerate(self.manifest.entries()):
-            is_folder = entry.kind == "directory"
-            safe, odd = paths.add_untrusted(entry.path, is_folder=is_folder)
-            yield Place(number, entry, safe.components, odd)
+def _placed(group: Siblings) -> PlacedSiblings:
+    """Return where entries go that stay as they are."""
+    folder = tuple(group.folder.split("/")) if group.folder else ()
+    return PlacedSiblings(group, folder, group.names)
 
 
-def _oddities(path: str) -> frozenset[Oddity]:
-    return oddities(SafePath(tuple(path.split("/")), changed=False))
+def with_oddities(place: Place) -> Place:
+    """Return a place with what is odd about its path, if that was not asked before."""
+    if place.odd:
+        return place
+    return place._replace(odd=oddities(SafePath(place.components, changed=False)))

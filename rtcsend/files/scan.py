@@ -62,11 +62,11 @@ class Root:
     """Something that was named on the command line.
 
     Attributes:
-        first: Number of its entry.
+        name: What it is called in the manifest.
         path: Where it is.
     """
 
-    first: int
+    name: str
     path: bytes
 
 
@@ -89,7 +89,7 @@ class Scan:
 
     Attributes:
         manifest: All that is sent.
-        roots: In the order of their entries.
+        roots: In the order of their entries, if they have any.
         follows: Whether links stand for what they point to.
         left_out: The first MAX_LEFT_OUT.
         left_out_count: Of all.
@@ -190,7 +190,7 @@ class _Scanner:
             raise CannotRead(f"{path} does not exist.") from exc
         except (OSError, ValueError) as exc:  # ValueError: NUL in it
             raise CannotRead(f"{path} cannot be read: {_reason(exc)}.") from exc
-        self.scan.roots.append(Root(len(self.scan.manifest), place))
+        self.scan.roots.append(Root(name, place))
         self._top = len(name) + 1
         if stat.S_ISDIR(facts.st_mode):
             self._add_folder(place, name, facts, ignored=None)

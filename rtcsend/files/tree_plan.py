@@ -1,8 +1,8 @@
 """What a proposed tree would do to the receiver's folder, before anybody has said yes [shell].
 
 Looks, and makes nothing but an empty file of our own that shows whether the folder folds case.
-The manifest is walked, and nothing is kept of its entries but counts, the first of them, and
-the numbers of those that are there already.
+The manifest is walked, some entries at a time, and nothing is kept of them but counts, the first
+of them, and the numbers of those that are there already.
 
 Blocking calls, for a thread. Place in the flow: :mod:`rtcsend.target` decides by it.
 """
@@ -22,7 +22,7 @@ from rtcsend.errors import UnsafePath
 from rtcsend.files.folder import Folder
 from rtcsend.files.open_folders import OpenFolders
 from rtcsend.files.paths import Oddity
-from rtcsend.files.proposed_tree import Place, ProposedTree
+from rtcsend.files.proposed_tree import Place, PlacedSiblings, ProposedTree, with_oddities
 from rtcsend.files.staging import bytes_staged
 from rtcsend.manifest.manifest import Manifest
 
@@ -30,7 +30,6 @@ MAX_SHOWN: Final = 100  # entries of which more is kept than a count
 MAX_EXISTING_SHOWN: Final = 10
 _EXECUTABLE: Final = 0o111
 _KEY_SIZE: Final = 32
-_ASK_EVERY: Final = 4096  # entries
 _WINDOWS: Final = os.name == "nt"
 
 Stop = Callable[[], bool]
@@ -99,14 +98,14 @@ class Existing:
 
 
 def look_at_tree(
-    folder: Path, manifest: Manifest, accept: Callable[[Place], None], *, is_stopped: Stop
+    folder: Path, manifest: Manifest, accept: Callable[[Place], None] | None, *, is_stopped: Stop
 ) -> Outlook:
     """Return what is in a tree, and have each entry accepted.
 
     Args:
         folder: Where it would go.
         manifest: Complete.
-        accept: Raises what an entry is declined with.
+        accept: Raises what an entry is declined with; None: nobody has anything against any.
         is_stopped: Asked now and then; True ends it.
 
     Raises:
@@ -120,19 +119,16 @@ def look_at_tree(
         manifest, windows=_WINDOWS, folding=folding, key=secrets.token_bytes(_KEY_SIZE)
     )
     outlook = Outlook(tree)
-    top = ""
-    depth = 0  # of what may be in the folder that was last
-    for place in tree.check_untrusted():
-        accept(place)
-        _count(outlook, place)
-        outlook.empty += len(place.components) < depth
-        depth = len(place.components) + 1 if place.entry.kind == "directory" else 0
-        if place.components[0] != top:
-            top = place.components[0]
-            outlook.tops.append(top)
-        if not place.number % _ASK_EVERY and is_stopped():
+    last = ""  # path of the folder in which nothing was found yet
+    for placed in tree.check_untrusted():
+        if is_stopped():
             raise PlanStopped
-    outlook.empty += depth > 0
+        if accept is not None:
+            for place in placed.places():
+                accept(place)
+        outlook.empty += bool(last) and last + "/" != placed.prefix
+        last = _count(outlook, placed)
+    outlook.empty += bool(last)
     return outlook
 
 
@@ -158,10 +154,11 @@ def look_for_existing(
         if existing.tops:
             walk = _Walk(opened, existing, names)
             try:
-                for place in outlook.tree.all_places():
-                    walk.see(place)
-                    if not place.number % _ASK_EVERY and is_stopped():
+                for number, placed in outlook.tree.all_siblings():
+                    if is_stopped():
                         raise PlanStopped
+                    for at, place in enumerate(placed.places(), number):
+                        walk.see(at, place)
             finally:
                 walk.folders.close()
     return existing
@@ -188,52 +185,58 @@ class _Walk:
         self._closed: tuple[str, ...] = ()  # what is below is not there, or cannot be put there
         self._is_blocked = False
 
-    def see(self, place: Place) -> None:
+    def see(self, number: int, place: Place) -> None:
         top, *rest = place.components
         components = (self._names.get(top, top), *rest)
         if self._closed and components[: len(self._closed)] == self._closed:
-            self._note(place, is_there=self._is_blocked)
+            self._note(number, is_there=self._is_blocked)
             return
         self._closed = ()
         is_folder = place.entry.kind == "directory"
         try:
             facts = self.folders.enter(components[:-1]).stat(components[-1])
         except (OSError, UnsafePath):  # changes under our hands, or is not open to us
-            self._block(place, components)
+            self._block(number, components)
             return
         if facts is None:
-            self._note(place, is_there=False)
+            self._note(number, is_there=False)
             if is_folder:
                 self._closed, self._is_blocked = components, False
         elif is_folder != stat.S_ISDIR(facts.st_mode):
-            self._block(place, components)
+            self._block(number, components)
         elif not is_folder:
             self._existing.files += 1
             if len(self._existing.shown) < MAX_EXISTING_SHOWN:
                 self._existing.shown.append("/".join(components))
-            self._note(place, is_there=True)
+            self._note(number, is_there=True)
 
-    def _block(self, place: Place, components: tuple[str, ...]) -> None:
+    def _block(self, number: int, components: tuple[str, ...]) -> None:
         self._existing.blocked = self._existing.blocked or "/".join(components)
         self._closed, self._is_blocked = components, True
-        self._note(place, is_there=True)
+        self._note(number, is_there=True)
 
-    def _note(self, place: Place, *, is_there: bool) -> None:
+    def _note(self, number: int, *, is_there: bool) -> None:
         if is_there:
-            self._existing.numbers.append(place.number)
+            self._existing.numbers.append(number)
         else:
             self._existing.missing += 1
 
 
-def _count(outlook: Outlook, place: Place) -> None:
-    if len(outlook.shown) < MAX_SHOWN:
-        outlook.shown.append(place)
-    entry = place.entry
-    if entry.kind == "directory":
-        outlook.directories += 1
-    elif entry.kind == "link":
-        outlook.links += 1
-    elif entry.mode is not None and entry.mode & _EXECUTABLE:
-        outlook.executables += 1
-    if Oddity.CHANGED in place.odd or Oddity.CLASH in place.odd:
-        outlook.renamed += 1
+def _count(outlook: Outlook, placed: PlacedSiblings) -> str:
+    """Count some entries; return the path of a folder that is the last of them, else nothing."""
+    for _, place in zip(range(MAX_SHOWN - len(outlook.shown)), placed.places(), strict=False):
+        outlook.shown.append(with_oddities(place))
+    if not placed.folder:
+        outlook.tops += placed.names
+    group, count = placed.group, len(placed.names)
+    if Oddity.CHANGED in placed.odd or Oddity.CLASH in placed.odd:
+        outlook.renamed += count
+    if group.kind == "directory":
+        outlook.directories += count
+        outlook.empty += count - 1
+        return placed.prefix + placed.names[-1]
+    if group.kind == "link":
+        outlook.links += count
+    elif group.mode is not None and group.mode & _EXECUTABLE:
+        outlook.executables += count
+    return ""

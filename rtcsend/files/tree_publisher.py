@@ -164,7 +164,7 @@ class TreePublisher:
         inodes = dict(zip(self._closed, self._inodes, strict=True))
         folders = OpenFolders(self._parent, create=False)
         try:
-            for number, (_, entry, components, _odd) in reversed(closed):
+            for number, (entry, components, _odd) in reversed(closed):
                 folder = folders.enter((tops[components[0]], *components[1:]))
                 if facts_of(folder).st_ino == inodes[number]:  # not one that was there before
                     set_folder_mode(folder, self._permissions.of_folder(entry.mode))

@@ -32,7 +32,7 @@ from rtcsend.files.file_system import CAN_SYNC
 from rtcsend.files.folder import Folder
 from rtcsend.files.jobs import run_to_end
 from rtcsend.files.permissions import Permissions
-from rtcsend.files.proposed_tree import Place, ProposedTree
+from rtcsend.files.proposed_tree import Place, PlacedSiblings, ProposedTree
 from rtcsend.files.staging import Staging, claim_staging, purge
 from rtcsend.files.tree_journal import TreeJournal
 from rtcsend.files.tree_publisher import TreePublisher
@@ -70,18 +70,22 @@ class TreeTarget:
     preserve: bool = False
     on_digest: Callable[[str, str], None] | None = None
 
+    def siblings(self) -> Iterator[PlacedSiblings]:
+        """Yield what is wanted, in the order of the manifest, some at a time."""
+        return self.tree.siblings(self.selection)
+
     def places(self) -> Iterator[Place]:
-        """Yield what is wanted, in the order of the manifest."""
+        """Yield what is wanted, one by one."""
         return self.tree.places(self.selection)
 
     def tops(self) -> Iterator[tuple[str, str]]:
         """Yield the safe and the final names of what is at the top."""
         seen = ""
-        for place in self.places():
-            name = place.components[0]
-            if name != seen:
-                seen = name
-                yield name, self.names.get(name, name)
+        for placed in self.siblings():
+            for name in placed.folder[:1] or placed.names:
+                if name != seen:
+                    seen = name
+                    yield name, self.names.get(name, name)
 
 
 class TreeSink:
@@ -111,7 +115,7 @@ class TreeSink:
         self._size = layout.size
         self._tree = TreeWriter(
             staging.folder,
-            target.places(),
+            target.siblings(),
             permissions=permissions,
             is_fresh=staging.is_fresh,
             sync_each=sync_each,

@@ -3,6 +3,8 @@
 Source: docs/transfer-protocol.md §6.
 """
 
+from collections.abc import Sequence
+
 from blake3 import blake3
 
 from rtcsend.manifest.entry import path_bytes
@@ -22,6 +24,18 @@ class ListDigest:
             path: As it is in the manifest.
         """
         self._hash.update(b"%s  %s\n" % (digest.encode(), path_bytes(path)))
+
+    def add_all(self, lines: Sequence[str]) -> None:
+        """Take the next files.
+
+        Args:
+            lines: Of each its digest, two blanks, its path, and a line feed.
+        """
+        try:
+            data = "".join(lines).encode("utf-8", "surrogateescape")
+        except UnicodeEncodeError:
+            data = b"".join(map(path_bytes, lines))
+        self._hash.update(data)
 
     def hexdigest(self) -> str:
         """Return the digest of the lines so far, in lower-case hexadecimal."""

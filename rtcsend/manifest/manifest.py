@@ -1,36 +1,30 @@
 """The list of all that is sent. Pure; append-only; a million entries take some 25 MB.
 
-It is kept as it travels: in pages, each a compressed JSON list of entries. Order: depth first,
+It is kept as it travels: in pages, see :mod:`rtcsend.manifest.page`. Order: depth first,
 each directory before what is in it, names sorted by their bytes within a directory; those at
 the top in the order of the command line. :mod:`rtcsend.manifest.reading` checks one that comes.
 """
 
-import json
 import zlib
 from array import array
 from bisect import bisect_right
 from collections.abc import Iterator
-from typing import Any, Final
+from itertools import repeat
+from typing import Final
 
 from blake3 import blake3
 
 from rtcsend.errors import InternalError, UsageError
-from rtcsend.manifest.entry import (
-    MAX_ENTRIES,
-    MAX_PATH_LENGTH,
-    WITH_CONTENT,
-    ManifestEntry,
-    entry_from_object,
-    entry_to_object,
-)
+from rtcsend.manifest.entry import MAX_ENTRIES, MAX_PATH_LENGTH, WITH_CONTENT, ManifestEntry
+from rtcsend.manifest.open_page import OpenPage
+from rtcsend.manifest.page import MAX_PAGE_SIZE, read_page
+from rtcsend.manifest.siblings import Siblings
 from rtcsend.strict_json import MAX_INTEGER
 
-MAX_PAGE_SIZE: Final = 48_000  # bytes of JSON: fits a control message, even if it does not shrink
 MAX_MANIFEST_SIZE: Final = 64 << 20  # bytes of memory that the pages may take
 MAX_UNPACKED_SIZE: Final = 1 << 30  # bytes of JSON in all; pages of nothing shrink to nothing
 PAGE_COSTS: Final = 128  # bytes of memory for a page, besides its content
 _LEVEL: Final = 3  # of zlib; more takes twice the time for a tenth of the size
-_encode: Final = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 _NO_FILE: Final = -1  # in place of a size
 
 
@@ -54,8 +48,7 @@ class Manifest:
         self.unpacked = 0
         """Bytes of JSON in the pages."""
         self._sizes = array("q")  # of each entry; _NO_FILE
-        self._open: list[bytes] = []
-        self._open_size = 0
+        self._open = OpenPage()
         self._hash = blake3()
 
     def __len__(self) -> int:
@@ -81,30 +74,29 @@ class Manifest:
 
         Raises:
             UsageError: There are too many, or its names are too long.
-            InternalError: The manifest is closed.
         """
-        data = _encode(entry_to_object(entry)).encode()
-        longest = max(len(entry.path), len(entry.target))
-        if longest > MAX_PATH_LENGTH or len(data) + 2 > MAX_PAGE_SIZE:
-            raise UsageError(f"The name of an entry is too long: {longest} characters.")
         if self._is_full or self.bytes + entry.size > MAX_INTEGER:
             raise UsageError(
                 "There is too much to send at once.", hint="Send it in several parts, or packed."
             )
-        if self._open_size + len(data) + 2 > MAX_PAGE_SIZE:
-            self.close()
-        self._open.append(data)
-        self._open_size += len(data) + 1
-        self._note(entry)
+        longest = max(len(entry.path), len(entry.target))
+        if longest > MAX_PATH_LENGTH or not self._put(entry):
+            raise UsageError(f"The name of an entry is too long: {longest} characters.")
+        is_file = entry.kind in WITH_CONTENT
+        self.is_stream = entry.kind == "stream"
+        self._sizes.append(entry.size if is_file else _NO_FILE)
+        self.files += is_file
+        self.bytes += entry.size
+        if "/" not in entry.path:
+            self.top.append(entry.path)
 
     def close(self) -> None:
         """Finish the last page; to be called after the last entry."""
         if self._open:
-            page = b"[" + b",".join(self._open) + b"]"
-            self._open, self._open_size = [], 0
+            page = self._open.take()
             self._append(page, zlib.compress(page, _LEVEL))
 
-    def append_page(self, page: bytes, compressed: bytes, entries: list[ManifestEntry]) -> None:
+    def append_page(self, page: bytes, compressed: bytes, groups: list[Siblings]) -> None:
         """Append a page of another manifest, as it came.
 
         Raises:
@@ -112,8 +104,8 @@ class Manifest:
         """
         if self._open:
             raise InternalError("A page was added to a manifest that is being made.")
-        for entry in entries:
-            self._note(entry)
+        for group in groups:
+            self._note(group)
         self._append(page, compressed)
 
     def page(self, number: int) -> tuple[int, bytes]:
@@ -122,13 +114,22 @@ class Manifest:
 
     def entries(self, first: int = 0) -> Iterator[ManifestEntry]:
         """Yield the entries from a number on; each is made anew."""
+        for _, group in self.siblings(first):
+            yield from group.entries()
+
+    def siblings(self, first: int = 0) -> Iterator[tuple[int, Siblings]]:
+        """Yield the entries from a number on, some at a time, with the number of the first."""
         if first >= len(self):
             return
-        number = bisect_right(self._page_firsts, first) - 1
-        skipped = first - self._page_firsts[number]
-        for page in self._pages[number:]:
-            yield from map(entry_from_object, _objects(page)[skipped:])
-            skipped = 0
+        page = bisect_right(self._page_firsts, first) - 1
+        number = self._page_firsts[page]
+        for compressed in self._pages[page:]:
+            for group in read_page(zlib.decompress(compressed)):
+                end = number + len(group.names)
+                if end > first:
+                    begin = max(number, first)
+                    yield begin, group.since(begin - number)
+                number = end
 
     def sizes(self) -> Iterator[int]:
         """Yield, for each entry, the bytes of the file; -1 if it is none."""
@@ -139,17 +140,23 @@ class Manifest:
         return (
             len(self) >= MAX_ENTRIES
             or self.stored > MAX_MANIFEST_SIZE
-            or self.unpacked + self._open_size > MAX_UNPACKED_SIZE - MAX_PAGE_SIZE
+            or self.unpacked + self._open.size > MAX_UNPACKED_SIZE - MAX_PAGE_SIZE
         )
 
-    def _note(self, entry: ManifestEntry) -> None:
-        is_file = entry.kind in WITH_CONTENT
-        self.is_stream = entry.kind == "stream"
-        self._sizes.append(entry.size if is_file else _NO_FILE)
-        self.files += is_file
-        self.bytes += entry.size
-        if "/" not in entry.path:
-            self.top.append(entry.path)
+    def _put(self, entry: ManifestEntry) -> bool:
+        if self._open.add(entry):
+            return True
+        self.close()
+        return self._open.add(entry)
+
+    def _note(self, group: Siblings) -> None:
+        count = len(group.names)
+        self.is_stream = group.kind == "stream"
+        self._sizes.extend(group.sizes or repeat(0 if self.is_stream else _NO_FILE, count))
+        self.files += count if group.has_content else 0
+        self.bytes += sum(group.sizes)
+        if not group.folder:
+            self.top.extend(group.names)
 
     def _append(self, page: bytes, compressed: bytes) -> None:
         """Append a page of the entries that were noted since the last one."""
@@ -159,8 +166,3 @@ class Manifest:
         self.stored += len(compressed) + PAGE_COSTS
         self.unpacked += len(page)
         self._hash.update(page)
-
-
-def _objects(page: bytes) -> list[Any]:
-    objects: list[Any] = json.loads(zlib.decompress(page))
-    return objects

@@ -7,16 +7,16 @@ order, and the digest. Memory: that of the manifest, which is bounded.
 import zlib
 
 from rtcsend.errors import PeerProtocolError
-from rtcsend.manifest.entry import ALONE, ManifestEntry, parse_entry_untrusted
+from rtcsend.manifest.entry import ALONE
 from rtcsend.manifest.manifest import (
     MAX_MANIFEST_SIZE,
-    MAX_PAGE_SIZE,
     MAX_UNPACKED_SIZE,
     PAGE_COSTS,
     Manifest,
 )
 from rtcsend.manifest.outline import Outline
-from rtcsend.strict_json import parse_list_untrusted
+from rtcsend.manifest.page import MAX_PAGE_SIZE, parse_page_untrusted
+from rtcsend.manifest.siblings import Siblings
 
 
 class ManifestReader:
@@ -61,19 +61,19 @@ class ManifestReader:
         page = _unpack_untrusted(compressed)
         if manifest.unpacked + len(page) > MAX_UNPACKED_SIZE:
             raise PeerProtocolError("The sender proposes too much at once.")
-        objects = parse_list_untrusted(_text_untrusted(page), max_size=MAX_PAGE_SIZE)
-        if not 0 < len(objects) <= self._entries - first:
+        groups = parse_page_untrusted(page)
+        count = sum(len(group.names) for group in groups)
+        if not 0 < count <= self._entries - first:
             raise PeerProtocolError("The sender sent another number of entries than it proposed.")
-        entries = [self._entry_untrusted(value) for value in objects]
-        manifest.append_page(page, compressed, entries)
+        for group in groups:
+            self._take_untrusted(group)
+        manifest.append_page(page, compressed, groups)
         self._check_sums()
 
-    def _entry_untrusted(self, value: object) -> ManifestEntry:
-        entry = parse_entry_untrusted(value)
-        if entry.kind in ALONE and self._entries > 1:
+    def _take_untrusted(self, group: Siblings) -> None:
+        if group.kind in ALONE and self._entries > 1:
             raise PeerProtocolError("The sender proposes a stream or a text together with others.")
-        self._outline.add_untrusted(entry.path, is_directory=entry.kind == "directory")
-        return entry
+        self._outline.add_untrusted(group)
 
     def _check_sums(self) -> None:
         manifest = self.manifest
@@ -95,10 +95,3 @@ def _unpack_untrusted(compressed: bytes) -> bytes:
     if len(page) > MAX_PAGE_SIZE or not decompressor.eof or decompressor.unused_data:
         raise PeerProtocolError("The other side sent a malformed page.")
     return page
-
-
-def _text_untrusted(page: bytes) -> str:
-    try:
-        return page.decode()
-    except UnicodeDecodeError as exc:
-        raise PeerProtocolError("The other side sent a page that is no valid UTF-8.") from exc

@@ -3,9 +3,10 @@
 from collections.abc import Iterable, Iterator
 from itertools import compress, count
 
-from rtcsend.manifest.entry import WITH_CONTENT, ManifestEntry
+from rtcsend.manifest.entry import ManifestEntry
 from rtcsend.manifest.layout import Layout, OpenLayout
 from rtcsend.manifest.manifest import Manifest
+from rtcsend.manifest.siblings import Siblings
 
 
 class Selection:
@@ -54,24 +55,29 @@ class Selection:
             end = len(self._skipped) if end < 0 else end
             yield first, end
 
-    def wanted(self) -> Iterator[tuple[int, ManifestEntry]]:
-        """Yield the wanted entries of all kinds, with their numbers."""
-        numbered = zip(count(), self.manifest.entries(), strict=False)
-        return compress(numbered, map(_is_zero, self._skipped))
+    def siblings(self, first: int = 0) -> Iterator[Siblings]:
+        """Yield the wanted entries from a number on, some at a time."""
+        for number, group in self.manifest.siblings(first):
+            skipped = self._skipped[number : number + len(group.names)]
+            if not any(skipped):
+                yield group
+            elif not all(skipped):
+                yield group.chosen(map(_is_zero, skipped))
 
-    def wanted_files(self, first: int = 0) -> Iterator[tuple[int, ManifestEntry]]:
-        """Yield the wanted files with the numbers of their entries, in the order of the stream.
+    def files(self, first: int = 0) -> Iterator[Siblings]:
+        """Yield the wanted files in the order of the stream, some at a time.
 
         Args:
             first: Of the stream's files, the one to begin with.
         """
         number = self._entry_of(first)
-        if number is None:
-            return
-        for entry in self.manifest.entries(number):
-            if entry.kind in WITH_CONTENT and not self._skipped[number]:
-                yield number, entry
-            number += 1
+        if number is not None:
+            yield from (group for group in self.siblings(number) if group.has_content)
+
+    def wanted_files(self, first: int = 0) -> Iterator[ManifestEntry]:
+        """Yield the wanted files in the order of the stream, from one on."""
+        for group in self.files(first):
+            yield from group.entries()
 
     def _entry_of(self, index: int) -> int | None:
         """Return the number of the entry that is a file of the stream."""

@@ -113,7 +113,7 @@ async def test_what_a_hostile_run_has_left_is_mended_by_an_honest_one(
             await peer.connect()
             page = decode_base64url_untrusted((await peer.hear("entries"))["page"])
             assert page is not None
-            sample = json.loads(zlib.decompress(page))[0]["sample"]
+            sample = json.loads(zlib.decompress(page))[0]["samples"][0]
             await peer.say(ABORT)
         await sender.fails("aborted")
     stopped = Trick(name="", play=play, sentence="stopped", code="aborted", told=None)

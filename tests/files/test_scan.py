@@ -69,9 +69,9 @@ def test_the_order_at_the_top_is_that_of_the_command_line(top: Path, tmp_path: P
     (tmp_path / "z").write_bytes(b"zz")
     scan = scan_paths([tmp_path / "z", top / "b"], ScanRules())
     assert found(scan)[:3] == ["z", "b/", "b/.hidden"]
-    assert [(root.first, root.path) for root in scan.roots] == [
-        (0, os.fsencode(tmp_path / "z")),
-        (1, os.fsencode(top / "b")),
+    assert [(root.name, root.path) for root in scan.roots] == [
+        ("z", os.fsencode(tmp_path / "z")),
+        ("b", os.fsencode(top / "b")),
     ]
     assert (scan.manifest.files, scan.manifest.bytes) == (3, 2 + len("b/.hidden" + "b/deep/x"))
 

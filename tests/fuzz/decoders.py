@@ -216,7 +216,7 @@ DECODERS: Final = (
         (PeerProtocolError, UnsafePath),
         seeds.LISTS,
         "parse_list_untrusted",
-        "parse_entry_untrusted",
+        "parse_page_untrusted",
     ),
     raw("frame", parse_frame_untrusted, PEER, seeds.FRAMES),
     raw("journal", parse_journal_untrusted, (NotAJournal,), seeds.JOURNALS),

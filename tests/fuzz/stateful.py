@@ -15,7 +15,7 @@ from rtcsend.datapath.sctp.reset import InboundResets, OutboundResets
 from rtcsend.datapath.sctp.wire import COMMON_HEADER, HEADER_SIZE
 from rtcsend.errors import PeerProtocolError
 from rtcsend.files.paths import ProposedPaths
-from rtcsend.manifest.manifest import MAX_PAGE_SIZE
+from rtcsend.manifest.page import MAX_PAGE_SIZE
 from rtcsend.manifest.reading import ManifestReader
 from rtcsend.pairing.envelope import Opener
 from rtcsend.pairing.keys import Role

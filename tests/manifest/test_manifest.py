@@ -11,7 +11,8 @@ from rtcsend.errors import InternalError, PeerProtocolError, UnsafePath, UsageEr
 from rtcsend.manifest import manifest as module
 from rtcsend.manifest import reading
 from rtcsend.manifest.entry import ManifestEntry
-from rtcsend.manifest.manifest import MAX_PAGE_SIZE, Manifest
+from rtcsend.manifest.manifest import Manifest
+from rtcsend.manifest.page import MAX_PAGE_SIZE
 from rtcsend.manifest.reading import ManifestReader
 from rtcsend.manifest.selection import Selection
 from tests.manifest.trees import file, folder, manifest_of, page, reader_of
@@ -105,12 +106,15 @@ def test_a_page_comes_whole() -> None:
 
 
 @pytest.mark.parametrize(
-    ("limit", "value"), [("MAX_ENTRIES", 2), ("MAX_MANIFEST_SIZE", 20), ("MAX_UNPACKED_SIZE", 100)]
+    ("limit", "value"), [("MAX_ENTRIES", 2), ("MAX_MANIFEST_SIZE", 300), ("MAX_UNPACKED_SIZE", 130)]
 )
 def test_too_much_here(monkeypatch: pytest.MonkeyPatch, limit: str, value: int) -> None:
     monkeypatch.setattr(module, limit, value)
     monkeypatch.setattr(module, "MAX_PAGE_SIZE", 50)
-    manifest = manifest_of([file("a"), file("b")])
+    manifest = Manifest()
+    for name in ("a", "b"):
+        manifest.add(file(name))
+        manifest.close()
     with pytest.raises(UsageError, match="too much"):
         manifest.add(file("c"))
 
@@ -215,10 +219,10 @@ def test_less_than_was_said(key: str) -> None:
         page("[" * 100),
         page("\ufeff[]"),
         page("[1]"),
-        page(b'[{"path":"\xff","kind":"file","size":0}]'),
-        page('[{"path":"a","path":"b","kind":"file","size":0}]'),
-        page('[{"path":"a","kind":"file","size":0.5}]'),
-        page(b'[{"path":"\xff","kind":"file","size":0}]' + b" " * 48_000),
+        page(b'[{"kind":"file","names":["\xff"],"sizes":[0]}]'),
+        page('[{"kind":"file","names":["a"],"names":["b"],"sizes":[0]}]'),
+        page('[{"kind":"file","names":["a"],"sizes":[0.5]}]'),
+        page(b'[{"kind":"file","names":["a"],"sizes":[0]}]' + b" " * 48_000),
         page("[" + " " * 50_000_000 + "]"),
     ],
     ids=repr,

@@ -12,7 +12,7 @@ from rtcsend.blocks import DIGEST_BYTES
 from rtcsend.errors import PeerProtocolError, RtcsendError
 from rtcsend.manifest.entry import MAX_ENTRIES
 from rtcsend.manifest.layout import MAX_STREAM_BLOCKS
-from rtcsend.manifest.manifest import MAX_PAGE_SIZE
+from rtcsend.manifest.page import MAX_PAGE_SIZE
 from rtcsend.options import MIN_LIMIT
 from rtcsend.transfer.frames import MAX_PAYLOAD
 from rtcsend.transfer.messages import (

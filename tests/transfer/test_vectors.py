@@ -11,8 +11,8 @@ from blake3 import blake3
 from rtcsend.base64url import decode_base64url_untrusted
 from rtcsend.errors import PeerProtocolError, UnsafePath
 from rtcsend.manifest.digest import ListDigest
-from rtcsend.manifest.entry import parse_entry_untrusted
 from rtcsend.manifest.manifest import Manifest
+from rtcsend.manifest.page import parse_page_untrusted
 from rtcsend.manifest.reading import ManifestReader
 from rtcsend.transfer.frames import parse_frame_untrusted, serialize_frame
 from rtcsend.transfer.messages import (
@@ -59,7 +59,7 @@ def test_pages(vector: dict[str, Any]) -> None:
     assert page is not None
     assert zlib.decompress(page) == text
     assert blake3(text).hexdigest() == vector["digest"]
-    entries = [parse_entry_untrusted(value) for value in json.loads(text)]
+    entries = [entry for group in parse_page_untrusted(text) for entry in group.entries()]
     manifest = Manifest()
     for entry in entries:
         manifest.add(entry)

@@ -17,13 +17,15 @@ from tests.e2e.hostile.trick import Play, Trick, says
 from tests.transfer.wire import BYE, SAMPLE, accept, checking, complete, end, have, skip, written
 
 SIZE = 400_000  # bytes that are proposed where nothing else is said
+_LISTS = {"size": "sizes", "sample": "samples", "target": "targets", "raw": "raw_names"}
+_LISTS |= {"mtime": "mtimes", "mtime_ns": "mtimes_ns"}
 CONTENT = bytes(range(250)) * (SIZE // 250)
 DIGEST = blake3(CONTENT).hexdigest()
 
 
 def offer(*entries: object, **fields: object) -> tuple[str, str]:
     """Return a proposal, but for some fields, and the list of its entries, whatever they are."""
-    page = json.dumps(entries).encode()
+    page = json.dumps([group(entry) for entry in entries]).encode()
     found = [entry for entry in entries if isinstance(entry, dict)]
     sizes = [entry["size"] for entry in found if isinstance(entry.get("size"), int)]
     message = {
@@ -37,6 +39,19 @@ def offer(*entries: object, **fields: object) -> tuple[str, str]:
         "repeated": False,
     }
     return json.dumps({**message, **fields}), listed(zlib.compress(page))
+
+
+def group(entry: object) -> object:
+    """Return an entry, whatever it is, as a page has it: in a group of its own."""
+    if not isinstance(entry, dict):
+        return entry
+    fields = {key: value for key, value in entry.items() if key != "path"}
+    listed = {name: [fields.pop(key)] for key, name in _LISTS.items() if key in fields}
+    if "path" in entry:
+        folder, _, name = str(entry["path"]).rpartition("/")
+        listed["names"] = [name if folder else entry["path"]]
+        fields |= {"folder": folder} if folder else {}
+    return {**fields, **listed}
 
 
 def repeated(proposal: str) -> str:
@@ -86,21 +101,21 @@ def entries() -> Iterator[tuple[str, tuple[str, ...], str]]:
     yield "entries that are none", offer("film.iso"), kind
     yield "a fifo", offer(entry(kind="fifo")), kind
     yield "a folder of bytes", offer({**folder("x"), "size": 1}), "with what it cannot have"
-    yield "a link to nowhere", offer({"path": "x", "kind": "link"}), "bad “target”"
+    yield "a link to nowhere", offer({"path": "x", "kind": "link"}), "bad “targets”"
     yield "2^53 bytes", offer(entry(size=1 << 53)), "not valid JSON"
     yield "2^63 bytes", offer(entry(size=1 << 63)), "not valid JSON"
-    yield "less than nothing", offer(entry(size=-1)), "bad “size”"
-    yield "a size in words", offer(entry(size="1")), "bad “size”"
-    yield "a size that is true", offer(entry(size=True)), "bad “size”"
-    yield "a size that is missing", offer({"path": "x", "kind": "file"}), "bad “size”"
-    yield "a path that is a number", offer(entry(path=7)), "bad “path”"
-    yield "a path of 5,001", offer(entry(path="x" * 5_001)), "bad “path”"
-    yield "a path that is no Unicode", offer(entry(path="\ud800")), "no valid Unicode"
-    yield "a path and other bytes", offer(entry(raw="YQ")), "malformed raw"
+    yield "less than nothing", offer(entry(size=-1)), "bad “sizes”"
+    yield "a size in words", offer(entry(size="1")), "bad “sizes”"
+    yield "a size that is true", offer(entry(size=True)), "bad “sizes”"
+    yield "a size that is missing", offer({"path": "x", "kind": "file"}), "bad “sizes”"
+    yield "a path that is a number", offer(entry(path=7)), "bad “names”"
+    yield "a path of 5,001", offer(entry(path="x" * 5_001)), "too long"
+    yield "a path that is no Unicode", offer(entry(path="\ud800")), "no text"
+    yield "a path and other bytes", offer(entry(raw="YQ")), "malformed name"
     yield "a sample that is none", offer(entry(sample="../../../etc")), "malformed sample"
     yield "a sample of 65 digits", offer(entry(sample="0" * 65)), "malformed sample"
     yield "a set-user-id bit", offer(entry(mode=0o4755)), "bad “mode”"
-    yield "a time without end", offer(entry(mtime=1 << 50, mtime_ns=0)), "bad “mtime”"
+    yield "a time without end", offer(entry(mtime=1 << 50, mtime_ns=0)), "bad “mtimes”"
     yield "the same twice", offer(file("a"), file("a")), "twice"
     yield "a folder twice", offer(folder("a"), file("a/b"), folder("a")), "twice"
     yield "a file in a file", offer(file("a"), file("a/b")), "folder that is not there"

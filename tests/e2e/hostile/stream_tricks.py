@@ -30,8 +30,8 @@ def offers() -> Iterator[tuple[str, tuple[str, ...], str]]:
     yield "a stream with a sample", offer({**STREAM, "sample": "5a" * 32}, files=1), cannot
     yield "a stream that counts", offer(STREAM, files=1, bytes=1), "does not add up"
     yield "a stream that is no file", offer(STREAM, files=0), "more than it proposed"
-    yield "a text of 65,537 bytes", offer({**TEXT, "size": MAX_TEXT + 1}, files=1), "bad “size”"
-    yield "a text of unknown size", offer({"path": "x", "kind": "text"}, files=1), "bad “size”"
+    yield "a text of 65,537 bytes", offer({**TEXT, "size": MAX_TEXT + 1}, files=1), "bad “sizes”"
+    yield "a text of unknown size", offer({"path": "x", "kind": "text"}, files=1), "bad “sizes”"
 
 
 def accepted(play: Play, *said: str) -> Play:

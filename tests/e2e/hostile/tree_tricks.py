@@ -10,7 +10,16 @@ from blake3 import blake3
 
 from rtcsend.errors import ConnectionLost
 from tests.e2e.hostile.peer import Peer
-from tests.e2e.hostile.sender_tricks import entry, folder, frame, listed, offer, repeated, then
+from tests.e2e.hostile.sender_tricks import (
+    entry,
+    folder,
+    frame,
+    group,
+    listed,
+    offer,
+    repeated,
+    then,
+)
 from tests.e2e.hostile.trick import Play, Trick, says
 from tests.transfer.wire import BYE, checking, end
 
@@ -100,10 +109,13 @@ async def a_great_many(peer: Peer) -> None:
     pages = []
     numbers = iter(range(MANY))
     while batch := list(itertools.islice(numbers, PAGE)):
-        text = ",".join(f'{{"path":"d/{at:07}","kind":"file","size":0}}' for at in batch)
-        page = (
-            "[" + ('{"path":"d","kind":"directory"},' if not batch[0] else "") + text + "]"
-        ).encode()
+        files = {
+            "folder": "d",
+            "kind": "file",
+            "names": [f"{at:07}" for at in batch],
+            "sizes": [0] * len(batch),
+        }
+        page = json.dumps([files] if batch[0] else [group(folder("d")), files]).encode()
         digest.update(page)
         first = batch[0] + 1 if batch[0] else 0
         pages.append(listed(zlib.compress(page), first=first))
@@ -115,7 +127,8 @@ async def folders_without_an_end(peer: Peer) -> None:
     """Propose folders, none of them in another, as long as the other side listens."""
     with suppress(ConnectionLost):
         for first in range(0, 1 << 20, PAGE):
-            page = json.dumps([folder(str(number)) for number in range(first, first + PAGE)])
+            names = [str(number) for number in range(first, first + PAGE)]
+            page = json.dumps([{"kind": "directory", "names": names}])
             await peer.say(listed(zlib.compress(page.encode()), first=first))
 
 
