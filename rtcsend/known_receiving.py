@@ -55,8 +55,10 @@ async def first_to_come(
     """
     names = options.from_machines
     seconds = options.timeout if options.patience is None else options.patience
-    async with Doors(store, names=names, server=options.server) as doors:
-        emit(Waiting(machines=names, server=options.server))
+    waiting = Waiting(machines=names, server=options.server)
+    async with Doors(
+        store, names=names, server=options.server, on_waiting=lambda: emit(waiting)
+    ) as doors:
         try:
             async with asyncio.timeout(seconds):
                 guest = await doors.next_guest()
@@ -89,6 +91,7 @@ class Doors:
         names: Whom to wait for; None: all, whoever they are from time to time.
         server: The rendezvous server; None: they are looked for nearby.
         at_once: How many guests there may be; the others wait outside.
+        on_waiting: Called once, when somebody could come.
         on_refusal: Told the name and the error of who was not let in; then others are waited for.
             None: that is the end.
 
@@ -104,6 +107,7 @@ class Doors:
         names: Sequence[str] | None,
         server: str | None,
         at_once: int = 1,
+        on_waiting: Callable[[], None],
         on_refusal: Callable[[str, RtcsendError], None] | None = None,
     ) -> None:
         self._store = store
@@ -111,13 +115,14 @@ class Doors:
         self._server = server
         self._own = store.identity()
         self._room = asyncio.Semaphore(at_once)
+        self._on_waiting = on_waiting
         self._on_refusal = on_refusal
         self._came: asyncio.Queue[Guest | BaseException] = asyncio.Queue()
         self._tasks: dict[object, asyncio.Task[None]] = {}
         self._notes: dict[str, tuple[str, ...]] = {}
         self._served: deque[str] = deque(maxlen=MAX_NOTES)
         """Notes of those who have been let in: they announce them until they end."""
-        self._is_proven = False
+        self._is_waiting = False
         """Whether the server was there once: then it is waited for when it is away."""
 
     async def __aenter__(self) -> Self:
@@ -164,6 +169,8 @@ class Doors:
             for key, (machine, day) in wanted.items():
                 if key not in self._tasks:
                     self._start(key, partial(self._keep_door, machine, day))
+            if not wanted:
+                self._note_waiting()
             await self._until_something_changes()
 
     async def _until_something_changes(self) -> None:
@@ -195,6 +202,7 @@ class Doors:
 
     async def _look_around(self) -> None:
         async with AsyncExitStack() as stack:
+            self._note_waiting()
             if lan_allowed():
                 await stack.enter_async_context(LanNotes(self._on_note))
             while True:
@@ -251,7 +259,7 @@ class Doors:
                     place,
                     door,
                     patience=patience,
-                    on_waiting=self._note_server,
+                    on_waiting=self._note_waiting,
                     on_knock=partial(self._make_room, stack),
                 )
             )
@@ -265,8 +273,10 @@ class Doors:
         self._came.put_nowait(Guest(met, stack))
         return True
 
-    def _note_server(self) -> None:
-        self._is_proven = True
+    def _note_waiting(self) -> None:
+        if not self._is_waiting:
+            self._is_waiting = True
+            self._on_waiting()
 
     async def _make_room(self, stack: AsyncExitStack) -> None:
         await self._room.acquire()
@@ -280,7 +290,7 @@ class Doors:
         """
         logger.info("! nobody let in: %s", error.message)
         if isinstance(error, RendezvousError) and not isinstance(error, PeerNeverCame):
-            if self._server is not None and not (self._is_proven and may_pass(error)):
+            if self._server is not None and not (self._is_waiting and may_pass(error)):
                 raise error
         elif not may_pass(error):
             if self._on_refusal is None:

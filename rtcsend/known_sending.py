@@ -9,7 +9,7 @@ A shell. Place in the flow: in the place of a code and its pairing, in :mod:`rtc
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Final
 
@@ -54,11 +54,11 @@ async def come_to(options: SendOptions, *, store: Store, emit: Emit) -> AsyncIte
             place, door = await _open_rendezvous(stack, side)
         else:
             place, door = Place(options.server), None
-        emit(Waiting(machines=(side.machine.name,), server=options.server))
         name = side.machine.name
+        waiting = Waiting(machines=(name,), server=options.server)
         try:
             async with asyncio.timeout(options.timeout):
-                met = await _come(stack, side, place, door)
+                met = await _come(stack, side, place, door, on_waiting=lambda: emit(waiting))
         except TimeoutError as exc:
             raise PeerNeverCame(
                 f"{name} did not come.",
@@ -75,16 +75,30 @@ async def _open_rendezvous(stack: AsyncExitStack, side: Acquaintance) -> tuple[P
     return Place(embedded.local_url), side.direction.door_of_note(note)
 
 
-async def _come(stack: AsyncExitStack, side: Acquaintance, place: Place, door: str | None) -> Met:
+async def _come(
+    stack: AsyncExitStack,
+    side: Acquaintance,
+    place: Place,
+    door: str | None,
+    *,
+    on_waiting: Callable[[], None],
+) -> Met:
     """Visit until it has gone well; ``door`` is None for that of the day."""
-    pauses, broken, was_there = Pauses(), 0, asyncio.Event()
+    pauses, broken, was_there = Pauses(), 0, False
+
+    def note_waiting() -> None:
+        nonlocal was_there
+        if not was_there:
+            was_there = True
+            on_waiting()
+
     while True:
         attempt = AsyncExitStack()
         try:
-            met = await _visit(attempt, side, place, door, was_there)
+            met = await _visit(attempt, side, place, door, note_waiting)
         except RtcsendError as exc:
             broken = broken + 1 if isinstance(exc, PeerProtocolError) else 0
-            if broken >= MAX_BROKEN or not may_pass(exc) or not was_there.is_set():
+            if broken >= MAX_BROKEN or not may_pass(exc) or not was_there:
                 raise
             await pauses.take()
         else:
@@ -97,18 +111,18 @@ async def _visit(
     side: Acquaintance,
     place: Place,
     door: str | None,
-    was_there: asyncio.Event,
+    on_waiting: Callable[[], None],
 ) -> Met:
-    """Visit once; sets ``was_there`` when it has come so far as the door.
+    """Visit once; ``on_waiting`` is called when it has come so far as the door.
 
     Of this machine's commands one is at a door of a server at a time; the others wait.
     """
     if door is not None:
-        nearby = visit(side, place, door, on_waiting=was_there.set)
+        nearby = visit(side, place, door, on_waiting=on_waiting)
         return await attempt.enter_async_context(nearby)
     async with locked(side.store.lock_path(f"send-{side.direction.door_of_day(0)}")):
         moment = now()
         door = side.direction.door_of_day(day_of(moment))
         patience = next_change(moment)
-        at_server = visit(side, place, door, patience=patience, on_waiting=was_there.set)
+        at_server = visit(side, place, door, patience=patience, on_waiting=on_waiting)
         return await attempt.enter_async_context(at_server)

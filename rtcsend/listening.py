@@ -48,13 +48,13 @@ async def serve_known(options: ReceiveOptions, *, serve: Serve, emit: Emit) -> N
         names=options.from_machines or None,
         server=options.server,
         at_once=AT_ONCE,
+        on_waiting=lambda: emit(Waiting(machines=names, server=options.server)),
         on_refusal=lambda name, error: emit(Refusal(machine=name, reason=error.message)),
     )
     visits: set[asyncio.Task[None]] = set()
     number = 0
     try:
         async with doors:
-            emit(Waiting(machines=names, server=options.server))
             while True:
                 guest = await doors.next_guest()
                 number += 1

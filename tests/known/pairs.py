@@ -40,6 +40,7 @@ class Pair:
         acquaint(self.laptop, "desktop", self.desktop)
         self.waits = asyncio.Event()
         """Set when a sender says that it waits."""
+        self.waits_at_doors = asyncio.Event()
         self.refusals: list[str] = []
 
     @asynccontextmanager
@@ -57,6 +58,7 @@ class Pair:
             names=names,
             server=self.server,
             at_once=at_once,
+            on_waiting=self.waits_at_doors.set,
             on_refusal=None if names else lambda name, _error: self.refusals.append(name),
         )
 

@@ -214,16 +214,9 @@ async def test_a_server_that_restarts_is_waited_for(tmp_path: Path) -> None:
         port = server.port
         pair = Pair(tmp_path, f"ws://127.0.0.1:{port}/v1")
         doors = pair.doors(None)
-        is_there, note = asyncio.Event(), doors._note_server
-
-        def note_server() -> None:
-            note()
-            is_there.set()
-
-        doors._note_server = note_server  # type: ignore[method-assign]  # to know of it
         await doors.__aenter__()
         guests = asyncio.create_task(doors.next_guest())
-        await is_there.wait()
+        await pair.waits_at_doors.wait()
     async with RendezvousServer(ServerConfig(host="127.0.0.1", port=port)):
         async with asyncio.timeout(20), pair.sending() as sender:
             guest = await guests
