@@ -30,6 +30,19 @@ async def first_of(main: Coroutine[Any, Any, T], *watchers: Coroutine[Any, Any, 
         await cancel_all(tasks)
 
 
+async def uninterrupted(main: Coroutine[Any, Any, T]) -> T:
+    """Return what ``main`` returns; when this is cancelled, not before ``main`` has ended.
+
+    For what must not be left half done, and takes bounded time by itself.
+    """
+    task = asyncio.create_task(main)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait([task])
+        raise
+
+
 async def cancel_all(tasks: list[asyncio.Task[Any]]) -> None:
     """Cancel tasks and wait until they have ended; their errors are dropped."""
     for task in tasks:

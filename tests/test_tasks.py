@@ -3,7 +3,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from rtcsend.tasks import cancel_all, first_of
+from rtcsend.tasks import cancel_all, first_of, uninterrupted
 
 
 class Boom(Exception):
@@ -141,6 +141,28 @@ async def test_a_timeout_around_it_is_a_timeout() -> None:
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0):
             await first_of(main.run())
+
+
+async def test_what_is_uninterrupted_ends_before_the_cancelling_is_felt() -> None:
+    main = Gate()
+    task = asyncio.create_task(uninterrupted(main.run()))
+    await main.entered.wait()
+    task.cancel()
+    await asyncio.sleep(0)
+    assert not task.done()
+    main.open.set()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert main.ended == "returned"
+
+
+async def test_what_is_uninterrupted_returns_and_raises_as_it_does() -> None:
+    main, failing = Gate(), Gate()
+    main.open.set()
+    failing.open.set()
+    assert await uninterrupted(main.run()) == "returned"
+    with pytest.raises(Boom):
+        await uninterrupted(failing.run(boom))
 
 
 async def test_cancel_all_drops_what_the_tasks_raise() -> None:

@@ -37,7 +37,7 @@ from rtcsend.peer.ice_servers import servers_of
 from rtcsend.peer.ports import DataPath
 from rtcsend.peer.turn_client import result_of
 from rtcsend.rendezvous.messages import IceServer
-from rtcsend.tasks import cancel_all, first_of
+from rtcsend.tasks import cancel_all, first_of, uninterrupted
 from rtcsend.trace import Step, attempt, note
 
 _RELAY_HINT: Final = (
@@ -279,7 +279,13 @@ class PeerConnection:
         return self._ice_connection.selected_transport()
 
     async def close(self) -> None:
-        """End the connection: SCTP ABORT, DTLS alert, sockets. Safe at any time, twice too."""
+        """End the connection: SCTP ABORT, DTLS alert, sockets. Safe at any time, twice too.
+
+        In bounded time, and to its end when it is cancelled: aiortc would leave a task behind.
+        """
+        await uninterrupted(self._close())
+
+    async def _close(self) -> None:
         self._closing = True
         if self._path is not None:
             await self._path.close()

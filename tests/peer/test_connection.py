@@ -120,6 +120,18 @@ async def test_closing_at_any_time_and_twice() -> None:
         await sender.close()
         await receiver.close()
 
+async def test_a_close_that_is_cancelled_comes_to_its_end() -> None:
+    """The fixtures look for tasks and sockets that are left."""
+    async with joined() as both:
+        for one in both:
+            closing = asyncio.create_task(one.close())
+            await asyncio.sleep(0)
+            closing.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await closing
+            assert one._ice.state == "closed"
+            assert one._ice._connection._closed
+
 
 async def test_no_network_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
     nowhere = [HostAddress("192.0.2.1", Network.LAN)]
