@@ -5,6 +5,7 @@ import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -208,10 +209,14 @@ async def test_who_hangs_up_in_the_middle_has_had_a_guess(scene: Scene) -> None:
     async with scene.sending(receivers=2) as sender:
         for count in (1, 2):
             await scene.look()
-            await scene.until(lambda count=count: len(scene.events) >= count)
+            await scene.until(partial(_has_events, scene, count))
         with pytest.raises(WrongCode, match="Of 2 receivers none got everything"):
             await sender
     assert scene.ends()[:2] == [(1, PeerAborted.slug), (2, PeerAborted.slug)]
+
+
+def _has_events(scene: Scene, count: int) -> bool:
+    return len(scene.events) >= count
 
 
 async def test_who_does_not_come_in_time_is_waited_for_no_longer(scene: Scene) -> None:

@@ -88,6 +88,25 @@ async def test_who_is_far_behind_reads_alone_and_comes_back(path: Path) -> None:
         assert await second.digest() == await source.digest()
 
 
+class Coarse(FileSource):
+    """Gives out more at once when it is read again: nobody has promised that it does not."""
+
+    async def reread(
+        self, selection: Selection, *, start: int
+    ) -> AsyncGenerator[tuple[int, Data], None]:
+        yield start, CONTENT[start : start + 3 * MiB]
+
+
+async def test_who_reads_alone_may_get_ahead_of_the_front(path: Path) -> None:
+    async with await Coarse.open(path) as source, SharedSource(source, window=1) as shared:
+        selection = Selection(source.manifest)
+        async with aclosing(shared.view().blocks(selection, start=0)) as ahead:
+            for _ in range(2):
+                await anext(ahead)
+            async with asyncio.timeout(20):
+                assert await take(shared.view(), selection) == CONTENT
+
+
 async def test_a_receiver_that_goes_away_takes_nothing_along(path: Path) -> None:
     async with await Counted.open(path) as source, SharedSource(source) as shared:
         selection = Selection(source.manifest)
