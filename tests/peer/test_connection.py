@@ -120,6 +120,7 @@ async def test_closing_at_any_time_and_twice() -> None:
         await sender.close()
         await receiver.close()
 
+
 async def test_a_close_that_is_cancelled_comes_to_its_end() -> None:
     """The fixtures look for tasks and sockets that are left."""
     async with joined() as both:
