@@ -271,6 +271,9 @@ class Done(Event):
     was transferred (skipped)."""
     paths: tuple[str, ...]
     """Receiver: where everything is. Sender: what was sent. What is in folders is not listed."""
+    wire: int = 0
+    """Bytes that these took on their way: less where they were compressed, more where some had to
+    travel again."""
     text: str | None = None
     """Receiver: the text that was sent, as it was sent; None: none was, or it is in a file."""
 

@@ -48,6 +48,16 @@ class Links(enum.Enum):
     """Leave them out."""
 
 
+class Compress(enum.Enum):
+    """Whether what is sent is compressed on its way."""
+
+    AUTO = "auto"
+    """Where that makes it faster."""
+    NEVER = "never"
+    ALWAYS = "always"
+    """Whatever becomes smaller, however fast the path is."""
+
+
 DATAPATH_VARIABLE = "RTCSEND_DATAPATH"
 """Environment variable; ``stock`` runs on plain aiortc, see :mod:`rtcsend.datapath.choice`."""
 
@@ -102,6 +112,7 @@ class SendOptions(CommonOptions):
     """Leave out what the .gitignore files in the folders say."""
     skip_unreadable: bool = False
     """Leave out what cannot be read, instead of ending."""
+    compress: Compress = Compress.AUTO
     code: str | None = None
     """A code of the user's own; None: a new one is drawn."""
     to: str | None = None

@@ -193,6 +193,7 @@ async def serve_one(service: Service, met: Met, emit: Emit) -> Done:
                 source,
                 sender=platform.node(),
                 limit=options.limit,
+                compress=options.compress,
                 pool=service.pool,
                 sharers=options.receivers,
                 answer_timeout=options.timeout,

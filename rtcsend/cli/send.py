@@ -27,7 +27,7 @@ from rtcsend.cli.terminal import can_ask, restore
 from rtcsend.cli.trace_file import traced
 from rtcsend.cli.transfer import OutputOptions, make_output
 from rtcsend.errors import UsageError
-from rtcsend.options import DEFAULT_TIMEOUT, DEFAULT_WORDS, Links, SendOptions
+from rtcsend.options import DEFAULT_TIMEOUT, DEFAULT_WORDS, Compress, Links, SendOptions
 
 Paths = Annotated[
     list[str] | None,
@@ -43,6 +43,13 @@ Exclude = Annotated[
 ]
 Gitignore = Annotated[
     bool, typer.Option("--gitignore", help="Leave out what .gitignore files in the folders say.")
+]
+HowCompress = Annotated[
+    Compress,
+    typer.Option(
+        "--compress",
+        help="Compress on the way: auto (where that is faster), never or always.",
+    ),
 ]
 HowLinks = Annotated[
     Links,
@@ -67,6 +74,7 @@ def send(
     exclude: Exclude = None,
     gitignore: Gitignore = False,
     links: HowLinks = Links.KEEP,
+    compress: HowCompress = Compress.AUTO,
     skip_unreadable: SkipUnreadable = False,
     to: To = None,
     code: OwnCode = None,
@@ -124,6 +132,7 @@ def send(
         exclude=tuple(exclude or ()),
         gitignore=gitignore,
         links=links,
+        compress=compress,
         skip_unreadable=skip_unreadable,
         code=None
         if to is not None
@@ -144,7 +153,7 @@ def send(
         )
     stopper = Stopper(restore=restore)
     output = make_output(
-        OutputOptions(json=json, quiet=quiet, no_progress=no_progress),
+        OutputOptions(json=json, quiet=quiet, no_progress=no_progress or sent.is_typed),
         role="send",
         name=sent.label,
         stopper=stopper,

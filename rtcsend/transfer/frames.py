@@ -3,13 +3,14 @@
 Pure. A frame is one DataChannel message (docs/transfer-protocol.md §4), big-endian:
 
 - kind, 1 byte: ``0x01``, data
-- flags, 1 byte: 0
+- flags, 1 byte: bit 0: the payload is packed (:mod:`rtcsend.transfer.compression`); others 0
 - reserved, 6 bytes: 0
 - offset, 8 bytes: of the payload in the stream
 - payload: 1 byte to 64 KiB, and the whole frame never over the peer's max-message-size
 """
 
 import struct
+from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from rtcsend.errors import PeerProtocolError
@@ -18,6 +19,7 @@ FRAME_HEADER: Final = struct.Struct("!BBHIQ")
 MAX_PAYLOAD: Final = 64 * 1024  # bytes; aiortc's reassembly is quadratic in the message size
 MAX_FRAME: Final = FRAME_HEADER.size + MAX_PAYLOAD
 _DATA: Final = 1
+_PACKED: Final = 1  # a flag
 
 
 class Frame(NamedTuple):
@@ -28,15 +30,21 @@ class Frame(NamedTuple):
     payload: memoryview
 
 
-def serialize_frame(*, offset: int, payload: bytes | memoryview) -> bytes:
+def serialize_frame(*, offset: int, payload: bytes | memoryview, is_packed: bool = False) -> bytes:
     """Return a frame. ``payload`` is copied; it must have 1 to MAX_PAYLOAD bytes."""
     if not 0 < len(payload) <= MAX_PAYLOAD:
         raise ValueError(f"a frame cannot hold {len(payload)} bytes")
-    return b"".join((FRAME_HEADER.pack(_DATA, 0, 0, 0, offset), payload))
+    return b"".join((FRAME_HEADER.pack(_DATA, is_packed, 0, 0, offset), payload))
 
 
-def parse_frame_untrusted(message: bytes) -> Frame:
-    """Return the frame in a message; its payload is a view into the message.
+def parse_frame_untrusted(
+    message: bytes, *, unpack: Callable[[memoryview], memoryview] | None = None
+) -> Frame:
+    """Return the frame in a message; its payload is a view into the message, if not packed.
+
+    Args:
+        message: Of the data channel.
+        unpack: Makes a packed payload plain, within MAX_PAYLOAD; None: none may be packed.
 
     Raises:
         PeerProtocolError: It is malformed.
@@ -44,9 +52,11 @@ def parse_frame_untrusted(message: bytes) -> Frame:
     if not FRAME_HEADER.size < len(message) <= MAX_FRAME:
         raise PeerProtocolError("The other side sent a frame of an impossible size.")
     kind, flags, reserved, more, offset = FRAME_HEADER.unpack_from(message)
-    if kind != _DATA or flags or reserved or more:
+    known = 0 if unpack is None else _PACKED
+    if kind != _DATA or flags & ~known or reserved or more:
         raise PeerProtocolError("The other side sent a frame of an unknown kind.")
-    return Frame(offset, memoryview(message)[FRAME_HEADER.size :])
+    payload = memoryview(message)[FRAME_HEADER.size :]
+    return Frame(offset, unpack(payload) if unpack is not None and flags else payload)
 
 
 def payload_filling(packet_payload: int, *, largest: int) -> int:

@@ -10,7 +10,8 @@ type         from      fields
 ``entries``  sender    ``first``, ``page``: some entries of the manifest
 ``skip``     receiver  ``ranges``: entries that are not wanted
 ``accept``   receiver  ``entries`` ``bytes`` (sums of what is wanted), ``window``,
-                       ``limit``, ``start``, ``blocks``: what is there already
+                       ``limit``, ``start``, ``blocks``: what is there already;
+                       ``zstd``: frames may be packed
 ``have``     receiver  ``first``, ``digests``: of blocks that are there
 ``checking`` sender    ``bytes``, ``sent``: up to where blocks were kept
 ``written``  receiver  ``bytes``: of frame payload that is written
@@ -110,6 +111,8 @@ class AcceptMessage:
     """Bytes of the stream, from the first on, that this transfer has brought already."""
     blocks: int = 0
     """End (exclusive) of the blocks that an earlier run may have left; digests follow."""
+    zstd: bool = False
+    """Whether frames may be packed; left out when they may not."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -214,6 +217,8 @@ def _to_object(message: ControlMessage) -> JsonObject:
     fields = {  # the classes name their fields as they travel
         field.name: _to_json(getattr(message, field.name)) for field in dataclasses.fields(message)
     }
+    if isinstance(message, AcceptMessage) and not message.zstd:
+        del fields["zstd"]
     return {"type": _TYPES[type(message)], **fields}
 
 
@@ -264,6 +269,7 @@ def _parse_accept(message: JsonObject) -> AcceptMessage:
         limit=limit,
         start=take_int(message, "start"),
         blocks=take_int(message, "blocks", high=MAX_STREAM_BLOCKS),
+        zstd="zstd" in message and take_bool(message, "zstd"),
     )
 
 

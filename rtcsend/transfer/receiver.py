@@ -14,6 +14,7 @@ Source: docs/transfer-protocol.md.
 """
 
 from array import array
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Final
@@ -117,6 +118,7 @@ class ReceiverMachine(TransferMachine[ReceiverState, ReceiverMove, ReceiverEvent
         self._reader: ManifestReader | None = None
         self._limit = limit
         self._walk = Walk(Layout(()))
+        self._unpack: Callable[[memoryview], memoryview] | None = None
         # In payload bytes of this connection.
         self._written = 0
         self._acknowledged = 0
@@ -165,15 +167,25 @@ class ReceiverMachine(TransferMachine[ReceiverState, ReceiverMove, ReceiverEvent
         """Whether everything that has come is written, and the sender is told so."""
         return self._walk.received == self._acknowledged
 
-    def accept(self, selection: Selection, *, start: int, blocks: int, now: float) -> None:
+    def accept(
+        self,
+        selection: Selection,
+        *,
+        start: int,
+        blocks: int,
+        unpack: Callable[[memoryview], memoryview] | None = None,
+        now: float,
+    ) -> None:
         """The user wants it.
 
         Args:
             selection: What of it, always the same.
             start: Bytes of the stream that this transfer has already brought.
             blocks: End (exclusive) of the blocks that an earlier run may have left.
+            unpack: Makes a packed payload plain; None: frames may not be packed.
             now: Seconds.
         """
+        self._unpack = unpack
         ranges = array("I", chain.from_iterable(selection.skipped()))
         for at in range(0, len(ranges), 2 * PAGE_RANGES):
             self._state = self._next(ReceiverMove.SKIP)
@@ -188,6 +200,7 @@ class ReceiverMachine(TransferMachine[ReceiverState, ReceiverMove, ReceiverEvent
             limit=self._limit,
             start=start,
             blocks=blocks,
+            zstd=unpack is not None,
         )
         self._say(message, now=now)
 
@@ -241,7 +254,7 @@ class ReceiverMachine(TransferMachine[ReceiverState, ReceiverMove, ReceiverEvent
             PeerProtocolError: It is malformed, unasked for, out of order, beyond the
                 proposed size, or beyond the window.
         """
-        frame = parse_frame_untrusted(message)
+        frame = parse_frame_untrusted(message, unpack=self._unpack)
         offset, payload = frame
         self._liveness.heard(now=now)
         if self._state is not ReceiverState.RECEIVING:

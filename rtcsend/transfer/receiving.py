@@ -15,7 +15,9 @@ from rtcsend.errors import ConnectionLost, PeerNeverCame, RtcsendError
 from rtcsend.events import Done, Stalled
 from rtcsend.tasks import cancel_all, first_of
 from rtcsend.transfer.backlog import Backlog
+from rtcsend.transfer.compression import load, unpack_untrusted
 from rtcsend.transfer.exchange import Exchange
+from rtcsend.transfer.frames import FRAME_HEADER
 from rtcsend.transfer.ports import Channels, Clock, Decide, Emit, Offer, Sink
 from rtcsend.transfer.receiver import (
     AllReceived,
@@ -66,6 +68,7 @@ class Receiving:
         self._deciding: asyncio.Task[Sink | None] | None = None
         self._backlog = Backlog()
         self._reporter: Reporter | None = None
+        self._wire = 0
         self._digest: str | None = None
         self._size: int | None = None
         self._finishing: asyncio.Task[Done] | None = None
@@ -192,7 +195,13 @@ class Receiving:
             assert self._size is not None, "all is received"
             start, blocks = self._size, 0
         over.stored_before = sink.stored
-        over.machine.accept(selection, start=start, blocks=blocks, now=self._clock())
+        over.machine.accept(
+            selection,
+            start=start,
+            blocks=blocks,
+            unpack=unpack_untrusted if load() else None,
+            now=self._clock(),
+        )
         over.flush()
         if self._reporter is None:
             total = None if selection.layout.is_open else selection.layout.size
@@ -259,7 +268,9 @@ class Receiving:
         paths = map(str, await sink.finish(digest))
         reporter.progress(sink.written, moved=sink.stored, now=self._clock())
         files = sink.selection.layout.files
-        self._done = reporter.done(files=files, digest=digest, paths=paths, now=self._clock())
+        self._done = reporter.done(
+            files=files, digest=digest, paths=paths, wire=self._wire, now=self._clock()
+        )
         return self._done
 
     async def _say_farewell(self, over: "_Connection") -> None:
@@ -278,6 +289,7 @@ class Receiving:
             if isinstance(message, bytes):
                 offset, payload = receive_frame(message, now=now)
                 add(offset, payload)
+                self._wire += len(message) - FRAME_HEADER.size
             else:
                 machine.receive_control_untrusted(message, now=now)
             if machine.events:

@@ -48,6 +48,8 @@ class Reporter:
         self._offered = offered
         if start:
             self._emit(Resumed(bytes=start))
+        elif self._total is None:  # nobody knows when the first byte will come
+            self._emit(Progress(bytes=0, total=None, bytes_per_s=0))
 
     def compared(self, position: int, *, kept: int, now: float) -> None:
         """The walk through the stream is at ``position``; ``kept`` bytes need not travel."""
@@ -85,13 +87,14 @@ class Reporter:
         rate = self._meter.update(moved, now=now)
         self._emit(Progress(bytes=self._position, total=self._total, bytes_per_s=rate))
 
-    def done(self, *, files: int, digest: str, paths: Iterable[str], now: float) -> Done:
+    def done(self, *, files: int, digest: str, paths: Iterable[str], wire: int, now: float) -> Done:
         """Return the final event of a transfer that succeeded."""
         size = self._position if self._total is None else self._total
         return Done(
             files=files,
             bytes=size,
             moved=min(self._moved, size),
+            wire=wire,
             seconds=round(now - self._started, 3),
             blake3=digest,
             paths=tuple(paths),

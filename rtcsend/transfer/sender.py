@@ -13,6 +13,7 @@ Source: docs/transfer-protocol.md.
 """
 
 from array import array
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -62,6 +63,8 @@ class Accepted:
     """In bytes."""
     limit: int
     """In bytes per second; 0 for none."""
+    zstd: bool = False
+    """Whether the receiver takes packed frames."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,17 +242,24 @@ class SenderMachine(TransferMachine[SenderState, SenderMove, SenderEvent]):
             end = layout.block_end(block) - start
         return end
 
-    def frames(self, payload: memoryview, *, size: int, now: float) -> list[bytes]:
+    def frames(
+        self,
+        payload: memoryview,
+        *,
+        size: int,
+        pack: Callable[[memoryview], bytes | None] | None = None,
+        now: float,
+    ) -> list[bytes]:
         """Return frames of ``size`` bytes of payload for the next bytes of the stream.
 
-        ``payload`` is copied; it has at most :attr:`sendable` bytes.
+        ``payload`` is copied; it has at most :attr:`sendable` bytes. ``pack`` makes a piece of it
+        smaller, or returns None; only for a receiver that takes that.
         """
         if len(payload) > self.sendable:
             raise InternalError("A frame was made that the window does not allow.")
         start = self._position
         frames = [
-            serialize_frame(offset=start + at, payload=payload[at : at + size])
-            for at in range(0, len(payload), size)
+            _frame(start + at, payload[at : at + size], pack) for at in range(0, len(payload), size)
         ]
         self._position += len(payload)
         self.sent += len(payload)
@@ -327,7 +337,9 @@ class SenderMachine(TransferMachine[SenderState, SenderMove, SenderEvent]):
         self._offered = Offered(layout, start=message.start, end=message.blocks)
         limit = min((limit for limit in (self._limit, message.limit) if limit), default=0)
         self._movement = Movement(limit=limit, now=self._liveness.heard_at)
-        self.events.append(Accepted(selection=selection, start=message.start, limit=limit))
+        self.events.append(
+            Accepted(selection=selection, start=message.start, limit=limit, zstd=message.zstd)
+        )
 
     def _check_listed(self) -> None:
         if self._next_page < self._manifest.pages:
@@ -387,3 +399,12 @@ class SenderMachine(TransferMachine[SenderState, SenderMove, SenderEvent]):
         if self._layout.is_open:
             return None  # nobody says that whoever writes a stream has to write now
         return Waiting(reason="The disk here is slow to read.")
+
+
+def _frame(
+    offset: int, payload: memoryview, pack: Callable[[memoryview], bytes | None] | None
+) -> bytes:
+    packed = None if pack is None else pack(payload)
+    if packed is None:
+        return serialize_frame(offset=offset, payload=payload)
+    return serialize_frame(offset=offset, payload=packed, is_packed=True)

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Final
 
 from rtcsend.errors import PeerNeverCame, RtcsendError
 from rtcsend.events import Done, Stalled
+from rtcsend.options import Compress
 from rtcsend.tasks import first_of
+from rtcsend.transfer.compression import Packer, load
 from rtcsend.transfer.exchange import Exchange
 from rtcsend.transfer.frames import FRAME_HEADER, payload_filling
 from rtcsend.transfer.messages import MAX_SENDER_LENGTH, TRANSFER_SIZE, ProposalMessage
@@ -40,7 +42,8 @@ class Sending:
     Args:
         source: What to send.
         sender: Host name to show to the receiver's user.
-        limit: Bytes per second at most, None for no limit.
+        limit: Bytes per second on the path at most, None for no limit.
+        compress: Whether frames are packed, for a receiver that takes that.
         pool: The limit of all receivers of this sender together, if they have one.
         sharers: How many these may be.
         answer_timeout: Seconds to wait for the receiver to accept, over all connections.
@@ -59,11 +62,13 @@ class Sending:
         emit: Emit,
         clock: Clock,
         entropy: Entropy,
+        compress: Compress = Compress.NEVER,
         pool: RateLimiter | None = None,
         sharers: int = 1,
     ) -> None:
         self._source = source
         self._limit = limit
+        self._compress = compress
         self._pool = pool
         self._sharers = sharers
         self._answer_by: float | None = clock() + answer_timeout
@@ -82,6 +87,7 @@ class Sending:
         self._selection: Selection | None = None
         self._reached = 0
         self._moved = 0
+        self._wire = 0
         self._digest: str | None = None
         self._reporter: Reporter | None = None
         self._is_over = False
@@ -151,7 +157,9 @@ class Sending:
         moved, now = self._moved + over.machine.sent, self._clock()
         reporter.progress(over.machine.position, moved=moved, now=now)
         files, paths = answer.selection.layout.files, self._source.manifest.top
-        done = reporter.done(files=files, digest=self._digest, paths=paths, now=now)
+        done = reporter.done(
+            files=files, digest=self._digest, paths=paths, wire=self._wire, now=now
+        )
         await self._say_bye(over)
         return done
 
@@ -175,6 +183,7 @@ class Sending:
 
     async def _send_stream(self, over: "_Connection", answer: Accepted, reporter: Reporter) -> None:
         machine, clock = over.machine, self._clock
+        over.packer = self._make_packer(answer)
         limiter = None
         if answer.limit:  # the lowest of all limits, so a pool is not without one
             limiter = RateLimiter(answer.limit, now=clock(), pool=self._pool)
@@ -196,20 +205,31 @@ class Sending:
                         await self._send_data(over, rest[:size], limiter, limit)
                         rest = rest[size:]
 
+    def _make_packer(self, answer: Accepted) -> Packer | None:
+        if self._compress is Compress.NEVER or not answer.zstd or not load():
+            return None
+        return Packer(self._compress, clock=self._clock)
+
     async def _send_data(
         self, over: "_Connection", rest: memoryview, limiter: RateLimiter | None, limit: int
     ) -> None:
         machine, clock = over.machine, self._clock
         frame_size = frame_size_for(limit, over.payload_size)
         while rest:
-            size = min(len(rest), frame_size if limiter else len(rest))
+            packer = over.packer if over.packer and over.packer.is_packing else None
+            size = min(len(rest), frame_size if limiter or packer else len(rest))
             if not machine.sent:
                 size = min(size, over.first_payload)
             size = await self._room(over, size, frame_size)
-            if limiter and (delay := limiter.delay(size, now=clock())):
+            pack = packer.pack if packer else None
+            frames = machine.frames(rest[:size], size=frame_size, pack=pack, now=clock())
+            wire = sum(map(len, frames)) - len(frames) * FRAME_HEADER.size
+            if limiter and (delay := limiter.delay(wire, now=clock())):
                 await asyncio.sleep(delay)
-            frames = machine.frames(rest[:size], size=frame_size, now=clock())
             await over.channels.send_frames(frames)
+            self._wire += wire
+            if over.packer:
+                over.packer.carried(wire)
             rest = rest[size:]
 
     async def _room(self, over: "_Connection", wanted: int, frame_size: int) -> int:
@@ -267,6 +287,8 @@ class _Connection(Exchange[SenderMachine]):
     ) -> None:
         super().__init__(channels, machine, clock=clock)
         self._largest = payload_size
+        self.packer: Packer | None = None
+        """Of frames, where the receiver takes that."""
         self.written = 0
         """Bytes of payload that it has brought to the disk."""
         loop = asyncio.get_running_loop()

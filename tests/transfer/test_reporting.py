@@ -101,8 +101,8 @@ def test_where_nothing_was_right_nothing_is_told() -> None:
 def test_done() -> None:
     reporter = Reporter(7, emit=lambda _event: None, now=10.0)
     reporter.progress(7, moved=5, now=12.0)
-    assert reporter.done(files=3, digest="ab", paths=["/x", "/y"], now=12.5) == Done(
-        files=3, bytes=7, moved=5, seconds=2.5, blake3="ab", paths=("/x", "/y")
+    assert reporter.done(files=3, digest="ab", paths=["/x", "/y"], wire=4, now=12.5) == Done(
+        files=3, bytes=7, moved=5, seconds=2.5, blake3="ab", paths=("/x", "/y"), wire=4
     )
 
 
