@@ -21,8 +21,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from rtcsend import errors, events
     from rtcsend.api import Sender, receive
-    from rtcsend.blocking import receive_file, send_file
-    from rtcsend.datapath.loop import new_event_loop
+    from rtcsend.blocking import new_event_loop, receive_file, send_file
     from rtcsend.errors import RtcsendError
     from rtcsend.events import Connected, Done, Event, Progress, Proposal
     from rtcsend.options import Conflict, Links, RoutePolicy
@@ -58,7 +57,7 @@ _HOME = {
     "RoutePolicy": "rtcsend.options",
     "RtcsendError": "rtcsend.errors",
     "Sender": "rtcsend.api",
-    "new_event_loop": "rtcsend.datapath.loop",
+    "new_event_loop": "rtcsend.blocking",
     "receive": "rtcsend.api",
     "receive_file": "rtcsend.blocking",
     "send_file": "rtcsend.blocking",

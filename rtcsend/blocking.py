@@ -19,6 +19,8 @@ from rtcsend.options import (
     RoutePolicy,
 )
 
+__all__ = ["ReceiveSettings", "SendSettings", "new_event_loop", "receive_file", "send_file"]
+
 T = TypeVar("T")
 
 
