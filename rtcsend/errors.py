@@ -36,7 +36,10 @@ tests/test_errors.py holds class, code and that page together.
         └── Terminated            143
 """
 
-from typing import ClassVar
+from typing import ClassVar, Final
+
+GO_ON: Final = "to go on where it stopped"
+"""What a hint says where another run goes on; of a stream none can."""
 
 
 class RtcsendError(Exception):
@@ -250,7 +253,7 @@ class Interrupted(StoppedByUser):
 
     exit_code = 130
     slug = "interrupted"
-    default_hint = "Run both commands again to go on where it stopped."
+    default_hint = f"Run both commands again {GO_ON}."
 
 
 class Terminated(StoppedByUser):
@@ -258,4 +261,4 @@ class Terminated(StoppedByUser):
 
     exit_code = 143
     slug = "terminated"
-    default_hint = "Run both commands again to go on where it stopped."
+    default_hint = f"Run both commands again {GO_ON}."

@@ -12,7 +12,7 @@ import math
 from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
-from rtcsend.errors import ConnectionLost
+from rtcsend.errors import GO_ON, ConnectionLost
 from rtcsend.events import (
     Checking,
     Connected,
@@ -26,7 +26,7 @@ from rtcsend.events import (
 from rtcsend.options import Emit
 from rtcsend.tasks import first_of
 
-_HINT: Final = "Run both commands again to go on where it stopped, or give a longer --idle-timeout."
+_HINT: Final = f"Run both commands again {GO_ON}, or give a longer --idle-timeout."
 
 
 class IdleWatch:

@@ -45,6 +45,11 @@ class Sendable:
     label: str
 
     @property
+    def is_typed(self) -> bool:
+        """Whether a person types it on the terminal, where nothing should move then."""
+        return self.is_stdin and is_terminal(sys.stdin)
+
+    @property
     def is_stdin(self) -> bool:
         """Whether standard input is what is sent, so that no question can be asked there."""
         return self.paths == (STDIN,)

@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from rtcsend.cli.display import HumanOutput, Output, Role
 from rtcsend.cli.figures import TransferState
@@ -22,14 +22,19 @@ from rtcsend.cli.results import ResultLines
 from rtcsend.cli.several_display import SeveralOutput
 from rtcsend.cli.signals import Stopper
 from rtcsend.cli.terminal import can_redraw, is_terminal
-from rtcsend.errors import Terminated
-from rtcsend.events import Done, Event
+from rtcsend.errors import GO_ON, RtcsendError, Terminated
+from rtcsend.events import Done, Event, Progress
 from rtcsend.options import Emit
 from rtcsend.trace import Recorder
 
 if TYPE_CHECKING:
     from rtcsend.cli.live import LiveView
     from rtcsend.cli.live_lines import Lines, LiveLines
+
+
+_NO_STREAM_GOES_ON: Final = (
+    "Nobody can go on with a stream: run both commands again, from its beginning."
+)
 
 
 class OutputGone(Terminated):
@@ -130,10 +135,14 @@ def run_transfer(
     tune_memory()
     leave_out_media()
     shown: list[Done] = []
+    is_stream = False
 
     def emit(event: Event) -> None:
+        nonlocal is_stream
         if isinstance(event, Done):
             shown.append(event)
+        if isinstance(event, Progress) and event.total is None:
+            is_stream = True
         if recorder is not None:
             recorder.observe(event)
         output.emit(event)
@@ -142,6 +151,10 @@ def run_transfer(
         done = stopper.run(start(emit))
         if not shown:  # the engine may return it, emit it, or both
             output.emit(done)
+    except RtcsendError as exc:
+        if is_stream and GO_ON in exc.hint:
+            exc.hint = _NO_STREAM_GOES_ON
+        raise
     finally:
         output.close()
 

@@ -128,7 +128,8 @@ async def test_who_is_interrupted_leaves_nothing(
             assert listing(out) == [".stdin.rtcsend-partial"]
             stopped, other = (sender, receiver) if who == "sender" else (receiver, sender)
             stopped.signal(signal.SIGINT)
-            await stopped.fails("interrupted")
+            error = await stopped.fails("interrupted")
+            assert error["hint"].startswith("Nobody can go on with a stream")
             await other.fails("aborted")
     assert listing(out) == []
 
