@@ -22,7 +22,7 @@ from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import Any, Self
 
-from signal_server.commands import Command, Gone, Request
+from signal_server.commands import Request
 from signal_server.directory import Directory
 from signal_server.mailbox import Room
 from signal_server.outputs import CLOSE_POLICY, RequestRefused
@@ -30,10 +30,11 @@ from signal_server.storage import Name
 from signal_server.store import redis_scripts as scripts
 from signal_server.store.base import Decide, Listener, StoreUnavailable
 from signal_server.store.entries import BadEntry, Entry
-from signal_server.store.processes import HEARTBEAT_SECONDS
+from signal_server.store.followed import Followed
 from signal_server.store.redis_feed import RedisFeed
 from signal_server.store.redis_link import FAILURES, RedisLink
-from signal_server.store.redis_logs import TOUCH_BATCH, Missed, RedisLogs
+from signal_server.store.redis_logs import Missed, RedisLogs
+from signal_server.store.redis_upkeep import keep_beating, keep_logs
 from signal_server.store.replica import (
     MAX_ENTRIES,
     NO_ENTRY,
@@ -47,23 +48,6 @@ KEEP_SECONDS = 900  # that a stream lives after nobody has said that it should
 CATCH_UP_AT_ONCE = 8  # rooms that are read anew side by side
 
 _log = logging.getLogger("rtcsend.rendezvous.server.store")
-
-
-class _Local:
-    """A room that this process follows, or is about to."""
-
-    def __init__(self, replica: Replica, key: str) -> None:
-        self.replica = replica
-        self.key = key
-        self.lock = asyncio.Lock()
-        self.users = 0
-        """Commits that run or wait."""
-        self.subscribed = False
-        self.read = False
-        """Whether the whole log, as far as it was then, has been read; not of one that is lost."""
-        self.behind = False
-        """Whether something came that does not follow on what is known."""
-        self.catching_up = False
 
 
 class RedisStore:
@@ -90,7 +74,7 @@ class RedisStore:
         self._clock = clock
         self._keep_seconds = keep_seconds
         self._origins = itertools.count(1)
-        self._locals: dict[str, _Local] = {}
+        self._locals: dict[str, Followed] = {}
         self._reading = asyncio.Semaphore(CATCH_UP_AT_ONCE)
         self._listener: Listener | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -114,8 +98,16 @@ class RedisStore:
         except FAILURES as exc:
             await self._link.client.aclose()
             raise StoreUnavailable(str(exc) or type(exc).__name__) from exc
-        for work in (self._feed.run(), self._keep_beating(), self._keep_logs()):
-            self._start(work)
+        self._start(self._feed.run())
+        self._start(
+            keep_beating(
+                self._link,
+                live=lambda: self.directory.live,
+                rooms=self._rooms,
+                commit=self.commit,
+            )
+        )
+        self._start(keep_logs(self._logs, needed=self._needed, keep_seconds=self._keep_seconds))
         return self
 
     async def __aexit__(
@@ -186,7 +178,7 @@ class RedisStore:
         if local is None:
             assert self._listener is not None, "somebody listens before the first commit"
             replica = Replica(name, self.directory, self._listener)
-            local = self._locals[key] = _Local(replica, key)
+            local = self._locals[key] = Followed(replica, key)
         local.users += 1
         try:
             async with local.lock:
@@ -195,7 +187,7 @@ class RedisStore:
             local.users -= 1
             await self._let_go(local)
 
-    async def _commit(self, local: _Local, decide: Decide, *, anew: bool) -> None:
+    async def _commit(self, local: Followed, decide: Decide, *, anew: bool) -> None:
         origin = f"{self.process}.{next(self._origins)}"
 
         async def attempt() -> None:
@@ -213,7 +205,7 @@ class RedisStore:
             local.subscribed = True
             self._start(self._follow(local))
 
-    async def _log(self, local: _Local, entry: Entry) -> bool:
+    async def _log(self, local: Followed, entry: Entry) -> bool:
         """Append an entry; False: something came before it."""
         replica = local.replica
         if replica.entries >= MAX_ENTRIES:
@@ -238,20 +230,20 @@ class RedisStore:
                 replica.follow(answer, entry, own=True)
         return True
 
-    async def _follow(self, local: _Local) -> None:
+    async def _follow(self, local: Followed) -> None:
         """Follow a log, from when this process has its first socket in the room."""
         with suppress(TimeoutError):  # then the feed has it read when it is back
             await self._feed.subscribe(local.key)
             self._fall_behind(local)
 
-    async def _catch_up(self, local: _Local) -> None:
+    async def _catch_up(self, local: Followed) -> None:
         """Read what there is of a log behind what is known."""
         with self._losing(local):
             missed = await self._logs.read(local.key, last=local.replica.last)
             local.read = True
             self._take_missed(local, missed, origin="")
 
-    def _take_missed(self, local: _Local, missed: Missed, *, origin: str) -> bool:
+    def _take_missed(self, local: Followed, missed: Missed, *, origin: str) -> bool:
         """Carry out what has come; return whether ``origin`` is among it."""
         replica = local.replica
         if replica.first not in (NO_ENTRY, missed.first):
@@ -267,7 +259,7 @@ class RedisStore:
         return found
 
     @contextmanager
-    def _losing(self, local: _Local) -> Iterator[None]:
+    def _losing(self, local: Followed) -> Iterator[None]:
         """Lose a room whose log cannot be followed."""
         try:
             yield
@@ -294,14 +286,14 @@ class RedisStore:
         if not self._is_inside(local):
             self._start(self._let_go(local))
 
-    def _fall_behind(self, local: _Local) -> None:
+    def _fall_behind(self, local: Followed) -> None:
         """Have the log read; again if that is under way, for which this may have come too late."""
         local.behind = True
         if not local.catching_up:
             local.catching_up = True
             self._start(self._catch_up_later(local))
 
-    async def _catch_up_later(self, local: _Local) -> None:
+    async def _catch_up_later(self, local: Followed) -> None:
         """Read what was missed, however long that takes."""
         while local.behind and self._locals.get(local.key) is local:
             local.behind = False
@@ -321,7 +313,7 @@ class RedisStore:
         for local in list(self._locals.values()):
             self._fall_behind(local)
 
-    async def _let_go(self, local: _Local) -> None:
+    async def _let_go(self, local: Followed) -> None:
         """Forget a room in which this process has no socket any more."""
         if local.users or self._is_inside(local) or self._locals.get(local.key) is not local:
             return
@@ -330,37 +322,16 @@ class RedisStore:
         if local.subscribed:
             await self._feed.unsubscribe(local.key)
 
-    def _is_inside(self, local: _Local) -> bool:
+    def _is_inside(self, local: Followed) -> bool:
         return self.process in local.replica.room.processes()
 
-    # Time
+    # Upkeep
 
-    async def _keep_beating(self) -> None:
-        while True:
-            await asyncio.sleep(HEARTBEAT_SECONDS)
-            try:
-                await self._link.beat(live=self.directory.live)
-            except FAILURES as exc:
-                self._link.failed(exc)
-                continue
-            for local in list(self._locals.values()):
-                dead = [
-                    process
-                    for process in local.replica.room.processes()
-                    if not self.is_alive(process)
-                ]
-                if dead:
-                    with suppress(StoreUnavailable):
-                        await self.commit(local.replica.room.name, _burying(dead[0]))
+    def _rooms(self) -> list[Room]:
+        return [local.replica.room for local in self._locals.values()]
 
-    async def _keep_logs(self) -> None:
-        """Say that the logs which this process has sockets in are needed."""
-        while True:
-            await asyncio.sleep(self._keep_seconds / 3)
-            keys = [key for key, local in self._locals.items() if self._is_inside(local)]
-            for start in range(0, len(keys), TOUCH_BATCH):
-                with suppress(*FAILURES):
-                    await self._logs.touch(keys[start : start + TOUCH_BATCH])
+    def _needed(self) -> list[str]:
+        return [key for key, local in self._locals.items() if self._is_inside(local)]
 
     def _date(self, expected: EntryId) -> int:
         return max(round(self.now() * 1000), expected.milliseconds, 1)
@@ -374,10 +345,3 @@ class RedisStore:
         self._tasks.discard(task)
         if not task.cancelled() and (failure := task.exception()) is not None:
             _log.error("! store", exc_info=failure)
-
-
-def _burying(process: str) -> Decide:
-    def decide(room: Room, _now: float) -> Command | None:
-        return Gone(process) if process in room.processes() else None
-
-    return decide

@@ -125,7 +125,9 @@ def parse_published_untrusted(
     """Return the previous number, the number and the entry of what a log's append published.
 
     None where the entry is not behind ``last``, the one that is known: whoever appends is told
-    before, or right after. It is ``PREVIOUS NUMBER HEAD`` and a line feed, and then the body as it is.
+    before, or right after.
+
+    It is ``PREVIOUS NUMBER HEAD`` and a line feed, and then the body as it is.
 
     Raises:
         BadEntry: It is nothing of the kind.

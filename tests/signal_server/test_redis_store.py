@@ -318,7 +318,7 @@ async def test_the_sides_of_a_dead_process_are_away(
     redis: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("signal_server.store.processes.LEASE_SECONDS", 0.5)
-    monkeypatch.setattr("signal_server.store.redis_store.HEARTBEAT_SECONDS", 0.1)
+    monkeypatch.setattr("signal_server.store.redis_upkeep.HEARTBEAT_SECONDS", 0.1)
     config = ServerConfig(host="127.0.0.1", port=0, store=redis.address)
     async with (
         RendezvousServer(config) as dying,
