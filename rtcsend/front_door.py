@@ -39,7 +39,8 @@ class FrontDoor:
 
     async def __aenter__(self) -> Self:
         if self._options.server is None:
-            self._embedded = await self._stack.enter_async_context(embedded_rendezvous())
+            rendezvous = embedded_rendezvous(crowd=self._options.is_for_several)
+            self._embedded = await self._stack.enter_async_context(rendezvous)
         return self
 
     async def __aexit__(

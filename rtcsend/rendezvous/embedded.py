@@ -11,13 +11,24 @@ import socket
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, closing
 from dataclasses import dataclass
+from typing import Final
 
 from rtcsend.rendezvous.lan import LanAnnouncement
 from rtcsend.rendezvous.local import announce_local, local_nameplates
-from signal_server.config import EMBEDDED_NAMEPLATES, ServerConfig
+from signal_server.config import EMBEDDED_NAMEPLATES, Limits, ServerConfig
 from signal_server.server import RendezvousServer
 
 DISCOVERY_VARIABLE = "RTCSEND_DISCOVERY"
+CROWD: Final = Limits(
+    sockets_per_source=1_000,
+    new_sockets_per_minute=6_000,
+    nameplates_per_minute=600,
+    claims_per_minute=6_000,
+    failed_claims=10_000,
+)
+"""For several receivers: all of them, and the sender, may be one source, and those whose turn it is
+not look again and again. What the limits guard, the number, is announced in the LAN anyway, and
+what is behind it bears few guesses (docs/security.md)."""
 _LOCAL_ONLY = "local"
 
 
@@ -60,15 +71,19 @@ def lan_allowed() -> bool:
 
 
 @asynccontextmanager
-async def embedded_rendezvous() -> AsyncIterator[Embedded]:
+async def embedded_rendezvous(*, crowd: bool = False) -> AsyncIterator[Embedded]:
     """Run a rendezvous on a free port for as long as the context lasts.
+
+    Args:
+        crowd: Several receivers may come, and look again until they can.
 
     Raises:
         OSError: No port can be bound.
     """
     lan = lan_allowed()
     host = None if lan else "127.0.0.1"
-    config = ServerConfig(host=host, port=0, embedded=True)
+    limits = CROWD if crowd else Limits()
+    config = ServerConfig(host=host, port=0, embedded=True, limits=limits)
     async with RendezvousServer(config) as server, AsyncExitStack() as stack:
         local_url = f"ws://127.0.0.1:{server.port}/v1"
         address = _lan_address() if lan else None
