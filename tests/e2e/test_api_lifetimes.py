@@ -20,6 +20,7 @@ from tests.e2e.processes import Machine, listing, random_file
 pytestmark = pytest.mark.e2e
 
 SIZE = 1_500_000  # bytes; more than a block
+CODE = "907153-guitar-velvet"  # that nobody else uses
 SLOW = 500_000  # bytes per second: three seconds, in which something can happen
 
 INTERRUPTED = """
@@ -148,7 +149,7 @@ def test_the_blocking_calls_raise_what_went_wrong(machine: Machine) -> None:
     with pytest.raises(errors.CannotRead):
         rtcsend.send_file(machine.folder / "missing")
     with pytest.raises(errors.RendezvousUnreachable):
-        rtcsend.receive_file("7-guitar-velvet", into=machine.folder)
+        rtcsend.receive_file(CODE, into=machine.folder)
 
 
 async def test_a_blocking_call_in_a_loop_is_refused(
@@ -250,7 +251,7 @@ async def test_cancelled_before_there_is_a_code(film: Path) -> None:
     before = asyncio.all_tasks()
 
     async def enter() -> None:
-        async with rtcsend.Sender([film], code="7-guitar-velvet"):
+        async with rtcsend.Sender([film], code=CODE):
             pytest.fail("it was cancelled before")
 
     for turns in range(6):
@@ -262,7 +263,7 @@ async def test_cancelled_before_there_is_a_code(film: Path) -> None:
             await entering
     assert asyncio.all_tasks() == before
     with pytest.raises(errors.RendezvousUnreachable):
-        await rtcsend.receive("7-guitar-velvet", accept=lambda _proposal: True)
+        await rtcsend.receive(CODE, into=film.parent, accept=lambda _proposal: True)
 
 
 async def test_a_sender_is_entered_once(film: Path) -> None:
