@@ -53,6 +53,7 @@ class SeveralOutput:
         self._table = ReceiversTable(wanted=wanted, verify=verify)
         self._lock = threading.Lock()  # what moves is drawn by a thread of rich
         self._is_held = False
+        self._missed: list[str] = []  # a few lines for each receiver
         self._has_code = False
 
     def emit(self, event: Event) -> None:
@@ -99,9 +100,10 @@ class SeveralOutput:
         self._is_held = True
 
     def go_on(self) -> None:
-        """The question is answered, or gone."""
+        """The question is answered, or gone: say what came meanwhile."""
         self._is_held = False
-        self._show("")
+        missed, self._missed = self._missed, []
+        self._show("\n".join(missed))
 
     def close(self) -> None:
         """Take what moves off the screen, and wait until the results are written."""
@@ -124,9 +126,12 @@ class SeveralOutput:
 
     def _show(self, text: str) -> None:
         """Say something, and draw what moves below it."""
+        if self._is_held:
+            self._missed += [text] if text else []
+            return
         if text:
             self.tell(text)
-        if self._make_view is None or self._is_held:
+        if self._make_view is None:
             return
         if self._view is None:
             self._view = self._make_view(self._lines)

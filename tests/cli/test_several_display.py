@@ -112,15 +112,19 @@ def test_what_moves_is_gone_at_the_end() -> None:
     assert Screen(terminal.stream.getvalue()).lines() == []
 
 
-def test_a_question_has_the_screen_for_itself() -> None:
+def test_a_question_has_the_screen_for_itself(capsys: Capture) -> None:
     terminal = Terminal()
     shown = output(terminal, verify=True)
     shown.emit(CODE)
     shown.hold()
     before = len(terminal.stream.getvalue())
-    shown.emit(connected(1))
+    said = capsys.readouterr().err
+    shown.emit(done(1))
     assert len(terminal.stream.getvalue()) == before
+    assert capsys.readouterr().err == ""
     shown.go_on()
+    assert capsys.readouterr().err.startswith("Receiver 1: sent and verified.")
+    assert said.startswith("On each of the 2")
     assert len(terminal.stream.getvalue()) > before
     shown.close()
 
