@@ -44,6 +44,7 @@ MAX_LEFT_OUT: Final = 100  # things that were left out of which the path is kept
 
 _PERMISSIONS: Final = 0o777  # set-user-id, set-group-id and sticky bits do not travel
 _NO_BLOCK: Final = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
+_SURELY_SHORT: Final = MAX_UNTRUSTED_BYTES // 4  # characters; no more than 4 bytes each
 _EFFECTIVE: Final = os.access in os.supports_effective_ids
 
 
@@ -179,6 +180,7 @@ class _Scanner:
         self._on_entry = on_entry
         self._is_stopped = is_stopped
         self._top = 0  # characters of the name of the root, with a slash
+        self._user = os.geteuid() if hasattr(os, "geteuid") else None
         self._ancestors: list[tuple[int, int]] = []  # device and inode of the folders that are open
 
     def add_root(self, path: Path) -> None:
@@ -225,8 +227,9 @@ class _Scanner:
             ignored = self._read_ignore_file(place, path, ignored)
         names.sort()
         self._ancestors.append((facts.st_dev, facts.st_ino))
-        for name in names:
-            self._add_found(place + b"/" + name, f"{path}/{os.fsdecode(name)}", ignored)
+        decoded = os.fsdecode(b"/".join(names)).split("/") if names else []  # at once, for speed
+        for name, text in zip(names, decoded, strict=True):
+            self._add_found(place + b"/" + name, f"{path}/{text}", ignored)
         self._ancestors.pop()
 
     def _add_found(self, place: bytes, path: str, ignored: Patterns | None) -> None:
@@ -257,7 +260,7 @@ class _Scanner:
             self._leave_out(path, _kind(facts.st_mode))
 
     def _add_file(self, place: bytes, path: str, facts: os.stat_result) -> None:
-        if not os.access(place, os.R_OK, effective_ids=_EFFECTIVE):
+        if not self._can_read(place, facts):
             self._unreadable(path, None)
             return
         self._add(
@@ -269,6 +272,12 @@ class _Scanner:
                 mtime_ns=facts.st_mtime_ns,
             )
         )
+
+    def _can_read(self, place: bytes, facts: os.stat_result) -> bool:
+        """Return whether a file can be read; of our own its mode says so, for one call less."""
+        if facts.st_uid == self._user and facts.st_mode & stat.S_IRUSR:
+            return True
+        return os.access(place, os.R_OK, effective_ids=_EFFECTIVE)
 
     def _add_link(self, place: bytes, path: str, facts: os.stat_result) -> None:
         if self._rules.links is Links.SKIP:
@@ -304,7 +313,8 @@ class _Scanner:
                 hint="Pack some of them into one file, for example with tar or zip.",
             )
         path = entry.path
-        if path.count("/") >= MAX_DEPTH or len(os.fsencode(path)) > MAX_UNTRUSTED_BYTES:
+        is_long = len(path) > _SURELY_SHORT and len(os.fsencode(path)) > MAX_UNTRUSTED_BYTES
+        if is_long or path.count("/") >= MAX_DEPTH:
             raise CannotRead(
                 f"{shown_untrusted(path)} is too deep to be sent.",
                 hint="Leave it out with --exclude, or pack its folder with tar or zip.",

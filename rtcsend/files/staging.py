@@ -4,7 +4,8 @@ Hidden, private and locked, in the folder that the tree is for, so that the last
 one file system. It is named like the partial file of the first thing at the top, and holds a
 journal and the tree, under safe names. One without a lock was left by a process that is gone,
 and is gone on with when it is of the same manifest, or at least of the same names: first of all,
-what does not belong is removed from it, so that nothing is ever published but what arrived.
+what does not belong is removed from it, so that nothing is ever published but what arrived, and
+nobody is told of what is left of somebody else's.
 
 Plain blocking calls.
 """
@@ -51,6 +52,9 @@ _OWN: Final = stat.S_IRUSR | stat.S_IWUSR
 _NAMES_AT_ONCE: Final = 1 << 21  # of one folder in a staging folder; more than a manifest has
 
 
+Belongs = Callable[[str, os.stat_result], bool]
+
+
 @dataclass(slots=True)
 class Staging:
     """A staging folder that this process holds.
@@ -60,6 +64,7 @@ class Staging:
         name: In its parent.
         folder: Itself, open and locked.
         is_fresh: Whether nothing was left in it.
+        is_same: Whether what was left is of the same manifest, and not just of the same names.
         mask: Permission bits that the system leaves of those that are asked for, here.
     """
 
@@ -67,6 +72,7 @@ class Staging:
     name: str
     folder: Folder
     is_fresh: bool
+    is_same: bool
     mask: int
 
     def close(self) -> None:
@@ -197,12 +203,13 @@ def read_tree_journal(staging: Folder) -> TreeJournal | None:
         os.close(fd)
 
 
-def purge(folder: Folder, belongs: Callable[[str], bool], prefix: str = "") -> None:
+def purge(folder: Folder, belongs: Belongs, prefix: str = "") -> None:
     """Remove from a staging folder what does not belong to the tree.
 
     Args:
         folder: The staging folder, or one in it.
-        belongs: Whether a path does, in the staging folder; those of folders end with a slash.
+        belongs: Whether a path does, in the staging folder, with such facts; those of folders end
+            with a slash.
         prefix: Of its path in the staging folder, with a slash at the end.
 
     Raises:
@@ -213,10 +220,10 @@ def purge(folder: Folder, belongs: Callable[[str], bool], prefix: str = "") -> N
         facts = folder.stat(name)
         if facts is None or path == TREE_JOURNAL:
             continue
-        if stat.S_ISDIR(facts.st_mode) and belongs(f"{path}/"):
+        if stat.S_ISDIR(facts.st_mode) and belongs(f"{path}/", facts):
             with folder.open_subfolder((name,)) as below:
                 purge(below, belongs, f"{path}/")
-        elif not (_is_plain(facts) and belongs(path)):
+        elif not (_is_plain(facts) and belongs(path, facts)):
             remove_tree(folder, name)
         elif facts.st_mode & _OWN != _OWN:
             make_writable(folder, name)
@@ -247,6 +254,8 @@ def _begin(parent: Folder, name: str, folder: Folder, journal: TreeJournal) -> S
         set_folder_mode(folder, _PRIVATE)
         mask = _mask(folder)
         is_fresh = not folder.names(limit=1)
+        found = read_tree_journal(folder)
+        is_same = found is not None and found.manifest == journal.manifest
         with suppress(OSError):
             folder.unlink(TREE_JOURNAL)
         fd = folder.open(TREE_JOURNAL, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
@@ -257,14 +266,15 @@ def _begin(parent: Folder, name: str, folder: Folder, journal: TreeJournal) -> S
     except BaseException:
         folder.close()
         raise
-    return Staging(parent, name, folder, is_fresh, mask)
+    return Staging(parent, name, folder, is_fresh, is_same, mask)
 
 
 def _mask(folder: Folder) -> int:
     """Return what the umask, or the folder's default ACL, leaves of all permissions."""
     name = f"{OWN_MARK}mask"
-    with suppress(FileExistsError):
-        make_folder(folder, name)
+    with suppress(FileNotFoundError):
+        remove_tree(folder, name)  # of a run that was killed; or something else that was put there
+    make_folder(folder, name)
     try:
         facts = folder.stat(name)
         return ALL if facts is None else stat.S_IMODE(facts.st_mode) & ALL

@@ -15,6 +15,7 @@ acknowledges :attr:`TreeSink.stored`. One file alone has :mod:`rtcsend.files.sin
 
 import asyncio
 import logging
+import os
 from array import array
 from bisect import bisect_left
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
@@ -24,7 +25,7 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
-from rtcsend.blocks import Data
+from rtcsend.blocks import BLOCK_SIZE, Data
 from rtcsend.errors import DigestMismatch, InternalError, PeerProtocolError
 from rtcsend.files.disk_thread import DiskThread
 from rtcsend.files.failures import cannot_write
@@ -345,7 +346,8 @@ def _prepare(target: TreeTarget) -> tuple[Folder, Staging, Sequence[tuple[str, s
         )
         staging = claim_staging(parent, name, journal)
         if not staging.is_fresh:
-            wanted = array("q", sorted(map(_key, target.places())))  # 8 bytes an entry
+            keys = partial(_key, is_same=staging.is_same)
+            wanted = array("q", sorted(map(keys, target.places())))  # 8 bytes an entry
             purge(staging.folder, partial(_is_among, wanted))
     except BaseException:
         parent.close()
@@ -353,14 +355,26 @@ def _prepare(target: TreeTarget) -> tuple[Folder, Staging, Sequence[tuple[str, s
     return parent, staging, tops
 
 
-def _is_among(wanted: "array[int]", path: str) -> bool:
-    key = hash(path)
-    at = bisect_left(wanted, key)
-    return at < len(wanted) and wanted[at] == key
+def _is_among(wanted: "array[int]", path: str, facts: os.stat_result) -> bool:
+    for key in (hash(path), hash((path, facts.st_size, facts.st_mtime_ns))):
+        at = bisect_left(wanted, key)
+        if at < len(wanted) and wanted[at] == key:
+            return True
+    return False
 
 
-def _key(place: Place) -> int:
-    """Return what tells a path and kind from all others, in little memory."""
-    ends = {"file": "", "directory": "/"}
-    end = ends.get(place.entry.kind)
-    return 0 if end is None else hash(place.path + end)
+def _key(place: Place, *, is_same: bool) -> int:
+    """Return what tells something in the staging folder from all else, in little memory.
+
+    What is left of another manifest may be somebody else's, and whoever is told the digest of a
+    small file can try what it is. So such a file counts only for a sender who knows its size and
+    time as well, to the nanosecond. It is dated when it is whole.
+    """
+    path, entry = place.path, place.entry
+    if entry.kind == "directory":
+        return hash(f"{path}/")
+    if entry.kind != "file":
+        return 0
+    if is_same or entry.size >= BLOCK_SIZE:
+        return hash(path)
+    return hash((path, entry.size, entry.mtime_ns))

@@ -49,6 +49,7 @@ class Manifest:
         """Bytes of JSON in the pages."""
         self._sizes = array("q")  # of each entry; _NO_FILE
         self._open = OpenPage()
+        self._is_full = False  # there is no room for another page, when the open one is full
         self._hash = blake3()
 
     def __len__(self) -> int:
@@ -75,7 +76,8 @@ class Manifest:
         Raises:
             UsageError: There are too many, or its names are too long.
         """
-        if self._is_full or self.bytes + entry.size > MAX_INTEGER:
+        is_full = self._is_full or len(self._sizes) >= MAX_ENTRIES
+        if is_full or self.bytes + entry.size > MAX_INTEGER:
             raise UsageError(
                 "There is too much to send at once.", hint="Send it in several parts, or packed."
             )
@@ -135,14 +137,6 @@ class Manifest:
         """Yield, for each entry, the bytes of the file; -1 if it is none."""
         return iter(self._sizes)
 
-    @property
-    def _is_full(self) -> bool:
-        return (
-            len(self) >= MAX_ENTRIES
-            or self.stored > MAX_MANIFEST_SIZE
-            or self.unpacked + self._open.size > MAX_UNPACKED_SIZE - MAX_PAGE_SIZE
-        )
-
     def _put(self, entry: ManifestEntry) -> bool:
         if self._open.add(entry):
             return True
@@ -166,3 +160,6 @@ class Manifest:
         self.stored += len(compressed) + PAGE_COSTS
         self.unpacked += len(page)
         self._hash.update(page)
+        self._is_full = (
+            self.stored > MAX_MANIFEST_SIZE or self.unpacked > MAX_UNPACKED_SIZE - MAX_PAGE_SIZE
+        )

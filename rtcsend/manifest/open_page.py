@@ -25,11 +25,6 @@ class OpenPage:
     def __bool__(self) -> bool:
         return bool(self._groups)
 
-    @property
-    def size(self) -> int:
-        """Bytes that it has at most."""
-        return self._size
-
     def add(self, entry: ManifestEntry) -> bool:
         """Put an entry in; return False when there is no room for it."""
         folder, _, name = entry.path.rpartition("/")

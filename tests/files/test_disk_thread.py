@@ -35,6 +35,13 @@ async def test_an_error_belongs_to_whoever_waits(caplog: pytest.LogCaptureFixtur
     assert caplog.messages == []
 
 
+async def test_a_job_that_ends_an_iteration_fails() -> None:
+    thread = DiskThread("test")
+    with pytest.raises(RuntimeError, match="iteration"):  # no future takes a StopIteration
+        await thread.submit(lambda: next(iter(())))
+    await thread.aclose()
+
+
 async def test_closing_waits_for_the_last_job_also_when_cancelled() -> None:
     thread, gate = DiskThread("test"), Gate()
     ended: list[int] = []

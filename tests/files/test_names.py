@@ -12,7 +12,9 @@ from rtcsend.files.names import (
     MAX_NAME_BYTES,
     PARTIAL_SUFFIX,
     SafeName,
+    are_plain_names,
     is_own_name,
+    is_plain_name,
     numbered_name,
     partial_name,
     safe_name_untrusted,
@@ -308,3 +310,30 @@ def test_bytes_that_are_no_unicode() -> None:
     longest = (b"\xe9" * MAX_NAME_BYTES).decode("utf-8", "surrogateescape")
     assert not safe_name_untrusted(longest, windows=False).changed
     assert safe_name_untrusted("x" + longest, windows=False).changed
+
+
+PIECES = (
+    "a",
+    "B1",
+    ".",
+    " ",
+    "-",
+    "_",
+    "con",
+    "LPT1",
+    "nul.txt",
+    ".rtcsend-x",
+    "/",
+    "é",
+    "\0",
+    "x" * 81,
+)
+
+
+@given(st.lists(st.lists(st.sampled_from(PIECES), max_size=4).map("".join), min_size=1, max_size=4))
+@example(["a", "con"])
+@example(["", "a"])
+@example(["a/b"])
+@example(["x" * 83])
+def test_many_names_are_plain_when_each_is(some: list[str]) -> None:
+    assert are_plain_names(some) == all(map(is_plain_name, some))

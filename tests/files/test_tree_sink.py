@@ -11,6 +11,7 @@ from blake3 import blake3
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rtcsend.blocks import BLOCK_SIZE, block_digest
 from rtcsend.errors import (
     CannotWrite,
     DigestMismatch,
@@ -196,6 +197,23 @@ async def test_nothing_is_written_through_a_link(
     assert read(outside) == {}
 
 
+async def test_digests_are_told_of_the_files_as_they_are_stored(tmp_path: Path, into: Path) -> None:
+    odd: Tree = {
+        "t": None,
+        "t/a\x1b": b"1",
+        "t/b": b"",
+        "t/c\x1b": None,
+        "t/c\x1b/d": b"x" * 70_000,
+    }
+    make(tmp_path / "odd", odd)
+    told: dict[str, str] = {}
+    changes = {"on_digest": lambda of_file, path: told.update({path: of_file})}
+    await received(into, manifest_of(tmp_path / "odd", "t"), odd, **changes)
+    stored = {path: content for path, content in read(into).items() if content is not None}
+    assert told == {path: blake3(content).hexdigest() for path, content in stored.items()}
+    assert "t/a_" in told
+
+
 async def test_damaged(into: Path, manifest: Manifest) -> None:
     sink = await TreeSink.create(target(into, manifest))
     await deliver(sink, stream(MIXED))
@@ -257,6 +275,28 @@ async def test_another_tree_of_the_same_name_takes_over_what_is_equal(
     assert read(into) == tree  # and nothing of what the first tree had besides
 
 
+LARGE = {"top/b/large": bytes(range(256)) * 10_001}
+
+
+async def test_nobody_is_told_of_small_files_of_another_tree(
+    source: Path, into: Path, manifest: Manifest
+) -> None:
+    sink = await TreeSink.create(target(into, manifest))
+    await deliver(sink, stream(MIXED))
+    await sink.abandon(keep_partial=True)
+
+    guess = into.with_name("guess")
+    make(guess, {"top": None, "top/a": b"1", "top/b.txt": b"text", "top/b": None, **LARGE})
+    os.utime(guess / "top" / "b.txt", ns=(1, (source / "top" / "b.txt").stat().st_mtime_ns))
+    for _ in range(2):  # nor when the same guess comes again
+        sink = await TreeSink.create(target(into, manifest_of(guess, "top")))
+        told = b"".join([digests async for _, digests in sink.survey(0)])
+        large = LARGE["top/b/large"]
+        blocks = [large[at : at + BLOCK_SIZE] for at in range(0, len(large), BLOCK_SIZE)]
+        assert told == b"".join(map(block_digest, [*blocks, b"text"]))
+        await sink.abandon(keep_partial=True)
+
+
 async def test_two_at_once_do_not_meet(into: Path, manifest: Manifest) -> None:
     first = await TreeSink.create(target(into, manifest))
     second = await TreeSink.create(target(into, manifest, conflict=Conflict.RENAME))
@@ -267,7 +307,9 @@ async def test_two_at_once_do_not_meet(into: Path, manifest: Manifest) -> None:
     assert names(into) == ["top", "top (1)"]
 
 
-@pytest.mark.parametrize("planted", ["link", "other name", "fifo", "folder", "file of a folder"])
+@pytest.mark.parametrize(
+    "planted", ["link", "other name", "fifo", "folder", "file of a folder", "mask", "full mask"]
+)
 async def test_what_somebody_put_into_what_was_left(
     tmp_path: Path, source: Path, into: Path, manifest: Manifest, planted: str
 ) -> None:
@@ -288,6 +330,10 @@ async def test_what_somebody_put_into_what_was_left(
         os.mkfifo(staged / "a")
     elif planted == "folder":
         (staged / "a").mkdir()
+    elif planted == "mask":
+        (staged.parent / ".rtcsend-mask").symlink_to(outside)
+    elif planted == "full mask":
+        make(staged.parent / ".rtcsend-mask", {"x/y": b"z"})
     else:
         (staged / "empty").rmdir()
         (staged / "empty").symlink_to(outside)

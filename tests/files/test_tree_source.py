@@ -176,3 +176,25 @@ async def test_a_scan_that_nobody_waits_for_ends(tmp_path: Path) -> None:
     with pytest.raises(asyncio.CancelledError):
         await opening
     assert len(counts) < 200
+
+
+@pytest.mark.parametrize("path", ["top/b", "top"])
+async def test_a_folder_that_became_a_link(tmp_path: Path, path: str) -> None:
+    make(tmp_path, MIXED)
+    async with await opened(tmp_path) as source:
+        selection = Selection(source.manifest)
+        (tmp_path / path).rename(tmp_path / "moved")
+        (tmp_path / path).symlink_to(tmp_path / "moved")
+        if path == "top":  # the user's own
+            assert await take(source, selection, 0, -1) == stream(MIXED)
+            return
+        with pytest.raises(CannotRead, match="changed while it was sent"):
+            await drain(source.blocks(selection))
+
+
+async def test_a_link_that_was_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"content")
+    (tmp_path / "link").symlink_to("file")
+    paths = [tmp_path / "link", tmp_path / "file"]
+    async with await TreeSource.open(paths, ScanRules()) as source:
+        assert await take(source, Selection(source.manifest), 0, -1) == b"content" * 2
