@@ -83,6 +83,7 @@ class Sockets:
         self._counters = counters
         self._http = http
         self._welcome = config.welcome
+        self._welcome_frame = serialize(self._welcome)
         self._reception = Reception(
             welcome=lambda: self._welcome,
             limits=config.limits,
@@ -296,6 +297,8 @@ class Sockets:
         if client is None:
             return
         match output:
+            case Send(message=message) if message is self._welcome:
+                client.send(self._welcome_frame)
             case Send(message=message):
                 if isinstance(message, Peer) and message.state in ("joined", "back"):
                     permit = self._admission.permit()
