@@ -13,7 +13,10 @@ from hypothesis import HealthCheck, settings
 ROOT: Final = Path(__file__).parent
 LONG: Final = ("lab", "e2e", "coturn", "chromium", "no_cover")
 """Markers of tests that take long: most of them wait for real programs, or for real time."""
-UNMEASURED: Final = ("faults/", "interop/", "lab/", "e2e/test_hostile_")
+UNMEASURED: Final = (
+    *("faults/", "interop/", "lab/", "e2e/test_hostile_", "e2e/test_lifetimes"),
+    *("e2e/test_reconnection", "e2e/test_slow_receiver"),
+)
 """Tests that move much by ways that others have measured: tracing would double their time."""
 CHILDREN: Final = "COVERAGE_PROCESS_CONFIG"  # by which coverage measures the processes of a test
 

@@ -91,7 +91,6 @@ def replace(path: Path) -> None:
     random_file(path.with_suffix(".new"), SIZE).replace(path)
 
 
-@pytest.mark.datapaths
 @pytest.mark.parametrize("change", [append, truncate, replace, Path.unlink])
 async def test_a_file_that_changes_while_it_is_sent(
     machine: Machine, out: Path, change: Callable[[Path], object]
@@ -212,7 +211,6 @@ async def test_no_space_is_said_before_accepting(machine: Machine, tmpfs: Path) 
     assert listing(tmpfs) == []
 
 
-@pytest.mark.datapaths
 @needs_root
 async def test_a_disk_that_fills_meanwhile(machine: Machine, tmpfs: Path) -> None:
     film = random_file(machine.folder / "film.iso", 2_500_000)

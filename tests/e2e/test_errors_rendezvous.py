@@ -120,7 +120,6 @@ async def test_it_dies_before_the_other_side_comes(machine: Machine, film: Path)
     assert sender.names() == ["code", "error"]
 
 
-@pytest.mark.datapaths
 @pytest.mark.parametrize("restarted", [True, False])
 async def test_it_dies_when_the_two_are_connected(
     machine: Machine, film: Path, out: Path, *, restarted: bool

@@ -17,7 +17,7 @@ import pytest
 from tests.e2e.processes import Machine, listing, random_file
 from tests.fakes.namespaces import Host, cable, hosts, require_namespaces
 
-pytestmark = [pytest.mark.e2e, pytest.mark.lab, pytest.mark.datapaths]
+pytestmark = [pytest.mark.e2e, pytest.mark.lab]
 
 PORT = "8765"
 LEFT_URL, RIGHT_URL = f"ws://10.77.1.1:{PORT}", f"ws://10.77.2.1:{PORT}"
@@ -42,6 +42,7 @@ async def rendezvous(machine: Machine, network: tuple[Host, Host, Host]) -> Asyn
         yield
 
 
+@pytest.mark.datapaths
 @pytest.mark.usefixtures("rendezvous")
 async def test_a_direct_route(machine: Machine, network: tuple[Host, Host, Host]) -> None:
     left, middle, right = network
@@ -81,6 +82,7 @@ async def test_no_route(machine: Machine, network: tuple[Host, Host, Host]) -> N
     assert listing(out) == []
 
 
+@pytest.mark.datapaths
 @pytest.mark.parametrize("dual_stack", [False, True], ids=["IPv6 only", "both"])
 async def test_ipv6(machine: Machine, out: Path, *, dual_stack: bool) -> None:
     require_namespaces()

@@ -139,7 +139,6 @@ async def test_ctrl_c_at_the_code(machine: Machine) -> None:
         assert receiver.echoes()
 
 
-@pytest.mark.datapaths
 @pytest.mark.parametrize("who", ["sender", "receiver"])
 async def test_ctrl_c_amid_the_file(machine: Machine, film: Path, out: Path, who: str) -> None:
     async with machine.on_terminal("send", film, "--code", CODE, "--limit", "100k") as sender:

@@ -13,7 +13,7 @@ from tests.e2e.processes import Machine, Side, listing, random_file
 from tests.fakes.coturn import Coturn, require_coturn
 from tests.fakes.tcp_proxy import TcpProxy
 
-pytestmark = [pytest.mark.e2e, pytest.mark.coturn, pytest.mark.datapaths]
+pytestmark = [pytest.mark.e2e, pytest.mark.coturn]
 
 SIZE = 5_000_000  # bytes of what is weighed at the relay
 SMALL = 100_000
@@ -81,6 +81,7 @@ async def check_arrives(
     return sender, receiver
 
 
+@pytest.mark.datapaths
 @pytest.mark.parametrize("transport", ["udp", "tcp"])
 async def test_through_the_relay_only(
     machine: Machine, coturn: Coturn, film: Path, out: Path, transport: Literal["udp", "tcp"]
@@ -125,6 +126,7 @@ async def test_direct_only_uses_no_relay(
     assert coturn.sessions() == []
 
 
+@pytest.mark.datapaths
 async def test_a_direct_way_is_preferred(
     machine: Machine, coturn: Coturn, note: Path, out: Path
 ) -> None:
@@ -152,6 +154,7 @@ async def test_a_wrong_credential(
     assert listing(out) == []
 
 
+@pytest.mark.datapaths
 async def test_a_relay_that_hangs_up_is_noticed_at_once(
     machine: Machine, coturn: Coturn, film: Path, out: Path
 ) -> None:
