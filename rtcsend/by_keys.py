@@ -18,7 +18,7 @@ import os
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Final, TypeVar
 
@@ -63,6 +63,8 @@ class Acquaintance:
     machine: Machine
     own: Ed25519PrivateKey
     store: Store
+    token: str | None = field(default=None, repr=False)
+    """What a server may ask of those who want to meet, beside or in the place of a permit."""
 
     @property
     def direction(self) -> Direction:
@@ -109,12 +111,12 @@ async def visit(
     """
     permit = side.store.permit(place.url)
     async with _client_at(place) as client:
-        await client.meet(door, permit=permit)
+        await client.meet(door, permit=permit, auth=side.token)
         on_waiting()
         keys = await _exchange(side, client, patience=patience, on_knock=on_knock)
         place.permit = client.permit or permit
     async with _client_at(place) as client:
-        await client.meet(room_name(keys), permit=place.permit)
+        await client.meet(room_name(keys), permit=place.permit, auth=side.token)
         mailbox = BodyMailbox(client)
         await _within(ROOM_TIMEOUT, mailbox.wait_for_peer())
         side.store.keep_permit(place.url, place.permit)

@@ -57,7 +57,11 @@ async def first_to_come(
     seconds = options.timeout if options.patience is None else options.patience
     waiting = Waiting(machines=names, server=options.server)
     async with Doors(
-        store, names=names, server=options.server, on_waiting=lambda: emit(waiting)
+        store,
+        names=names,
+        server=options.server,
+        token=options.token,
+        on_waiting=lambda: emit(waiting),
     ) as doors:
         try:
             async with asyncio.timeout(seconds):
@@ -90,6 +94,7 @@ class Doors:
         store: Of the keys.
         names: Whom to wait for; None: all, whoever they are from time to time.
         server: The rendezvous server; None: they are looked for nearby.
+        token: What the server may ask for.
         at_once: How many guests there may be; the others wait outside.
         on_waiting: Called once, when somebody could come.
         on_refusal: Told the name and the error of who was not let in; then others are waited for.
@@ -106,6 +111,7 @@ class Doors:
         *,
         names: Sequence[str] | None,
         server: str | None,
+        token: str | None = None,
         at_once: int = 1,
         on_waiting: Callable[[], None],
         on_refusal: Callable[[str, RtcsendError], None] | None = None,
@@ -113,6 +119,7 @@ class Doors:
         self._store = store
         self._names = names
         self._server = server
+        self._token = token
         self._own = store.identity()
         self._room = asyncio.Semaphore(at_once)
         self._on_waiting = on_waiting
@@ -304,7 +311,13 @@ class Doors:
         return tuple(each for each in people if self._names is None or each.name in self._names)
 
     def _acquaintance(self, machine: Machine) -> Acquaintance:
-        return Acquaintance(role=Role.RECEIVER, machine=machine, own=self._own, store=self._store)
+        return Acquaintance(
+            role=Role.RECEIVER,
+            machine=machine,
+            own=self._own,
+            store=self._store,
+            token=self._token,
+        )
 
     def _start(self, key: object, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         self._tasks[key] = asyncio.create_task(self._guarded(work))

@@ -48,6 +48,7 @@ async def come_to(options: SendOptions, *, store: Store, emit: Emit) -> AsyncIte
         machine=store.machine(options.to or ""),
         own=store.identity(),
         store=store,
+        token=options.token,
     )
     async with AsyncExitStack() as stack:
         if options.server is None:

@@ -47,6 +47,7 @@ async def serve_known(options: ReceiveOptions, *, serve: Serve, emit: Emit) -> N
         store,
         names=options.from_machines or None,
         server=options.server,
+        token=options.token,
         at_once=AT_ONCE,
         on_waiting=lambda: emit(Waiting(machines=names, server=options.server)),
         on_refusal=lambda name, error: emit(Refusal(machine=name, reason=error.message)),

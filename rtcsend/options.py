@@ -165,6 +165,8 @@ class ReceiveOptions(CommonOptions):
     """Those that may send without a code; none named: all of them."""
     patience: float | None = None
     """Seconds to wait for a known machine; None: as for any other side."""
+    token: str | None = field(default=None, repr=False)
+    """What a rendezvous server may ask of known machines; a secret."""
     output: Path | None = None
     """A folder (existing), the file to write, or STDOUT; None: the current folder."""
     conflict: Conflict = Conflict.ASK

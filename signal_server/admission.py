@@ -140,14 +140,20 @@ class Admission:
         for tally, key in self._levels(source):
             tally.failures.fail(key, now=now)
 
-    def meet(self, source: str, *, permit: str | None = None, now: float) -> None:
+    def meet(
+        self, source: str, *, permit: str | None = None, auth: str | None = None, now: float
+    ) -> None:
         """Admit a new side of a meeting.
 
         Raises:
-            RequestRefused: Too many of them, or a permit is missing or no good.
+            RequestRefused: Too many of them, or a permit is missing or no good, and so is a token.
         """
         self._take("meetings_per_minute", source, now=now)
-        if not self._permits.is_good_untrusted(permit, now=self._unix_time()):
+        if self._permits.is_good_untrusted(permit, now=self._unix_time()):
+            return
+        if auth is not None:  # a guess costs as much as with a nameplate
+            self._take("nameplates_per_minute", source, now=now)
+        if not self._is_authorised(auth):
             raise RequestRefused("unauthorized")
 
     def permit(self) -> str | None:

@@ -11,7 +11,6 @@ Pure. Place in the flow: below :mod:`signal_server.reception`, above
 
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
 
 from signal_server import decisions
 from signal_server.admission import Admission
@@ -20,23 +19,12 @@ from signal_server.decisions import Arrival, NameTaken, Superseded
 from signal_server.limits import Limits
 from signal_server.messages import SIDE_BYTES, Allocate, Claim, Meet, Resume, encode_base64url
 from signal_server.nameplates import nameplate_candidates
+from signal_server.open_socket import OpenSocket
 from signal_server.outputs import RequestRefused
-from signal_server.storage import Connection, Name
+from signal_server.storage import Name
 from signal_server.store.base import Store
 
 FULL_RETRY = 30.0  # seconds; who waits with a code may wait for hours, most others are done sooner
-
-
-class Visitor(NamedTuple):
-    """A socket that asks for a place."""
-
-    connection: Connection
-    source: str
-    """Of its requests, for admission."""
-    move: Callable[[Name | None], None]
-    """Told which room it is in, or about to be in; None: in none after all."""
-    is_here: Callable[[], bool]
-    """Whether its socket is still open, as far as is known."""
 
 
 class _Once:
@@ -78,7 +66,7 @@ class Entrance:
         self._entropy = entropy
         self._nameplate_bounds = nameplate_bounds
 
-    async def enter(self, visitor: Visitor, request: Request) -> None:
+    async def enter(self, visitor: OpenSocket, request: Request) -> None:
         """Give a visitor its place.
 
         Raises:
@@ -92,7 +80,7 @@ class Entrance:
             admit = partial(self._admit, visitor.source, request)
             await self._enter(visitor, _name_of(request), request, admit=admit)
 
-    async def _draw(self, visitor: Visitor, request: Allocate) -> None:
+    async def _draw(self, visitor: OpenSocket, request: Allocate) -> None:
         """Give it a free nameplate, or the one that it was given before."""
         again, admit = False, _Once(partial(self._admit, visitor.source, request))
         for candidate in nameplate_candidates(
@@ -114,7 +102,7 @@ class Entrance:
 
     async def _enter(
         self,
-        visitor: Visitor,
+        visitor: OpenSocket,
         name: Name,
         request: Request,
         *,
@@ -129,18 +117,18 @@ class Entrance:
             is_alive=self._store.is_alive,
             admit=admit,
             failed=partial(self._admission.claim_failed, visitor.source, now=self._store.now()),
-            is_here=visitor.is_here,
+            is_here=lambda: not visitor.is_gone,
             drawn=drawn,
         )
         # Rooms may be dear to look at: who is unknown there is admitted before.
         if await self._store.is_stranger(name, request):
             arrival.admit_newcomer()
-        visitor.move(name)
+        visitor.room = name
         try:
             while not arrival.entered:
                 await self._store.commit(name, arrival.decide, anew=True)
         except (RequestRefused, NameTaken, Superseded):
-            visitor.move(None)
+            visitor.room = None
             raise
 
     def _admit(self, source: str, request: Request) -> None:
@@ -153,8 +141,8 @@ class Entrance:
                     self._admission.claim(source, now=now)
             case Claim():
                 self._admission.claim(source, now=now)
-            case Meet(permit=permit):
-                self._admission.meet(source, permit=permit, now=now)
+            case Meet(permit=permit, auth=auth):
+                self._admission.meet(source, permit=permit, auth=auth, now=now)
             case Resume():
                 raise AssertionError("a newcomer has no token")
         directory = self._store.directory

@@ -153,6 +153,7 @@ def receive(
         else code_for_receive(argument=code, code_file=code_file, environment=os.environ),
         from_machines=tuple(from_ or ()),
         patience=wait or None,
+        token=opt.token_of(os.environ) if is_known else None,
         output=output,
         conflict=conflict,
         max_size=size_limit,

@@ -190,12 +190,15 @@ class RendezvousClient:
         _check_nameplate(nameplate)
         await self._request(Claim(nameplate=nameplate))
 
-    async def meet(self, mailbox: str, *, permit: str | None = None) -> None:
+    async def meet(
+        self, mailbox: str, *, permit: str | None = None, auth: str | None = None
+    ) -> None:
         """Come to a mailbox whose name both sides derived; the first one opens it.
 
         Args:
             mailbox: 16 to 64 base64url characters that nobody else can guess.
             permit: The last one that this server gave.
+            auth: The token that some servers ask for, in the place of a permit.
 
         Raises:
             InternalError: ``mailbox`` is no such name.
@@ -204,7 +207,7 @@ class RendezvousClient:
         """
         if not is_mailbox(mailbox):
             raise InternalError("A mailbox to meet in has a name of the wrong form.")
-        await self._request(Meet(mailbox=mailbox, permit=permit))
+        await self._request(Meet(mailbox=mailbox, permit=permit, auth=auth))
 
     async def send(self, body: bytes) -> None:
         """Send a message to the other side; it outlives dropped sockets.

@@ -128,6 +128,7 @@ def _parse_meet(fields: Fields) -> Meet:
         side=fields.maybe_matching("side", SIDE),
         received=fields.count("received"),
         permit=fields.maybe_matching("permit", AUTH),
+        auth=fields.maybe_matching("auth", AUTH),
     )
 
 

@@ -303,8 +303,9 @@ class ClientMachine:
                 self._outgoing.append(Allocate(nameplate=nameplate, side=self._side, auth=auth))
             case Claim(nameplate=claimed):
                 self._outgoing.append(Claim(nameplate=claimed, side=self._side))
-            case Meet(mailbox=mailbox, permit=permit):
-                self._outgoing.append(Meet(mailbox=mailbox, side=self._side, permit=permit))
+            case Meet(mailbox=mailbox, permit=permit, auth=auth):
+                meet = Meet(mailbox=mailbox, side=self._side, permit=permit, auth=auth)
+                self._outgoing.append(meet)
             case None:
                 raise AssertionError("asking without a request")
 

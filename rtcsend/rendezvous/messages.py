@@ -134,6 +134,8 @@ class Meet:
     permit: str | None = field(default=None, repr=False)
     """What came with the presence of the other side, where the server gives nameplates only to
     the holders of a token."""
+    auth: str | None = field(default=None, repr=False)
+    """That token, from a side that has it, and no permit or an old one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

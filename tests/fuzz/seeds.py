@@ -85,7 +85,7 @@ CLIENT_MESSAGES: Final = _texts(
             Allocate(),
             Allocate(nameplate="7", side=_SIDE, received=3),
             Claim(nameplate="123456789"),
-            Meet(mailbox="m" * 64, side=_SIDE),
+            Meet(mailbox="m" * 64, side=_SIDE, permit="7.p", auth="token"),
             Resume(token="t" * 22, nameplate="7", received=1_000_000_000),
             Message(bytes(range(64))),
             Release(),

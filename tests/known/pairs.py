@@ -32,6 +32,7 @@ class Pair:
 
     folder: Path
     server: str | None
+    token: str | None = None
 
     def __post_init__(self) -> None:
         self.desktop = store_in(self.folder / "desktop")
@@ -46,7 +47,9 @@ class Pair:
     @asynccontextmanager
     async def sending(self, *, patience: float = 20.0) -> AsyncIterator[Met]:
         """Come to the laptop, from the desktop."""
-        options = SendOptions(paths=(), to="laptop", server=self.server, timeout=patience)
+        options = SendOptions(
+            paths=(), to="laptop", server=self.server, timeout=patience, token=self.token
+        )
         emit = lambda _event: self.waits.set()  # noqa: E731 - nothing else is told
         async with come_to(options, store=self.desktop, emit=emit) as met:
             yield met
@@ -57,6 +60,7 @@ class Pair:
             self.laptop,
             names=names,
             server=self.server,
+            token=self.token,
             at_once=at_once,
             on_waiting=self.waits_at_doors.set,
             on_refusal=None if names else lambda name, _error: self.refusals.append(name),

@@ -9,6 +9,7 @@ import pytest
 from rtcsend import by_keys
 from rtcsend.errors import (
     PeerNeverCame,
+    Refused,
     RendezvousUnreachable,
     RtcsendError,
     UsageError,
@@ -241,3 +242,18 @@ async def test_strangers_notes_are_passed_over(
     assert not waiting.done()
     waiting.cancel()
     await asyncio.gather(waiting, return_exceptions=True)
+
+
+async def test_a_server_that_wants_a_token(tmp_path: Path) -> None:
+    config = ServerConfig(host="127.0.0.1", port=0, auth_tokens=("hunter2",))
+    async with RendezvousServer(config) as server:
+        pair = Pair(tmp_path, f"ws://127.0.0.1:{server.port}/v1")
+        with pytest.raises(Refused, match="token"):
+            async with pair.sending():
+                pass
+        for token in ("hunter2", None):  # what they were given serves them the second time
+            pair.token = token
+            async with asyncio.timeout(20), pair.doors() as doors, pair.sending() as sender:
+                guest = await doors.next_guest()
+                await both(sender, guest)
+                await guest.aclose()

@@ -174,6 +174,14 @@ def test_only_who_was_brought_together_meets() -> None:
     assert new().permit() is None
 
 
+def test_who_has_the_token_meets_without_a_permit() -> None:
+    admission = new(auth_tokens=("secret",), nameplates_per_minute=2)
+    admission.meet("a", auth="secret", now=0.0)
+    admission.meet("a", permit=admission.permit(), auth="wrong", now=0.0)
+    codes = [refusal(lambda: admission.meet("b", auth="guess", now=0.0)).code for _ in range(3)]
+    assert codes == ["unauthorized", "unauthorized", "rate-limited"]
+
+
 def test_guessing_the_token_is_limited_like_allocating() -> None:
     admission = new(auth_tokens=("secret",), nameplates_per_minute=2)
     codes = [refusal(lambda: admission.allocate("a", auth="guess", now=0.0)).code for _ in range(3)]
