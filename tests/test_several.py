@@ -23,16 +23,16 @@ from rtcsend.errors import (
     RtcsendError,
     WrongCode,
 )
-from rtcsend.events import Closed, Done, Error, Event
+from rtcsend.events import Closed, Done, Error, Event, Proposal
 from rtcsend.front_door import FrontDoor
 from rtcsend.mailbox import BodyMailbox
 from rtcsend.meeting import Place
 from rtcsend.met import Met
-from rtcsend.options import Emit, SendOptions
+from rtcsend.options import Conflict, Emit, SendOptions
 from rtcsend.pairing.keys import Role
 from rtcsend.pairing.machine import PairingMachine
 from rtcsend.rendezvous.client import RendezvousClient
-from rtcsend.several import Several
+from rtcsend.several import OneByOne, Several
 from rtcsend.tasks import cancel_all
 from signal_server.config import ServerConfig
 from signal_server.limits import Limits
@@ -335,3 +335,38 @@ async def test_for_ever_a_code_of_one_s_own_is_the_end_then(
         with pytest.raises(WrongCode, match="Too many wrong codes were tried"):
             await sender
     assert len(scene.codes) == 1
+
+
+class Slow:
+    """A person who is asked, and takes a while."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self.answers: asyncio.Queue[bool] = asyncio.Queue()
+
+    async def accept(self, proposal: Proposal) -> bool:
+        raise AssertionError(proposal)
+
+    async def conflict(self, name: str) -> Conflict:
+        raise AssertionError(name)
+
+    async def verification_matches(self, verification: str) -> bool:
+        self.asked.append(verification)
+        return await self.answers.get()
+
+
+async def test_a_person_is_asked_about_one_after_the_other() -> None:
+    person = Slow()
+    questions = OneByOne(person)
+    first = asyncio.create_task(questions.verification_matches("1"))
+    second = asyncio.create_task(questions.verification_matches("2"))
+    third = asyncio.create_task(questions.verification_matches("3"))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert person.asked == ["1"]
+    await cancel_all([second])  # the receiver has gone away meanwhile
+    person.answers.put_nowait(True)
+    assert await first
+    person.answers.put_nowait(False)
+    assert not await third
+    assert person.asked == ["1", "3"]

@@ -251,3 +251,35 @@ async def test_with_the_senders_own_rendezvous(machine: Machine, copy: Path, fil
                 nft(alone, "delete table ip cut")
                 await both_succeed(sender, receiver, film, copy)
     assert listing(machine.folder / "run") == ["rtcsend"]
+
+
+async def test_one_of_two_receivers_is_cut_off_and_the_other_notices_nothing(
+    machine: Machine, network: Network, film: Path, copy: Path
+) -> None:
+    near = machine.folder / "near.iso"
+    arguments = (film, "--server", LEFT_URL, "--receivers", "2", "--limit", "4M")
+    async with (
+        server(machine, network),
+        machine.send(*arguments, wrapper=network.left.inside) as sender,
+    ):
+        code = await sender.code()
+        patient = (code, "--wait", "30", "-o")
+        async with (
+            machine.receive(
+                *patient, near, "--server", LEFT_URL, wrapper=network.left.inside
+            ) as beside,
+            machine.receive(
+                *patient, copy, "--server", RIGHT_URL, wrapper=network.right.inside
+            ) as behind,
+        ):
+            await asyncio.gather(beside.moving(), behind.moving())
+            network.cut(rendezvous=False)
+            await all_reconnect(sender, behind)
+            network.heal()
+            assert (await beside.exit(), await behind.exit(), await sender.exit()) == (0, 0, 0)
+    assert same(near, film)
+    assert same(copy, film)
+    assert "reconnecting" not in beside.names()
+    lost = {event["receiver"] for event in sender.events if event["event"] == "reconnecting"}
+    assert len(lost) == 1
+    assert {event["receiver"] for event in sender.events if event["event"] == "resumed"} == lost
