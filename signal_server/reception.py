@@ -9,14 +9,13 @@ Pure. Source: docs/rendezvous-protocol.md.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from signal_server import decisions
 from signal_server.admission import Admission
 from signal_server.commands import Command, Request, Say
 from signal_server.deadlines import Deadlines
 from signal_server.decisions import Superseded
-from signal_server.entrance import FULL_RETRY, Entrance, Visitor
+from signal_server.entrance import FULL_RETRY, Entrance
 from signal_server.limits import Limits
 from signal_server.mailbox import Ending, Facts, Room, Told
 from signal_server.messages import (
@@ -31,6 +30,7 @@ from signal_server.messages import (
     Welcome,
 )
 from signal_server.metrics import Counters
+from signal_server.open_socket import OpenSocket
 from signal_server.outputs import (
     CLOSE_DONE,
     CLOSE_POLICY,
@@ -47,27 +47,6 @@ from signal_server.store.base import Decide, Store, StoreUnavailable
 
 RETRY_SECONDS = 1.0  # until the store is asked again, when it did not answer
 _UNTOLD = 0  # among the deadlines; sockets are numbered from 1
-
-
-@dataclass(slots=True, eq=False)
-class _Socket:
-    """One open socket, attached to a side or not yet."""
-
-    connection: Connection
-    source: str
-    room: Name | None = None
-    """Set while it is attached, or about to be."""
-    has_reported: bool = False
-    is_gone: bool = False
-    """It is closed, and that waits behind what came before."""
-
-    def move(self, room: Name | None) -> None:
-        """Be in another room, or in none."""
-        self.room = room
-
-    def is_here(self) -> bool:
-        """Return whether it is open, as far as is known."""
-        return not self.is_gone
 
 
 class Reception:
@@ -112,7 +91,7 @@ class Reception:
         )
         self.counters = counters or Counters()
         # Who is here, and what runs out: rooms, and socket numbers.
-        self._sockets: dict[int, _Socket] = {}
+        self._sockets: dict[int, OpenSocket] = {}
         self._deadlines: Deadlines[Name | int] = Deadlines()
         # Sockets that are gone, which the store could not be told.
         self._untold: dict[Connection, Name] = {}
@@ -129,7 +108,7 @@ class Reception:
             return
         now = self._store.now()
         connection = Connection(now, self._store.process, number)
-        self._sockets[number] = _Socket(connection, source)
+        self._sockets[number] = OpenSocket(connection, source)
         self._deadlines.set(number, self._unattached_until(connection))
         self._output(Send(number, self._welcome()))
 
@@ -192,7 +171,7 @@ class Reception:
 
     # Frames
 
-    async def _dispatch(self, socket: _Socket, message: Request | Release | Report) -> None:
+    async def _dispatch(self, socket: OpenSocket, message: Request | Release | Report) -> None:
         match message:
             case Release():
                 await self._on_release(socket)
@@ -207,18 +186,17 @@ class Reception:
                     raise RequestRefused("bad-message", close=CLOSE_POLICY)
                 await self._on_request(socket, message)
 
-    async def _on_request(self, socket: _Socket, request: Request) -> None:
+    async def _on_request(self, socket: OpenSocket, request: Request) -> None:
         """Let it in, and meanwhile not be closed for having asked for nothing."""
         number = socket.connection.number
         self._deadlines.set(number, None)
         try:
-            visitor = Visitor(socket.connection, socket.source, socket.move, socket.is_here)
-            await self._entrance.enter(visitor, request)
+            await self._entrance.enter(socket, request)
         finally:
             if socket.room is None and number in self._sockets:
                 self._deadlines.set(number, self._unattached_until(socket.connection))
 
-    async def _on_message(self, socket: _Socket, body: bytes) -> None:
+    async def _on_message(self, socket: OpenSocket, body: bytes) -> None:
         if socket.room is None:
             raise RequestRefused("bad-message", close=CLOSE_POLICY)
         await self._store.commit(
@@ -232,7 +210,7 @@ class Reception:
             ),
         )
 
-    async def _on_release(self, socket: _Socket) -> None:
+    async def _on_release(self, socket: OpenSocket) -> None:
         if socket.room is not None:
             await self._store.commit(socket.room, _leaving(socket.connection))
         if socket.connection.number in self._sockets:  # it was in no mailbox
@@ -286,7 +264,7 @@ class Reception:
 
     # Ends
 
-    async def _refuse(self, socket: _Socket, refusal: RequestRefused) -> None:
+    async def _refuse(self, socket: OpenSocket, refusal: RequestRefused) -> None:
         self.counters.refused(refusal.code)
         if socket.connection.number not in self._sockets:
             return
@@ -294,12 +272,12 @@ class Reception:
         if refusal.close is not None:
             await self._close(socket, refusal.close, refusal.code)
 
-    async def _close(self, socket: _Socket, code: int, reason: str) -> None:
+    async def _close(self, socket: OpenSocket, code: int, reason: str) -> None:
         if socket.connection.number in self._sockets:
             self._output(Close(socket.connection.number, code, reason))
             await self._forget(socket)
 
-    async def _forget(self, socket: _Socket) -> None:
+    async def _forget(self, socket: OpenSocket) -> None:
         """Forget a socket, and have its side be away."""
         self._drop(socket.connection.number)
         if socket.room is None:
@@ -335,7 +313,7 @@ class Reception:
     def _due(self, room: Room, now: float) -> Command | None:
         return decisions.due(room, self._limits, now=now)
 
-    def _is_paired(self, socket: _Socket) -> bool:
+    def _is_paired(self, socket: OpenSocket) -> bool:
         room = None if socket.room is None else self._store.directory.get(socket.room)
         place = None if room is None else room.place_at(socket.connection)
         return place is not None and place[0].is_full and place[0].ended_at is None
