@@ -22,7 +22,7 @@ from rtcsend.peer.signalling import SealedSignalling
 from rtcsend.peer.signals import CandidateSignal, DescriptionSignal, EndOfCandidates
 from tests.peer.box import signallings
 
-TIMEOUT = 60.0  # seconds for any one thing to happen
+TIMEOUT = 120.0  # seconds for any one thing to happen
 FRAME_SIZE = 65_536  # bytes
 BASE = bytes((index * 31 + (index >> 8)) & 0xFF for index in range(FRAME_SIZE))
 _NUMBER = struct.Struct("!L")

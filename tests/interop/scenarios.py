@@ -17,9 +17,9 @@ from rtcsend.errors import ConnectionLost
 from rtcsend.pairing.keys import Role
 from tests.interop.peers import BASE, FRAME_SIZE, TIMEOUT, StandardPeer, frames, joined
 
-MEGABYTES = int(os.environ.get("RTCSEND_INTEROP_MB", "8"))  # of each stream, 10**6 bytes each
+MEGABYTES = int(os.environ.get("RTCSEND_INTEROP_MB", "4"))  # of each stream, 10**6 bytes each
 FRAMES = -(-MEGABYTES * 10**6 // FRAME_SIZE)
-STREAM_TIMEOUT = TIMEOUT + MEGABYTES  # seconds; 1 MB/s is a broken data path
+STREAM_TIMEOUT = TIMEOUT + 2 * MEGABYTES  # seconds; 1 MB/s is a broken data path
 PACKET = 1_500  # bytes; no packet to or from a foreign peer is larger
 SIZES = (1, 0, 16_385, 65_536, 262_144)  # bytes; the last is what both sides announce
 TEXTS = ("x", "", "grüße \N{GUITAR}", "y" * 65_536)

@@ -8,7 +8,7 @@ from tests.interop.scenarios import ROLES, SCENARIOS, STREAM_TIMEOUT, Scenario, 
 
 pytestmark = [
     pytest.mark.net,
-    pytest.mark.timeout(STREAM_TIMEOUT + 30),
+    pytest.mark.timeout(STREAM_TIMEOUT + 120),
     pytest.mark.usefixtures("network"),
 ]
 

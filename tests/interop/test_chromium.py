@@ -10,7 +10,7 @@ from tests.interop.scenarios import ROLES, SCENARIOS, STREAM_TIMEOUT, Scenario, 
 pytestmark = [
     pytest.mark.net,
     pytest.mark.chromium,
-    pytest.mark.timeout(STREAM_TIMEOUT + 90),  # the browser's start is in it
+    pytest.mark.timeout(STREAM_TIMEOUT + 120),  # the browser's start is in it
     pytest.mark.usefixtures("network"),
 ]
 
