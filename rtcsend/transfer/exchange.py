@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Generic, TypeVar
 
 from rtcsend.transfer.machine import TransferMachine
+from rtcsend.transfer.movement import CRAWL_LEAST, RESTED
 from rtcsend.transfer.ports import Channels, Clock
 
 MachineT = TypeVar("MachineT", bound=TransferMachine[Any, Any, Any])
@@ -27,8 +28,18 @@ class Exchange(Generic[MachineT]):
         self.channels = channels
         self.machine = machine
         self._clock = clock
+        self._began = clock()
         self._due = asyncio.Event()
         self._quiet = asyncio.Event()
+
+    @property
+    def brought(self) -> int:
+        """What it has been good for, as a count: what has moved, or a minute without need for it.
+
+        Two that meet again and again come to an end when this does not grow.
+        """
+        has_rested = self.machine.is_at_rest and self._clock() >= self._began + RESTED
+        return self.machine.moved + (CRAWL_LEAST if has_rested else 0)
 
     def flush(self) -> None:
         """Have the control messages sent that are due; does not wait for it."""

@@ -70,6 +70,16 @@ class TransferMachine(abc.ABC, Generic[StateT, MoveT, EventT]):
         """Whether :meth:`next_message` has something."""
         return bool(self._outbound)
 
+    @property
+    def moved(self) -> int:
+        """A count that has grown whenever something has moved."""
+        return self._moved()
+
+    @property
+    def is_at_rest(self) -> bool:
+        """Whether nothing has to move now."""
+        return self._waiting() is None
+
     def heard(self, *, now: float) -> None:
         """Something came from the other side, be it no message."""
         self._liveness.heard(now=now)

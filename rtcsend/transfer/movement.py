@@ -18,6 +18,7 @@ STALLED_EVERY: Final = 4.5  # seconds between two reminders: one at each fifth l
 CRAWL_TIME: Final = 120.0  # seconds in which a side that could go on has to move something:
 CRAWL_LEAST: Final = 16_384  # bytes; 137 a second, less than the slowest path that is any use
 BLOCK_COUNTS: Final = 1_024  # bytes that a block counts which is compared and need not travel
+RESTED: Final = 60.0  # seconds of life that are worth as much, where nothing has to move
 SYNC_LIMIT: Final = 3_600.0  # seconds for the receiver to make the file last; disks are slow
 
 

@@ -71,6 +71,7 @@ class Receiving:
         self._wire = 0
         self._digest: str | None = None
         self._size: int | None = None
+        self._brought = 0
         self._finishing: asyncio.Task[Done] | None = None
         self._done: Done | None = None
 
@@ -89,12 +90,8 @@ class Receiving:
 
     @property
     def position(self) -> int:
-        """How far the stream is on the disk, in bytes; grows while it goes on."""
-        deciding = self._deciding
-        if deciding is None or not deciding.done() or deciding.cancelled() or deciding.exception():
-            return 0
-        sink = deciding.result()
-        return 0 if sink is None else sink.written
+        """A count that grows while it goes on: what ended connections have brought, in bytes."""
+        return self._brought
 
     async def run(self, channels: Channels) -> Done:
         """Return when everything is verified, synced and renamed, and the sender knows.
@@ -121,6 +118,7 @@ class Receiving:
                 self._unless_stored(lambda: over.keep_time(lambda: self._take_events(over)), over),
             )
         except ConnectionLost:
+            self._brought += over.brought
             raise  # the person and the disk are not interrupted
         except BaseException:
             await self.aclose()

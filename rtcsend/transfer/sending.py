@@ -86,6 +86,7 @@ class Sending:
         # What the connections so far have come to.
         self._selection: Selection | None = None
         self._reached = 0
+        self._brought = 0
         self._moved = 0
         self._wire = 0
         self._digest: str | None = None
@@ -99,8 +100,8 @@ class Sending:
 
     @property
     def position(self) -> int:
-        """How far the stream has gone, over all connections, in bytes; grows while it goes on."""
-        return self._reached
+        """A count that grows while it goes on: what ended connections have brought, in bytes."""
+        return self._brought
 
     async def run(self, channels: Channels, *, payload_size: int) -> Done:
         """Return when the receiver has confirmed everything.
@@ -132,6 +133,7 @@ class Sending:
             )
         finally:
             self._reached = machine.reached
+            self._brought += over.brought
             self._moved += over.written
 
     async def _unless_over(self, watch: Callable[[], Awaitable[None]]) -> None:

@@ -12,17 +12,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rtcsend.blocks import Data
-from rtcsend.errors import PeerProtocolError
+from rtcsend.errors import ConnectionLost, PeerProtocolError
 from rtcsend.events import Progress, Stalled
 from rtcsend.manifest.entry import ManifestEntry
 from rtcsend.manifest.selection import Selection, one_file
 from rtcsend.strict_json import MAX_INTEGER
 from rtcsend.transfer.frames import MAX_PAYLOAD, serialize_frame
 from rtcsend.transfer.messages import MIN_WINDOW, ProposalMessage, parse_control_untrusted
-from rtcsend.transfer.movement import CRAWL_LEAST, CRAWL_TIME
+from rtcsend.transfer.movement import CRAWL_LEAST, CRAWL_TIME, RESTED
 from rtcsend.transfer.receiver import RECEIVE_WINDOW, AllReceived, ReceiverMachine
 from rtcsend.transfer.sender import SenderMachine
-from tests.fakes.channels import Network
+from tests.fakes.channels import Network, channel_pair
 from tests.transfer.fakes import FakeSink, FakeSource, Pair, transfer, virtual
 from tests.transfer.test_world import World
 from tests.transfer.wire import (
@@ -199,6 +199,31 @@ async def stream_with_cuts(seed: int) -> None:
     assert world.asked == 1
     assert world.receiving.done is not None
     assert world.receiving.done.bytes == len(pipe.whole)
+
+
+def test_who_meet_again_for_a_quiet_stream_have_not_met_in_vain() -> None:
+    """Each connection that lives for a while counts, though nothing has moved in it."""
+
+    async def main() -> None:
+        pair = Pair(FakePipe([(HOUR, b"late\n")]), LiveSink())
+        for lived, grows in ((RESTED / 2, False), (RESTED + 1, True), (RESTED + 1, True)):
+            before = pair.sending.position, pair.receiving.position
+            ends = pair.sender_end, pair.receiver_end = channel_pair(None)
+            both = asyncio.gather(
+                pair.sending.run(ends[0], payload_size=MAX_PAYLOAD),
+                pair.receiving.run(ends[1]),
+                return_exceptions=True,
+            )
+            await asyncio.sleep(lived)
+            for end_ in ends:
+                end_.fail()
+            assert all(isinstance(result, ConnectionLost) for result in await both)
+            after = pair.sending.position, pair.receiving.position
+            for old, new in zip(before, after, strict=True):
+                assert (new - old >= CRAWL_LEAST) == grows
+        await pair.receiving.aclose()
+
+    virtual(main)
 
 
 # Machines
