@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from benchmarks import (
+    compress,
     datapath,
     links,
     many_files,
@@ -26,7 +27,7 @@ from rtcsend.cli.figures import parse_size
 
 NAMES = (
     *("startup", "setup", "throughput", "memory", "datapath", "wormhole", "links", "relay"),
-    "receivers",
+    *("receivers", "compress"),
     *("many_files", "server_load", "pipe_latency"),
 )
 
@@ -115,6 +116,8 @@ def _measure_commands(options: argparse.Namespace, folder: Path) -> Iterator[Fig
     if "receivers" in wanted:
         size = parse_size(options.size, option="--size")
         yield from receivers.measure(folder, size=size, runs=options.transfers)
+    if "compress" in wanted:
+        yield from compress.measure(folder, runs=options.transfers)
     if "wormhole" in wanted:
         size = parse_size(options.wormhole_size, option="--wormhole-size")
         runs = options.transfers
