@@ -2,6 +2,7 @@
 
 import asyncio
 import functools
+import json
 import random
 from collections.abc import AsyncGenerator, Callable, Sequence
 from itertools import repeat
@@ -22,7 +23,7 @@ from rtcsend.transfer.messages import MIN_WINDOW, ProposalMessage, parse_control
 from rtcsend.transfer.movement import CRAWL_LEAST, CRAWL_TIME, RESTED
 from rtcsend.transfer.receiver import RECEIVE_WINDOW, AllReceived, ReceiverMachine
 from rtcsend.transfer.sender import SenderMachine
-from tests.fakes.channels import Network, channel_pair
+from tests.fakes.channels import FakeChannels, Network, channel_pair
 from tests.transfer.fakes import FakeSink, FakeSource, Pair, transfer, virtual
 from tests.transfer.test_world import World
 from tests.transfer.wire import (
@@ -224,6 +225,41 @@ def test_who_meet_again_for_a_quiet_stream_have_not_met_in_vain() -> None:
         await pair.receiving.aclose()
 
     virtual(main)
+
+
+async def heard(channels: FakeChannels, kind: str) -> None:
+    while True:
+        message = await channels.receive()
+        if isinstance(message, str) and json.loads(message)["type"] == kind:
+            return
+
+
+def test_nothing_follows_an_end_over_another_connection() -> None:
+    """All has come, and is being stored, when the connection is lost; then there is more."""
+    sink = FakeSink(selection=SELECTION, finish_takes=30.0)
+
+    async def main() -> None:
+        pair = Pair(FakePipe([]), sink)
+        running = asyncio.create_task(pair.receiving.run(pair.receiver_end))
+        await pair.sender_end.send_control(proposal_of(MANIFEST))
+        await pair.sender_end.send_control(pages_of(MANIFEST)[0])
+        await heard(pair.sender_end, "accept")
+        await pair.sender_end.send_frames([frame(0, 10)])
+        await pair.sender_end.send_control(end(10, blake3(bytes(10)).hexdigest()))
+        await asyncio.sleep(1)
+        pair.receiver_end.fail()
+        assert isinstance(*await asyncio.gather(running, return_exceptions=True), ConnectionLost)
+        sender, receiver = channel_pair(None)
+        running = asyncio.create_task(pair.receiving.run(receiver))
+        await sender.send_control(proposal_of(MANIFEST, repeated=True))
+        await heard(sender, "accept")
+        await sender.send_frames([frame(10, 1)])
+        with pytest.raises(PeerProtocolError, match="more data than it had proposed"):
+            await running
+        receiver.close()
+
+    virtual(main)
+    assert sink.content == bytes(10)
 
 
 # Machines
