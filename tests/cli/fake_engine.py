@@ -11,6 +11,7 @@ import signal
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import NoReturn
 
 from rtcsend.cli import engine, main
 from rtcsend.errors import Declined, PeerAborted, TargetExists
@@ -51,6 +52,13 @@ class FakeEngine:
     async def receive(self, options: ReceiveOptions, *, questions: Questions, emit: Emit) -> Done:
         self.options.append(options)
         return await self._scenario(options, questions, emit)
+
+    async def listen(
+        self, options: ReceiveOptions, *, questions: Questions, emit: Emit
+    ) -> NoReturn:
+        self.options.append(options)
+        while True:
+            await self._scenario(options, questions, emit)
 
 
 async def success(options: CommonOptions, questions: Questions, emit: Emit) -> Done:
