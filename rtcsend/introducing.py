@@ -54,6 +54,7 @@ from rtcsend.rendezvous.websocket import dial_websocket
 from rtcsend.strict_json import JsonObject
 
 FAREWELL_TIMEOUT: Final = 1.5  # seconds; who presses Ctrl-C does not wait for more
+_TRANSFERS: Final = "The other side transfers, and does not run “rtcsend pair”."
 _UNSURE: Final = "The other side went away before it had said that it knows this machine."
 
 
@@ -178,11 +179,13 @@ class _Talk:
         Raises:
             RtcsendError: The other side does something else, or has ended.
         """
-        hello = Hello(agent=f"rtcsend/{__version__}", route=RoutePolicy.ANY)
+        hello = Hello(protocols=(), agent=f"rtcsend/{__version__}", route=RoutePolicy.ANY)
         await self._mailbox.send(self._sealer.seal(serialize_signal(hello)))
         match parse_signal_untrusted(await self.hear()):
-            case Hello():
+            case Hello(protocols=()):
                 return
+            case Hello():
+                raise IncompatiblePeer(_TRANSFERS, hint="Run “rtcsend pair” on both machines.")
             case AbortSignal(error=error):
                 raise error
             case _:

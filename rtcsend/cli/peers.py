@@ -4,15 +4,16 @@ Place in the flow: beside the transfers. What is kept is :mod:`rtcsend.known.sto
 Contract: docs/cli.md.
 """
 
-import json as jsonlib
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import typer
 
 from rtcsend.cli.terminal import say
 from rtcsend.errors import RtcsendError
+from rtcsend.events import Event
 
 if TYPE_CHECKING:
     from rtcsend.known.record import Machine
@@ -24,6 +25,22 @@ peers = typer.Typer(
     rich_markup_mode=None,
     invoke_without_command=True,
 )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Peer(Event):
+    """A machine that this one knows."""
+
+    name: ClassVar[str] = "peer"
+    machine: str
+    """What this one calls it."""
+    fingerprint: str
+    """Of its key: 32 hexadecimal digits in fours."""
+    paired: str
+    """When, as RFC 3339 has it, in UTC."""
+    last_used: str | None
+    """When the two last met; None: never."""
+
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print a JSON line for each.")]
 
@@ -73,19 +90,18 @@ def rename(name: Name, new: New) -> None:
 
 
 @peers.command("show-key")
-def show_key(*, json: AsJson = False) -> None:
+def show_key() -> None:
     """Print the fingerprint of this machine's own key."""
     from rtcsend.pairing.introduction import fingerprint  # noqa: PLC0415 - loads cryptography
 
-    own = fingerprint(_store().identity().public_key().public_bytes_raw())
-    print(jsonlib.dumps({"v": 1, "fingerprint": own}) if json else own)
+    print(fingerprint(_store().identity().public_key().public_bytes_raw()))
 
 
 def _list(*, json: bool) -> None:
     machines = _store().machines()
     if json:
         for machine in machines:
-            print(jsonlib.dumps(_as_object(machine)))
+            print(_as_event(machine).to_json())
         return
     if not machines:
         say("No machine is known yet. “rtcsend pair NAME” makes one known.")
@@ -105,14 +121,13 @@ def _list(*, json: bool) -> None:
 _COLUMNS = 80
 
 
-def _as_object(machine: "Machine") -> dict[str, object]:
-    return {
-        "v": 1,
-        "name": machine.name,
-        "fingerprint": machine.fingerprint,
-        "paired": _time(machine.paired),
-        "last_used": None if machine.used is None else _time(machine.used),
-    }
+def _as_event(machine: "Machine") -> Peer:
+    return Peer(
+        machine=machine.name,
+        fingerprint=machine.fingerprint,
+        paired=_time(machine.paired),
+        last_used=None if machine.used is None else _time(machine.used),
+    )
 
 
 def _time(seconds: int) -> str:

@@ -157,6 +157,12 @@ def common_protocol(ours: Hello, theirs: Hello) -> int:
     Raises:
         IncompatiblePeer: There is none.
     """
+    if not theirs.protocols:
+        raise IncompatiblePeer(
+            "The other side does not transfer anything: it runs “rtcsend pair”.",
+            hint="Run “rtcsend pair” on both machines, or neither.",
+            for_peer="This side transfers, and does not run “rtcsend pair”.",
+        )
     common = [version for version in ours.protocols if version in theirs.protocols]
     if not common:
         raise IncompatiblePeer("The other side speaks another version of the transfer protocol.")

@@ -10,7 +10,7 @@ import pytest
 from typer.main import get_command
 
 from rtcsend import events
-from rtcsend.cli import bench, demo_run
+from rtcsend.cli import bench, demo_run, peers
 from rtcsend.cli.main import app
 from rtcsend.doctor import findings
 from rtcsend.events import Event
@@ -30,7 +30,8 @@ def event_classes(base: type[Event] = Event) -> Iterator[type[Event]]:
 CLASSES = {
     event.name: event
     for event in event_classes()
-    if event.__module__ in {module.__name__ for module in (events, demo_run, bench, findings)}
+    if event.__module__
+    in {module.__name__ for module in (events, demo_run, bench, findings, peers)}
 }
 
 

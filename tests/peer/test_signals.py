@@ -238,3 +238,9 @@ def test_the_common_route(ours: RoutePolicy, theirs: RoutePolicy, expected: Rout
 def test_routes_that_exclude_each_other(ours: RoutePolicy, theirs: RoutePolicy) -> None:
     with pytest.raises(NoRoute):
         common_route(ours, theirs)
+
+
+def test_who_has_no_protocol_is_there_to_be_known() -> None:
+    ours = Hello(agent="a", route=RoutePolicy.ANY)
+    with pytest.raises(IncompatiblePeer, match="rtcsend pair"):
+        common_protocol(ours, Hello(protocols=(), agent="a", route=RoutePolicy.ANY))
