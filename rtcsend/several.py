@@ -117,16 +117,17 @@ class Several:
         never = PeerNeverCame("The other side did not come.", hint=_SEND_AGAIN)
         try:
             async with asyncio.timeout(None if self._options.forever else self._options.timeout):
-                await self._let_in(first)
-                return await self._let_in_others() or never
+                return await self._let_all_in(first) or never
         except TimeoutError:
             return never
 
-    async def _let_in_others(self) -> RtcsendError | None:
+    async def _let_all_in(self, first: RendezvousClient) -> RtcsendError | None:
+        client: RendezvousClient | None = first
         trouble = 0
         while await self._wait_for_room():
+            used, client = client, None
             try:
-                await self._let_in(None)
+                await self._let_in(used)
             except RendezvousError as exc:
                 trouble += 1
                 if trouble >= MAX_TROUBLE and not self._options.forever:

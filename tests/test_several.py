@@ -370,3 +370,34 @@ async def test_a_person_is_asked_about_one_after_the_other() -> None:
     person.answers.put_nowait(False)
     assert not await third
     assert person.asked == ["1", "3"]
+
+
+async def test_a_server_that_was_lost_before_anybody_came_is_come_back_to(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(several, "LONGEST_TROUBLE", 0.01)
+    limits = Limits(failed_claims=1_000_000, unclaimed_seconds=0.2)
+    config = ServerConfig(host="127.0.0.1", port=0, limits=limits)
+    async with RendezvousServer(config) as server:
+        scene.url = f"ws://127.0.0.1:{server.port}/v1"
+        async with scene.sending(forever=True) as sender:
+            # Nobody came for too long: the server has taken the nameplate back.
+            await scene.until(lambda: (None, "closed") in scene.ends())
+            await scene.come()
+            await scene.until(lambda: (1, "done") in scene.ends())
+            assert not sender.done()
+
+
+async def test_who_looks_too_early_keeps_nobody_out_where_the_sender_serves_itself(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("RTCSEND_DISCOVERY", "local")
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    options = SendOptions(paths=(Path("x"),), forever=True)
+    async with FrontDoor(options, nameplate="77") as door:
+        for _ in range(3 * Limits().failed_claims):
+            async with RendezvousClient(door.public_url) as client:
+                with pytest.raises(NoSuchCode):
+                    await client.claim("77")
+        async with door.place():
+            assert door.nameplate == "77"
