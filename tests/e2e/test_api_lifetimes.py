@@ -62,8 +62,8 @@ def same(one: Path, other: Path) -> bool:
 
 SIGNATURES = {
     "Sender": "(paths=..., *, text=..., name=..., server=..., ice=..., route=..., timeout=..., "
-    "limit=..., code=..., to=..., words=..., verify=..., links=..., exclude=..., gitignore=..., "
-    "skip_unreadable=..., token=..., receivers=..., forever=...)",
+    "limit=..., compress=..., code=..., to=..., words=..., verify=..., links=..., exclude=..., "
+    "gitignore=..., skip_unreadable=..., token=..., receivers=..., forever=...)",
     "receive": "(code=..., *, from_=..., into=..., accept, conflict=..., server=..., ice=..., "
     "route=..., timeout=..., limit=..., max_size=..., max_files=..., accept_glob=..., "
     "preserve=..., on_event=...)",
