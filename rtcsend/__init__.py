@@ -24,9 +24,10 @@ if TYPE_CHECKING:
     from rtcsend.blocking import new_event_loop, receive_file, send_file
     from rtcsend.errors import RtcsendError
     from rtcsend.events import Connected, Done, Event, Progress, Proposal
-    from rtcsend.options import Conflict, Links, RoutePolicy
+    from rtcsend.options import Compress, Conflict, Links, RoutePolicy
 
 __all__ = [
+    "Compress",
     "Conflict",
     "Connected",
     "Done",
@@ -47,6 +48,7 @@ __all__ = [
 ]
 
 _HOME = {
+    "Compress": "rtcsend.options",
     "Conflict": "rtcsend.options",
     "Connected": "rtcsend.events",
     "Done": "rtcsend.events",

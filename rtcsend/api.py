@@ -36,6 +36,7 @@ from rtcsend.options import (
     DEFAULT_TIMEOUT,
     DEFAULT_WORDS,
     AcceptCallback,
+    Compress,
     Conflict,
     Emit,
     Links,
@@ -69,6 +70,7 @@ class Sender:
         route: Which routes are allowed.
         timeout: Seconds to wait for the other side.
         limit: Bytes per second at most.
+        compress: Whether it is compressed on its way.
         code: A code of your own; None: a new one is drawn.
         to: The known machine that is to get it, without a code (``rtcsend pair``).
         words: How many words a new code has.
@@ -100,6 +102,7 @@ class Sender:
         route: RoutePolicy = RoutePolicy.ANY,
         timeout: float = DEFAULT_TIMEOUT,
         limit: int | None = None,
+        compress: Compress = Compress.AUTO,
         code: str | None = None,
         to: str | None = None,
         words: int = DEFAULT_WORDS,
@@ -127,6 +130,7 @@ class Sender:
             route=route,
             timeout=timeout,
             limit=limit,
+            compress=compress,
             code=code,
             to=to,
             words=words,

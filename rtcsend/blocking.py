@@ -13,6 +13,7 @@ from rtcsend.errors import UsageError
 from rtcsend.events import Done, Proposal
 from rtcsend.options import (
     AcceptCallback,
+    Compress,
     Conflict,
     Emit,
     Links,
@@ -33,6 +34,7 @@ class SendSettings(TypedDict, total=False):
     route: RoutePolicy
     timeout: float
     limit: int | None
+    compress: Compress
     code: str | None
     to: str | None
     words: int

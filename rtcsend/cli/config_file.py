@@ -31,7 +31,7 @@ from rtcsend.cli.options import MAX_TIMEOUT, SERVER_ENVIRONMENT
 from rtcsend.cli.terminal import escape
 from rtcsend.code.code import MAX_WORDS, MIN_WORDS
 from rtcsend.errors import CannotRead, CannotWrite, UsageError
-from rtcsend.options import Links
+from rtcsend.options import Compress, Links
 from rtcsend.rendezvous.ice_urls import parse_ice_url
 from rtcsend.rendezvous.server_url import normalise_server_url
 
@@ -93,6 +93,10 @@ def _links(text: str) -> str:
     return Links(text).value
 
 
+def _compress(text: str) -> str:
+    return Compress(text).value
+
+
 def _switch(text: str) -> bool:
     return {"true": True, "false": False}[text.lower()]
 
@@ -108,6 +112,7 @@ SETTINGS: Final[Mapping[str, Setting]] = {
     "timeout": Setting(commands=_BOTH, read=_seconds, takes="seconds, at most 30 days"),
     "idle-timeout": Setting(commands=_BOTH, read=_seconds, takes="seconds, at most 30 days"),
     "limit": Setting(commands=_BOTH, read=_rate, takes="a rate like 10M"),
+    "compress": Setting(commands=("send",), read=_compress, takes="auto, never or always"),
     "words": Setting(commands=("send",), read=_words, takes=f"{MIN_WORDS} to {MAX_WORDS}"),
     "links": Setting(commands=("send",), read=_links, takes="keep, follow or skip"),
     "no-progress": Setting(commands=(*_BOTH, "demo"), read=_switch, takes="true or false"),
