@@ -4,7 +4,7 @@ Place in the flow: gathered by :mod:`rtcsend.several`. Source: docs/cli.md, "Sev
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rtcsend.errors import RtcsendError
 from rtcsend.events import Done
@@ -42,14 +42,13 @@ def combined(outcomes: Sequence[Outcome]) -> Done:
     largest = max((done for _, done in ends), key=lambda done: (done.files, done.bytes))
     began = min(ended_at - done.seconds for ended_at, done in ends)
     digests = {done.blake3 for _, done in ends if done.blake3}
-    return Done(
-        files=largest.files,
-        bytes=largest.bytes,
+    return replace(
+        largest,
         moved=sum(done.moved for _, done in ends),
+        wire=sum(done.wire for _, done in ends),
         seconds=round(max(ended_at for ended_at, _ in ends) - began, 3),
         # Who had some of the files already has verified another list.
         blake3=digests.pop() if len(digests) == 1 else "",
-        paths=largest.paths,
     )
 
 

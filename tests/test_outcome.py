@@ -7,7 +7,13 @@ from rtcsend.outcome import Outcome, combined
 
 def done(*, seconds: float = 2.0, moved: int = 100, files: int = 1, blake3: str = "ab") -> Done:
     return Done(
-        files=files, bytes=100 * files, moved=moved, seconds=seconds, blake3=blake3, paths=("x",)
+        files=files,
+        bytes=100 * files,
+        moved=moved,
+        wire=moved // 2,
+        seconds=seconds,
+        blake3=blake3,
+        paths=("x",),
     )
 
 
@@ -17,7 +23,7 @@ def test_all_have_got_it() -> None:
         Outcome(receiver=2, done=done(seconds=5.0, moved=40), ended_at=14.0),
     ]
     assert combined(outcomes) == Done(
-        files=1, bytes=100, moved=140, seconds=5.0, blake3="ab", paths=("x",)
+        files=1, bytes=100, moved=140, wire=70, seconds=5.0, blake3="ab", paths=("x",)
     )
 
 
