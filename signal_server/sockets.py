@@ -297,15 +297,19 @@ class Sockets:
         if client is None:
             return
         match output:
-            case Send(message=message) if message is self._welcome:
-                client.send(self._welcome_frame)
             case Send(message=message):
-                if isinstance(message, Peer) and message.state in ("joined", "back"):
-                    permit = self._admission.permit()
-                    message = replace(message, ice_servers=self._relays(), permit=permit)
-                client.send(serialize(message))
+                client.send(self._frame_of(message))
             case Close(code=code, reason=reason):
                 client.close(code, reason)
+
+    def _frame_of(self, message: ServerMessage) -> str:
+        """Return what is sent; with what it takes to reach each other, when both are there."""
+        if message is self._welcome:
+            return self._welcome_frame
+        if isinstance(message, Peer) and message.state in ("joined", "back"):
+            permit = self._admission.permit()
+            message = replace(message, ice_servers=self._relays(), permit=permit)
+        return serialize(message)
 
     def _relays(self) -> tuple[IceServer, ...]:
         """Return the TURN servers for one client, now that the other side has come."""

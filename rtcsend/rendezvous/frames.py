@@ -44,6 +44,7 @@ from rtcsend.rendezvous.wire import (
     BadMessage,
     Fields,
     checked_text,
+    decode_alphabet_untrusted,
     decode_base64url_untrusted,
     encode_base64url,
     fields_of,
@@ -97,7 +98,7 @@ def serialize(message: ClientMessage | ServerMessage) -> str:
 def _parse(text: str, parsers: Mapping[str, Callable[[Fields], _M]]) -> _M | Message:
     plain = PLAIN_MESSAGE.fullmatch(text)
     if plain is not None:  # nearly all are; this is what the JSON parser would make of it
-        return Message(decode_base64url_untrusted(plain[1]))
+        return Message(decode_alphabet_untrusted(plain[1]))
     fields = parse_object_untrusted(text)
     parser = parsers.get(fields.text("type", max_length=MAX_DISPLAY))
     if parser is None:

@@ -54,6 +54,15 @@ def decode_base64url_untrusted(text: str) -> bytes:
     """
     if not _BASE64URL.fullmatch(text):
         raise BadMessage("not base64url")
+    return decode_alphabet_untrusted(text)
+
+
+def decode_alphabet_untrusted(text: str) -> bytes:
+    """Return the bytes of what certainly is of base64url's alphabet, and unpadded.
+
+    Raises:
+        BadMessage: An impossible length, or stray bits in the last character.
+    """
     over = len(text) % 4
     if over == 1 or (over and text[-1] not in _LAST[over]):
         raise BadMessage("not canonical base64url")
