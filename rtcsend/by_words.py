@@ -13,6 +13,8 @@ rendezvous and everything that takes a :class:`~rtcsend.met.Met`.
 import asyncio
 import os
 from collections.abc import Coroutine
+from contextlib import AsyncExitStack
+from functools import partial
 from typing import Any, Final, TypeVar
 
 from rtcsend.code.code import Code
@@ -20,9 +22,13 @@ from rtcsend.errors import PeerAborted, PeerNeverCame
 from rtcsend.mailbox import BodyMailbox
 from rtcsend.meeting import Place
 from rtcsend.met import Met
+from rtcsend.options import CommonOptions
 from rtcsend.pairing.keys import Role, SessionKeys
 from rtcsend.pairing.machine import PairingMachine, State
 from rtcsend.rendezvous.client import RendezvousClient
+from rtcsend.rendezvous.discovery import find_rendezvous
+from rtcsend.rendezvous.embedded import lan_allowed
+from rtcsend.rendezvous.websocket import dial_websocket
 from rtcsend.trace import Step, note
 
 PAIRING_TIMEOUT: Final = 30.0  # seconds; two programs that have met need no person any more
@@ -81,6 +87,36 @@ class Visit:
                 await mailbox.send(answer)
         note(Step.PAIRING, message="confirmed")
         return pairing.keys
+
+
+async def come_to_code(stack: AsyncExitStack, options: CommonOptions, code: Code) -> Met:
+    """Come to the sender that shows the code, and pair with it; ``stack`` ends the mailbox.
+
+    Raises:
+        RtcsendError: It is not there, or the words are not the same.
+    """
+    place = await _find_rendezvous(options, code.nameplate)
+    client = await stack.enter_async_context(_client_at(place))
+    await client.claim(code.nameplate)
+    note(Step.NAMEPLATE, how="claimed")
+    visit = Visit(Role.RECEIVER, code, client, place=place)
+    await visit.begin()
+    return await visit.pair()
+
+
+def _client_at(place: Place) -> RendezvousClient:
+    return RendezvousClient(place.url, dial=partial(dial_websocket, proxied=not place.is_near))
+
+
+async def _find_rendezvous(options: CommonOptions, nameplate: str) -> Place:
+    """Return where the rendezvous is: at the named server, or wherever it is found."""
+    if options.server is not None:
+        return Place(options.server)
+
+    async def look() -> str:
+        return await find_rendezvous(nameplate, lan=lan_allowed())
+
+    return Place(await look(), look_again=look)
 
 
 async def within(timeout: float, waiting: Coroutine[Any, Any, T], sentence: str) -> T:  # noqa: ASYNC109

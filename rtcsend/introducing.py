@@ -11,14 +11,13 @@ A shell. What is said is in :mod:`rtcsend.pairing.introduction`, what is kept in
 import asyncio
 import os
 from contextlib import AsyncExitStack, suppress
-from functools import partial
 from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from rtcsend import __version__
 from rtcsend.abort import abort_message
-from rtcsend.by_words import PAIRING_TIMEOUT, SILENT, Visit, within
+from rtcsend.by_words import PAIRING_TIMEOUT, SILENT, Visit, come_to_code, within
 from rtcsend.code.code import generate_code, parse_code_untrusted
 from rtcsend.errors import IncompatiblePeer, PeerAborted, RtcsendError, UsageError
 from rtcsend.events import CodeReady, Known, Paired
@@ -47,10 +46,6 @@ from rtcsend.peer.signals import (
     serialize_message,
     serialize_signal,
 )
-from rtcsend.rendezvous.client import RendezvousClient
-from rtcsend.rendezvous.discovery import find_rendezvous
-from rtcsend.rendezvous.embedded import lan_allowed
-from rtcsend.rendezvous.websocket import dial_websocket
 from rtcsend.strict_json import JsonObject
 
 FAREWELL_TIMEOUT: Final = 1.5  # seconds; who presses Ctrl-C does not wait for more
@@ -154,15 +149,7 @@ async def _show_code(stack: AsyncExitStack, options: PairOptions, emit: Emit) ->
 
 async def _take_code(stack: AsyncExitStack, options: PairOptions, _emit: Emit) -> Met:
     """Come to who shows the code."""
-    code = parse_code_untrusted(options.code or "")
-    place = Place(options.server or await find_rendezvous(code.nameplate, lan=lan_allowed()))
-    is_near = options.server is None
-    client = RendezvousClient(place.url, dial=partial(dial_websocket, proxied=not is_near))
-    await stack.enter_async_context(client)
-    await client.claim(code.nameplate)
-    visit = Visit(Role.RECEIVER, code, client, place=place)
-    await visit.begin()
-    return await visit.pair()
+    return await come_to_code(stack, options, parse_code_untrusted(options.code or ""))
 
 
 class _Talk:

@@ -28,7 +28,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from rtcsend import __version__
-from rtcsend.by_words import PAIRING_TIMEOUT, SILENT, Visit, within
+from rtcsend.by_words import PAIRING_TIMEOUT, SILENT, Visit, come_to_code, within
 from rtcsend.code.code import Code, generate_code, parse_code_untrusted
 from rtcsend.errors import (
     ConnectionLost,
@@ -48,17 +48,12 @@ from rtcsend.pairing.keys import Role
 from rtcsend.peer.signalling import SealedSignalling
 from rtcsend.peer.signals import Hello
 from rtcsend.reconnecting import Link, Terms
-from rtcsend.rendezvous.client import RendezvousClient
-from rtcsend.rendezvous.discovery import find_rendezvous
-from rtcsend.rendezvous.embedded import lan_allowed
 from rtcsend.rendezvous.ice_urls import parse_ice_url
 from rtcsend.rendezvous.messages import IceServer
-from rtcsend.rendezvous.websocket import dial_websocket
 from rtcsend.several import OneByOne, Several
 from rtcsend.sources import Opener, source_for_each
 from rtcsend.target import Target
 from rtcsend.tasks import first_of
-from rtcsend.trace import Step, note
 from rtcsend.transfer.frames import payload_size
 from rtcsend.transfer.ports import Decide, Offer, Sink
 from rtcsend.transfer.rate import RateLimiter
@@ -230,7 +225,7 @@ async def receive(options: ReceiveOptions, *, questions: Questions, emit: Emit) 
         if code is None:
             met = await first_to_come(stack, options, store=Store(), emit=emit)
         else:
-            met = await _come_to_code(stack, options, code)
+            met = await come_to_code(stack, options, code)
         return await _receive_from(met, options, target, webrtc, emit)
 
 
@@ -252,17 +247,6 @@ async def listen(options: ReceiveOptions, *, questions: Questions, emit: Emit) -
         async with Target(options, questions=one_by_one, emit=emit):
             pass  # the folder is there
         await serve_known(options, serve=serve, emit=emit)
-
-
-async def _come_to_code(stack: AsyncExitStack, options: ReceiveOptions, code: Code) -> Met:
-    """Come to the sender that shows the code."""
-    place = await _find_rendezvous(options, code.nameplate)
-    client = await stack.enter_async_context(_client_at(place))
-    await client.claim(code.nameplate)
-    note(Step.NAMEPLATE, how="claimed")
-    visit = Visit(Role.RECEIVER, code, client, place=place)
-    await visit.begin()
-    return await visit.pair()
 
 
 async def _receive_from(
@@ -360,21 +344,6 @@ async def _received(link: Link, connection: "Connection", receiving: Receiving) 
             if not exc.told_by_peer:
                 await link.line.tell(ConnectionLost(_SAVED))  # should the sender still come
             return receiving.done
-
-
-def _client_at(place: Place) -> RendezvousClient:
-    return RendezvousClient(place.url, dial=partial(dial_websocket, proxied=not place.is_near))
-
-
-async def _find_rendezvous(options: ReceiveOptions, nameplate: str) -> Place:
-    """Return where the rendezvous is: at the named server, or wherever it is found."""
-    if options.server is not None:
-        return Place(options.server)
-
-    async def look() -> str:
-        return await find_rendezvous(nameplate, lan=lan_allowed())
-
-    return Place(await look(), look_again=look)
 
 
 @asynccontextmanager
