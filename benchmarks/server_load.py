@@ -32,6 +32,7 @@ BODY = 204  # bytes of a message; a sealed candidate
 PATIENCE = 10.0  # seconds for an answer
 FLOOD = 5_000  # bad connections
 FLOOD_SOURCE = "127.0.66.6"
+LEAK_WARM_UP, LEAK_PART = 5_000, 10_000  # pairings
 SOURCES = 200  # addresses that pairings come from, in turn
 
 
@@ -130,12 +131,22 @@ async def _latency(target: Target) -> list[Figure]:
 
 
 async def _leak(target: Target, count: int) -> list[Figure]:
-    await _run(target, count // 10)  # what a process takes anyway
-    before = target.memory()
-    await _run(target, count)
+    await _run(target, LEAK_WARM_UP)  # what a process takes anyway
+    before, cpu, started = target.memory(), target.cpu(), time.monotonic()
+    done = 0
+    while done < count:
+        # In parts: this process remembers each message of a part, and would be the one to grow.
+        took = await _run(target, min(LEAK_PART, count - done))
+        done += len(took.times) + took.failed
+        if took.failed:
+            raise RuntimeError(f"{took.failed} of {len(took.times) + took.failed} pairings failed")
     grown = target.memory() - before
+    name = f"memory after {count} more pairings"
+    rate, each = done / (time.monotonic() - started), (target.cpu() - cpu) / done * 1000
     return [
-        figure("server_load", f"memory after {count} more pairings", "MB", [grown / 1e6], goal="0")
+        figure("server_load", name, "MB", [grown / 1e6], goal="0"),
+        figure("server_load", f"rate of {count} pairings", "1/s", [rate]),
+        figure("server_load", f"CPU of one of {count} pairings", "ms", [each]),
     ]
 
 
