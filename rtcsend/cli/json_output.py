@@ -30,7 +30,9 @@ class JsonOutput:
     def emit(self, event: Event) -> None:
         """Print ``event``; progress only when some time has passed, and when it is complete."""
         if isinstance(event, Reconnecting | Stalled):
-            self._results.put(event.to_json(), droppable=True)  # there may be thousands of them
+            # There may be thousands of them; that the path is lost is told in any case.
+            is_first = isinstance(event, Reconnecting) and event.attempt == 1
+            self._results.put(event.to_json(), droppable=not is_first)
             return
         if not isinstance(event, Progress | Checking):
             if isinstance(event, Done | Error):

@@ -7,6 +7,7 @@ import pytest
 
 from rtcsend.cli.json_output import PROGRESS_INTERVAL, JsonOutput
 from rtcsend.cli.results import ResultLines
+from rtcsend.events import Reconnecting
 from tests.cli.fake_engine import DONE, TOTAL, progress
 
 Capture = pytest.CaptureFixture[str]
@@ -57,6 +58,24 @@ def test_a_reader_that_stands_still_stops_nothing() -> None:
     lines = received.splitlines()
     assert len(lines) < 100
     assert lines[1] == b"progress 0"
+
+
+def test_the_first_word_of_a_loss_comes_even_then() -> None:
+    with standard_output_is_a_pipe() as reading:
+        results = ResultLines(on_broken=never)
+        output = JsonOutput(results=results, clock=lambda: 0.0)
+        results.put("x" * 200_000)  # more than a pipe holds
+        for _loss in range(3):
+            for attempt in range(1, 30):
+                output.emit(Reconnecting(reason="The path is dead.", attempt=attempt))
+        results.put("done")
+        received = b""
+        while not received.endswith(b"done\n"):
+            received += os.read(reading, 65536)
+        results.close()
+        os.close(reading)
+    assert received.count(b'"attempt": 1}') == 3
+    assert received.count(b'"attempt"') < 30
 
 
 def test_a_reader_that_goes_away_is_told_once() -> None:
