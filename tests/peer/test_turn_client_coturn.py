@@ -12,8 +12,10 @@ from tests.fakes.coturn import Coturn, require_coturn
 
 pytestmark = pytest.mark.coturn
 
-LIFETIME = 1  # seconds of the allocation, of its nonce and of its credential
-REFRESHES = 4  # of which at least two come after the end of the credential
+LIFETIME = 4  # seconds of the allocation: it is renewed each half, so a busy machine may lose two
+NONCE = 1  # seconds
+CREDENTIAL = 3  # seconds
+REFRESHES = 3  # after 2, 4 and 6 seconds: two of them after the end of the credential
 
 
 class Receiver(asyncio.DatagramProtocol):
@@ -27,10 +29,10 @@ class Receiver(asyncio.DatagramProtocol):
 
 async def test_a_credential_that_has_expired_is_good_for_its_allocation(tmp_path: Path) -> None:
     require_coturn()
-    options = (f"--max-allocate-lifetime={LIFETIME}", f"--stale-nonce={LIFETIME}")
+    options = (f"--max-allocate-lifetime={LIFETIME}", f"--stale-nonce={NONCE}")
     async with Coturn(tmp_path, *options) as coturn:
         address = ("127.0.0.1", coturn.port)
-        user, password = credential(coturn.ice_url(lifetime=LIFETIME))
+        user, password = credential(coturn.ice_url(lifetime=CREDENTIAL))
         _, client = await asyncio.get_running_loop().create_datagram_endpoint(
             lambda: TurnUdpClient(address, username=user, password=password), remote_addr=address
         )
