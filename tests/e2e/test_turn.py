@@ -158,7 +158,7 @@ async def test_a_wrong_credential(
 async def test_a_relay_that_hangs_up_is_noticed_at_once(
     machine: Machine, coturn: Coturn, film: Path, out: Path
 ) -> None:
-    options = ("--relay-only", "--limit", "2M")
+    options = ("--relay-only", "--limit", "1M")
     async with (
         TcpProxy(coturn.port) as between,
         machine.send(
