@@ -26,6 +26,7 @@ from rtcsend.errors import (
 from rtcsend.files.journal import NotAJournal, parse_journal_untrusted
 from rtcsend.files.paths import safe_name_untrusted, safe_path_untrusted
 from rtcsend.files.tree_journal import parse_tree_journal_untrusted
+from rtcsend.known.record import parse_machine_untrusted
 from rtcsend.pairing.envelope import MAX_PLAINTEXT
 from rtcsend.peer.candidate import maybe_parse_candidate_untrusted
 from rtcsend.peer.description import parse_description_untrusted
@@ -43,7 +44,7 @@ from signal_server.outputs import parse_frame_untrusted as parse_server_frame_un
 from signal_server.store.entries import BadEntry
 from signal_server.store.redis_scripts import parse_reserved_untrusted
 from signal_server.store.replica import parse_published_untrusted
-from tests.fuzz import seeds
+from tests.fuzz import known, seeds
 from tests.fuzz.stateful import (
     TAG,
     answer_lan_untrusted,
@@ -187,6 +188,28 @@ DECODERS: Final = (
         pair_confirmation_untrusted,
         (WrongCode, PeerProtocolError),
         seeds.PAIRING_BODIES,
+    ),
+    # Known machines: how they are introduced, kept, found, and made sure of.
+    raw(
+        "introduction",
+        known.read_introduction_untrusted,
+        (PeerProtocolError, IncompatiblePeer),
+        known.INTRODUCTIONS,
+        "parse_introduction_untrusted",
+    ),
+    raw("machine's file", parse_machine_untrusted, (ValueError,), known.MACHINES),
+    text("note", known.is_note_untrusted, (), known.NOTES),
+    raw(
+        "ephemeral key",
+        known.take_first_untrusted,
+        (WrongCode, IncompatiblePeer, PeerProtocolError),
+        known.FIRST_BODIES,
+    ),
+    raw(
+        "signature",
+        known.take_second_untrusted,
+        (WrongCode, IncompatiblePeer, PeerProtocolError),
+        known.SECOND_BODIES,
     ),
     text("strict JSON", _json, PEER, seeds.SIGNALS + seeds.CONTROL),
     raw("strict JSON in bytes", _json, PEER, seeds.SIGNALS + seeds.CONTROL),
