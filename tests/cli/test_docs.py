@@ -10,7 +10,7 @@ import pytest
 from typer.main import get_command
 
 from rtcsend import events
-from rtcsend.cli import bench, demo_run, peers
+from rtcsend.cli import bench, clean, demo_run, peers
 from rtcsend.cli.main import app
 from rtcsend.doctor import findings
 from rtcsend.events import Event
@@ -31,7 +31,7 @@ CLASSES = {
     event.name: event
     for event in event_classes()
     if event.__module__
-    in {module.__name__ for module in (events, demo_run, bench, findings, peers)}
+    in {module.__name__ for module in (events, demo_run, bench, clean, findings, peers)}
 }
 
 
@@ -61,7 +61,7 @@ def options(command: str) -> set[str]:
     }
 
 
-@pytest.mark.parametrize("command", ["send", "receive", "demo", "bench", "doctor"])
+@pytest.mark.parametrize("command", ["send", "receive", "clean", "demo", "bench", "doctor"])
 def test_every_option_is_on_the_page_and_no_other(command: str) -> None:
     sections = dict(re.findall(r"^## `rtcsend (\w+)[^\n]*\n(.*?)(?=^## )", PAGE, re.M | re.S))
     shared = re.search(r"^## Options of send and receive\n(.*?)(?=^## )", PAGE, re.M | re.S)
