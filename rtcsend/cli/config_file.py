@@ -104,16 +104,16 @@ def _switch(text: str) -> bool:
 _BOTH: Final = ("send", "receive")
 SETTINGS: Final[Mapping[str, Setting]] = {
     "server": Setting(
-        commands=(*_BOTH, "doctor"), read=_server, takes="an address like wss://host"
+        commands=(*_BOTH, "pair", "doctor"), read=_server, takes="an address like wss://host"
     ),
     "ice": Setting(
         commands=(*_BOTH, "doctor"), read=_ice, takes="addresses like turn:…", is_list=True
     ),
-    "timeout": Setting(commands=_BOTH, read=_seconds, takes="seconds, at most 30 days"),
+    "timeout": Setting(commands=(*_BOTH, "pair"), read=_seconds, takes="seconds, at most 30 days"),
     "idle-timeout": Setting(commands=_BOTH, read=_seconds, takes="seconds, at most 30 days"),
     "limit": Setting(commands=_BOTH, read=_rate, takes="a rate like 10M"),
     "compress": Setting(commands=("send",), read=_compress, takes="auto, never or always"),
-    "words": Setting(commands=("send",), read=_words, takes=f"{MIN_WORDS} to {MAX_WORDS}"),
+    "words": Setting(commands=("send", "pair"), read=_words, takes=f"{MIN_WORDS} to {MAX_WORDS}"),
     "links": Setting(commands=("send",), read=_links, takes="keep, follow or skip"),
     "no-progress": Setting(commands=(*_BOTH, "demo"), read=_switch, takes="true or false"),
     "plain": Setting(commands=_BOTH, read=_switch, takes="true or false"),

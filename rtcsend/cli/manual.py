@@ -15,6 +15,7 @@ from rtcsend import __version__
 _HIDDEN: Final = frozenset({"help", "install_completion", "show_completion"})
 _FILES: Final = (
     ("$XDG_CONFIG_HOME/rtcsend/config.toml", "Defaults; see rtcsend config."),
+    ("$XDG_DATA_HOME/rtcsend/", "Keys of this machine and of those that it knows."),
     ("$XDG_RUNTIME_DIR/rtcsend/", "Word for receivers of the same machine."),
 )
 _VARIABLES: Final = (
@@ -28,7 +29,7 @@ _VARIABLES: Final = (
 )
 _EXITS: Final = (
     "0 verified and saved; 1 bug; 2 usage; 10 rendezvous unreachable; 11 refused by it; "
-    "12 no such code; 13 the other side never came; 20 wrong code; 21 incompatible peer; "
+    "12 no such code; 13 the other side never came; 20 wrong code or key; 21 incompatible peer; "
     "30 no route; 31 connection lost; 40 declined; 41 stopped by the other side; 42 digest "
     "mismatch; 43 protocol broken; 50 cannot read; 51 cannot write; 52 unsafe path; 53 exists; "
     "130 Ctrl-C; 143 SIGTERM."
