@@ -84,6 +84,8 @@ class Several:
         self._changed = asyncio.Event()
         """Set when somebody has come, has proven the words or has not, or has left."""
         self._inside: set[asyncio.Task[None]] = set()
+        self._trouble: RendezvousError | None = None
+        """Why the nameplate is not open, if it is to be."""
         self._numbers = 0
         self._outcomes: list[Outcome] = []
 
@@ -119,7 +121,7 @@ class Several:
             async with asyncio.timeout(None if self._options.forever else self._options.timeout):
                 return await self._let_all_in(first) or never
         except TimeoutError:
-            return never
+            return self._trouble or never
 
     async def _let_all_in(self, first: RendezvousClient) -> RtcsendError | None:
         client: RendezvousClient | None = first
@@ -129,6 +131,7 @@ class Several:
             try:
                 await self._let_in(used)
             except RendezvousError as exc:
+                self._trouble = exc
                 trouble += 1
                 if trouble >= MAX_TROUBLE and not self._options.forever:
                     return exc
@@ -176,6 +179,7 @@ class Several:
             assert self._code is not None, "one is shown"
             visit = Visit(Role.SENDER, self._code, client, place=Place(client.url))
             await visit.begin()
+            self._trouble = None
             await visit.wait()
             self._admission.came()
             receiver = self._receive(self._next_number(), visit, place.pop_all())

@@ -20,6 +20,7 @@ from rtcsend.errors import (
     NoSuchCode,
     PeerAborted,
     PeerNeverCame,
+    Refused,
     RtcsendError,
     WrongCode,
 )
@@ -401,3 +402,17 @@ async def test_who_looks_too_early_keeps_nobody_out_where_the_sender_serves_itse
                     await client.claim("77")
         async with door.place():
             assert door.nameplate == "77"
+
+
+async def test_a_server_that_refuses_until_the_end_is_why_they_have_not_got_it(
+    scene: Scene,
+) -> None:
+    limits = Limits(nameplates_per_minute=1)
+    config = ServerConfig(host="127.0.0.1", port=0, limits=limits)
+    async with RendezvousServer(config) as server:
+        scene.url = f"ws://127.0.0.1:{server.port}/v1"
+        async with scene.sending(receivers=2, timeout=1.0) as sender:
+            await scene.come()
+            with pytest.raises(Refused, match="Receiver 2 has not: the rendezvous server"):
+                await sender
+    assert set(scene.ends()) == {(None, "closed"), (1, "done"), (2, "refused")}
