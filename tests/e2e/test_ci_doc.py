@@ -135,6 +135,14 @@ async def test_makefile(machine: Machine, rendezvous: str) -> None:
     assert (there.folder / "artifact.tar").read_text() == "all is well\n"
 
 
+async def test_pipe(machine: Machine, rendezvous: str) -> None:
+    sends, receives = blocks("A pipe", "bash")
+    here, there = (prepared(machine, name, rendezvous) for name in ("here", "there"))
+    (there.folder / "documents" / "letter").unlink()
+    await asyncio.gather(here.shell(sends), there.shell(receives))
+    assert (there.folder / "documents" / "letter").read_text() == "Dear Ada"
+
+
 async def test_ssh(machine: Machine, rendezvous: str) -> None:
     (text,) = blocks("ssh without a port", "sh")
     there = prepared(machine, "there", rendezvous)
@@ -145,5 +153,5 @@ async def test_ssh(machine: Machine, rendezvous: str) -> None:
 
 
 def test_every_example_has_a_test() -> None:
-    tested = {"GitHub Actions", "GitLab CI", "cron", "A Makefile", "ssh without a port"}
+    tested = {"GitHub Actions", "GitLab CI", "cron", "A Makefile", "A pipe", "ssh without a port"}
     assert set(SECTIONS) == tested
