@@ -182,7 +182,7 @@ async def test_the_other_side_never_comes(machine: Machine, film: Path) -> None:
 
 
 async def test_the_receiver_never_answers(machine: Machine, film: Path, out: Path) -> None:
-    async with machine.send(film, "--timeout", "2") as sender:
+    async with machine.send(film, "--timeout", "15") as sender:  # the receiver starts in that time
         command = ("receive", "--json", await sender.code(), "-o", out)
         async with machine.on_terminal(*command, stdout_is_pipe=True) as receiver:
             await receiver.stderr_has("Accept? [Y/n] ")

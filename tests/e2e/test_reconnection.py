@@ -23,6 +23,7 @@ from tests.fakes.namespaces import Host, cable, hosts, require_namespaces
 pytestmark = [pytest.mark.e2e, pytest.mark.lab]
 
 SIZE = 12_000_000  # bytes
+PATIENCE = ("--timeout", "15")  # in which the receiver has to start as well
 LIMIT = ("--limit", "3M")  # four seconds in which something can happen
 PORT = "8765"
 LEFT_URL, RIGHT_URL = f"ws://10.79.1.1:{PORT}", f"ws://10.79.2.1:{PORT}"
@@ -209,7 +210,7 @@ async def test_stopped_while_nothing_works(
     machine: Machine, network: Network, film: Path, copy: Path, who: str
 ) -> None:
     async with server(machine, network):
-        async with transfer(machine, network, film, copy, "--timeout", "10") as sides:
+        async with transfer(machine, network, film, copy, *PATIENCE) as sides:
             sender, receiver = sides
             network.cut(rendezvous=True)
             await all_reconnect(sender, receiver)
@@ -218,7 +219,7 @@ async def test_stopped_while_nothing_works(
             assert (await side.fails("interrupted"))["exit"] == 130  # and not "connection-lost"
             error = await other.fails("connection-lost")
             assert error["exit"] == 31
-            assert "could not meet again in 10 seconds" in error["message"]
+            assert "could not meet again in 15 seconds" in error["message"]
             assert "only the rest travels" in error["hint"]
 
 
@@ -228,7 +229,7 @@ async def test_killed_for_good(
     machine: Machine, network: Network, film: Path, copy: Path, who: str
 ) -> None:
     async with server(machine, network):
-        async with transfer(machine, network, film, copy, "--timeout", "5") as sides:
+        async with transfer(machine, network, film, copy, *PATIENCE) as sides:
             side, other = sides if who == "sender" else reversed(sides)
             side.process.kill()
             error = await other.fails("connection-lost")
