@@ -5,6 +5,7 @@ event loop accepts in another way: there only the limits on WebSockets hold).
 """
 
 import socket
+import time
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -46,7 +47,8 @@ class GuardedListener(socket.socket):
             accepted, address = super().accept()
             peer = str(address[0]) if isinstance(address, tuple) else ""
             source = source_of(peer)
-            if self.admission.accept(source, exempt=is_trusted(peer, self.trusted)):
+            exempt = is_trusted(peer, self.trusted)
+            if self.admission.accept(source, now=time.monotonic(), exempt=exempt):
                 return _Counted.of(accepted, partial(self.admission.closed, source)), address
             accepted.close()
         raise BlockingIOError  # the rest in the next turn

@@ -19,7 +19,6 @@ from signal_server.permits import Permits
 from signal_server.sources import site_of
 from signal_server.tally import Tally
 
-CUT_FACTOR = 2  # over so many times a source's limit of sockets nobody is answered any more
 SPARE_CONNECTIONS = 256  # besides max_sockets: plain HTTP, and handshakes that will be refused
 SITE_FACTOR = 8  # times as much as a source; households of one street, offices of one company
 DRAIN_RETRY = 5.0  # seconds; by then a load balancer, or the next process, has taken over
@@ -63,7 +62,7 @@ class Admission:
 
     # Connections
 
-    def accept(self, source: str, *, exempt: bool = False) -> bool:
+    def accept(self, source: str, *, now: float, exempt: bool = False) -> bool:
         """Count a new connection; False: cut it at once, without a word, and do not count it.
 
         That is for floods, and costs next to nothing; who is a little over a limit gets an
@@ -71,12 +70,11 @@ class Admission:
 
         Args:
             source: Of the connection, whatever a proxy may say later.
+            now: On any clock, always the same one.
             exempt: It is a trusted proxy: only the total counts.
         """
         levels = self._levels(source)
-        allowed = exempt or all(
-            tally.has_connection(key, factor=CUT_FACTOR) for tally, key in levels
-        )
+        allowed = exempt or all(tally.takes_connection(key, now=now) for tally, key in levels)
         most = self._limits.max_sockets + SPARE_CONNECTIONS
         if not allowed or self._counters.connections >= most:
             self._counters.limited("connections")

@@ -19,5 +19,7 @@ class OpenSocket:
     room: Name | None = None
     """Set while it is attached, or about to be."""
     has_reported: bool = False
+    refusals: int = 0
+    """How often it was refused something."""
     is_gone: bool = False
     """It is closed, and that waits behind what came before."""

@@ -45,6 +45,7 @@ from signal_server.outputs import (
 from signal_server.storage import Connection, Name
 from signal_server.store.base import Decide, Store, StoreUnavailable
 
+MAX_REFUSALS = 16  # of one socket: people mistype, and programs that go on and on take our time
 RETRY_SECONDS = 1.0  # until the store is asked again, when it did not answer
 _UNTOLD = 0  # among the deadlines; sockets are numbered from 1
 
@@ -269,8 +270,11 @@ class Reception:
         if socket.connection.number not in self._sockets:
             return
         self._output(Send(socket.connection.number, refusal.message))
+        socket.refusals += 1
         if refusal.close is not None:
             await self._close(socket, refusal.close, refusal.code)
+        elif socket.refusals >= MAX_REFUSALS:
+            await self._close(socket, CLOSE_POLICY, refusal.code)
 
     async def _close(self, socket: OpenSocket, code: int, reason: str) -> None:
         if socket.connection.number in self._sockets:

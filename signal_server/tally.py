@@ -9,6 +9,9 @@ Pure. Place in the flow: kept by :mod:`signal_server.admission`. Source: RFC 617
 from signal_server.buckets import GrowingDelays, TokenBuckets
 from signal_server.limits import Limits
 
+CUT_FACTOR = 2  # over so many times a limit of sockets nobody is answered any more
+SPARE_PER_MINUTE = 240  # connections besides those of sockets: health, metrics
+
 PER_MINUTE = (
     "new_sockets_per_minute",
     "nameplates_per_minute",
@@ -26,6 +29,7 @@ class Tally:
 
     Attributes:
         connections: Open ones, bounded by what the server accepts.
+        new_connections: By the minute, whatever becomes of them.
         sockets: Open ones, likewise.
         buckets: For what is counted by the minute, by the name of the limit.
         failures: Of claims.
@@ -34,6 +38,10 @@ class Tally:
     def __init__(self, limits: Limits, *, factor: int) -> None:
         self._max_sockets = limits.sockets_per_source * factor
         self.connections = Counts()
+        per_minute = CUT_FACTOR * limits.new_sockets_per_minute + SPARE_PER_MINUTE
+        self.new_connections = TokenBuckets(
+            per_minute=per_minute * factor, max_sources=limits.max_sources
+        )
         self.sockets = Counts()
         self.buckets = {
             name: TokenBuckets(
@@ -49,9 +57,13 @@ class Tally:
             max_sources=limits.max_sources,
         )
 
-    def has_connection(self, key: str, *, factor: int) -> bool:
-        """Return whether there may be one more, with ``factor`` times as many as sockets."""
-        return self.connections[key] < factor * max(self._max_sockets, 1)
+    def takes_connection(self, key: str, *, now: float) -> bool:
+        """Return whether there may be one more, with CUT_FACTOR times as many as sockets.
+
+        Those by the minute are counted here, also when another limit is in the way.
+        """
+        there_is_room = self.connections[key] < CUT_FACTOR * max(self._max_sockets, 1)
+        return not self.new_connections.take(key, now=now) and there_is_room
 
     def has_socket(self, key: str) -> bool:
         """Return whether there may be one more."""

@@ -14,6 +14,7 @@ from signal_server.admission import SPARE_CONNECTIONS, Admission
 from signal_server.limits import Limits
 from signal_server.messages import MAX_FRAME
 from signal_server.outputs import CLOSE_TRY_LATER, RequestRefused
+from signal_server.tally import SPARE_PER_MINUTE
 
 
 def new(*, auth_tokens: tuple[str, ...] = (), **limits: Any) -> Admission:
@@ -57,7 +58,7 @@ def test_a_site_has_eight_times_as_much() -> None:
     admission.open_socket("2001:db8:1::/64", now=0.0)
     admission.close_socket(networks[0])
     admission.open_socket(networks[8], now=0.0)
-    assert [admission.accept(network) for network in networks] == [True] * 16 + [False] * 4
+    assert [admission.accept(network, now=0.0) for network in networks] == [True] * 16 + [False] * 4
 
     # One who asks too much does not use up what the others have.
     admission = new(claims_per_minute=1)
@@ -87,21 +88,34 @@ def test_a_site_has_eight_times_as_much() -> None:
 
 def test_a_flood_is_cut() -> None:
     admission = new(sockets_per_source=2)
-    assert [admission.accept("a") for _ in range(6)] == [True] * 4 + [False] * 2
-    assert admission.accept("b")
+    assert [admission.accept("a", now=0.0) for _ in range(6)] == [True] * 4 + [False] * 2
+    assert admission.accept("b", now=0.0)
     admission.closed("a")
-    assert admission.accept("a")
+    assert admission.accept("a", now=0.0)
     # All clients of a proxy come from one address.
-    assert all(admission.accept("proxy", exempt=True) for _ in range(100))
+    assert all(admission.accept("proxy", now=0.0, exempt=True) for _ in range(100))
+
+
+def test_a_flood_of_short_connections_is_cut_too() -> None:
+    admission = new(new_sockets_per_minute=30)
+    most = 2 * 30 + SPARE_PER_MINUTE
+    for _ in range(most):
+        assert admission.accept("a", now=0.0)
+        admission.closed("a")
+    assert not admission.accept("a", now=0.0)
+    assert admission.accept("b", now=0.0)
+    assert admission.accept("proxy", now=0.0, exempt=True)
+    assert admission.accept("a", now=60.0 / most + 0.001)  # one more
+    assert not admission.accept("a", now=60.0 / most + 0.001)
 
 
 def test_connections_in_all() -> None:
     admission = new(max_sockets=1)
-    accepted = [admission.accept(str(n)) for n in range(SPARE_CONNECTIONS + 3)]
+    accepted = [admission.accept(str(n), now=0.0) for n in range(SPARE_CONNECTIONS + 3)]
     assert accepted.count(True) == SPARE_CONNECTIONS + 1
     admission.closed("0")
-    assert admission.accept("x", exempt=True)
-    assert not admission.accept("x", exempt=True)
+    assert admission.accept("x", now=0.0, exempt=True)
+    assert not admission.accept("x", now=0.0, exempt=True)
 
 
 @given(
@@ -111,7 +125,7 @@ def test_counts_come_back_to_nothing(steps: list[tuple[bool, str]]) -> None:
     admission = new(sockets_per_source=3, max_sockets=5)
     open_ones = []
     for opening, source in steps:
-        if opening and admission.accept(source):
+        if opening and admission.accept(source, now=0.0):
             open_ones.append(source)
         elif open_ones:
             admission.closed(open_ones.pop())

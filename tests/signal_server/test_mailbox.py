@@ -26,6 +26,7 @@ from signal_server.messages import (
     Resumed,
     serialize,
 )
+from signal_server.reception import MAX_REFUSALS
 from tests.fakes.redis_server import needs_redis, redis_server
 from tests.fakes.rendezvous import RendezvousMachine
 from tests.fakes.shared_rendezvous import SharedRendezvousMachine
@@ -485,6 +486,17 @@ def test_a_bad_frame_ends_its_socket_but_not_the_mailbox(
     assert world.news(b) == [Peer("away")]
     resume = Resume(nameplate=allocated.nameplate, token=allocated.token)
     assert world.send(world.socket(), resume) == [Resumed(), Peer("joined")]
+
+
+def test_who_is_refused_again_and_again_is_closed() -> None:
+    world = World()
+    number = world.socket()
+    for left in reversed(range(MAX_REFUSALS)):
+        assert number not in world.closed
+        assert code(world.send(number, Claim(nameplate="7"))) in ("not-found", "rate-limited")
+        assert (number in world.closed) == (left == 0)
+    assert world.closed == {number: 1008}
+    world.machine.assert_empty()
 
 
 def test_one_socket_has_one_mailbox() -> None:
