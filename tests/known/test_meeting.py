@@ -16,6 +16,7 @@ from rtcsend.errors import (
     WrongCode,
 )
 from rtcsend.pairing.doors import Direction
+from rtcsend.rendezvous.local import local_notes
 from signal_server.config import ServerConfig
 from signal_server.server import RendezvousServer
 from tests.known.pairs import Pair, acquaint, both, private_runtime, store_in
@@ -257,3 +258,48 @@ async def test_a_server_that_wants_a_token(tmp_path: Path) -> None:
                 guest = await doors.next_guest()
                 await both(sender, guest)
                 await guest.aclose()
+
+
+async def test_who_is_removed_at_the_last_moment_is_not_let_in(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rtcsend.known_receiving.LOOK", 1000.0)  # nobody looks again meanwhile
+    monkeypatch.setattr(by_keys, "EXCHANGE_TIMEOUT", 0.3)
+    if pair.server is None:
+        return  # there who is known is looked up when a note is found
+    async with pair.doors(None) as doors:
+        await pair.waits_at_doors.wait()
+        pair.laptop.remove("desktop")
+        guest = asyncio.create_task(doors.next_guest())
+        with pytest.raises(PeerNeverCame):
+            async with pair.sending(patience=1.0):
+                pytest.fail("let in")
+        assert not guest.done()
+        guest.cancel()
+
+
+async def test_two_that_send_to_one_machine_do_not_meet_each_other(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rtcsend.known_sending.MAX_BROKEN", 1)  # one such meeting would end it
+    sending = [asyncio.create_task(met(pair)) for _ in range(2)]
+    await pair.waits.wait()
+    done, _ = await asyncio.wait(sending, timeout=0.5)
+    assert not done
+    async with asyncio.timeout(20):
+        await asyncio.gather(host(pair, times=2), *sending)
+
+
+async def test_who_was_let_in_is_not_visited_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in private_runtime(tmp_path / "run").items():
+        monkeypatch.setenv(name, value)
+    pair = Pair(tmp_path, None)
+    async with pair.doors(at_once=2) as doors, pair.sending():
+        guest = await doors.next_guest()
+        ((note, url),) = local_notes()  # it is announced for as long as the sender lives
+        doors._notes.clear()
+        doors._on_note(note, (url,))
+        assert doors._notes == {}
+        await guest.aclose()
