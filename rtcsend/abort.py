@@ -44,6 +44,7 @@ _SAME_ON_BOTH_SIDES: Final[dict[str, type[RtcsendError]]] = {
 """Ends that both sides report with the same exit code: they are nobody's private affair."""
 
 _DECLINED_BY_CIRCUMSTANCE: Final = frozenset({TargetExists.slug, UnsafePath.slug})
+_SEE_THERE: Final = "Look at what the receiver says, and run both commands again."
 _STOPPED: Final = frozenset({Interrupted.slug, Terminated.slug})
 
 
@@ -80,6 +81,8 @@ def _error(slug: str, reason: str) -> RtcsendError:
         return Declined(f"The receiver did not take it: {reason}")
     if slug == CannotRead.slug:
         return PeerAborted(f"The sender stopped: {reason}")
+    if slug == CannotWrite.slug:
+        return CannotWrite(reason or "The other side stopped.", hint=_SEE_THERE)
     if error := _SAME_ON_BOTH_SIDES.get(slug):
         return error(reason or "The other side stopped.")
     return PeerAborted(f"The other side stopped: {reason}")

@@ -195,6 +195,7 @@ class StdoutSink:
         if isinstance(exc, BrokenPipeError):
             return CannotWrite(
                 f"{self.name} cannot be written: whoever read standard output closed it.",
+                for_peer=f"The program that the receiver passes {self.name} on to has ended.",
                 hint="Look at what the other program of the pipeline says, and run it all again.",
             )
         return CannotWrite(
