@@ -255,6 +255,8 @@ class HostileRendezvous:
     ice_servers: Sequence[Any] = ()
     seen: dict[Role, list[Kind]] = field(default_factory=lambda: {role: [] for role in Role})
     _places: dict[Role, _Place] = field(default_factory=dict)
+    _waiting: dict[Role, list[bytes]] = field(default_factory=lambda: {role: [] for role in Role})
+    """Bodies for a side that has not come yet: the sender speaks before anybody is there."""
     _sender_there: asyncio.Event = field(default_factory=asyncio.Event)
     _server: Server | None = None
 
@@ -317,6 +319,8 @@ class HostileRendezvous:
         else:
             self._sender_there.set()
         self._places[role] = _Place(socket)
+        for body in self._waiting[role]:
+            await _quietly(socket, serialize(Message(body)))
         if len(self._places) == len(Role):
             for each, place in self._places.items():
                 await _quietly(place.socket, serialize(Peer("joined")))
@@ -328,7 +332,10 @@ class HostileRendezvous:
         number, place.bodies = place.bodies, place.bodies + 1
         self.seen[origin].append(kind_of(number, body))
         for role, delivered in self.attack.on_body(origin, number, body):
-            await _quietly(self._places[role].socket, serialize(Message(delivered)))
+            if role in self._places:
+                await _quietly(self._places[role].socket, serialize(Message(delivered)))
+            else:
+                self._waiting[role].append(delivered)
 
     async def _release(self, role: Role) -> None:
         self._places[role].released = True
