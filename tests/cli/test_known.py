@@ -126,3 +126,34 @@ def test_names_complete_to_nothing_where_keys_cannot_be_read(folder: Path) -> No
     (folder / "rtcsend").mkdir(mode=0o755)
     assert complete_names("") == []
     assert main(["peers"]) == 50
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("send", "--to", "laptop", "--code", "7-guitar-velvet", "film.iso"),
+        ("send", "--to", "laptop", "--receivers", "2", "film.iso"),
+        ("send", "--to", "laptop", "--qr", "film.iso"),
+        ("receive", "-y", "--from", "desktop", "7-guitar-velvet"),
+        ("receive", "-y", "--listen", "--code-file", "code"),
+        ("receive", "-y", "--listen", "--into", "missing"),
+        ("receive", "-y", "--listen", "-o", "-"),
+        ("receive", "-y", "--listen", "--checksums", "sums"),
+        ("receive", "-y", "--from", "desktop", "--verify"),
+        ("receive", "--listen"),
+        ("pair", "a/b"),
+        ("pair", "laptop"),
+    ],
+    ids=" ".join,
+)
+def test_contradictions_are_usage_errors(
+    folder: Path,
+    arguments: tuple[str, ...],
+    capfd: CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    acquaint(store_in(folder), "laptop", store_in(folder / "laptop"))
+    (folder / "film.iso").touch()
+    monkeypatch.chdir(folder)
+    assert main(arguments) == 2
+    assert capfd.readouterr().err.count("\n") == 2

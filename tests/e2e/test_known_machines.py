@@ -214,30 +214,6 @@ async def test_who_is_not_known(alone: Machines) -> None:
         await receiver.fails("usage")
 
 
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        ("send", "--to", "laptop", "--code", "7-guitar-velvet", "film.iso"),
-        ("send", "--to", "laptop", "--receivers", "2", "film.iso"),
-        ("send", "--to", "laptop", "--qr", "film.iso"),
-        ("receive", "-y", "--from", "desktop", "7-guitar-velvet"),
-        ("receive", "-y", "--listen", "--code-file", "code"),
-        ("receive", "-y", "--listen", "--into", "missing"),
-        ("receive", "-y", "--listen", "-o", "-"),
-        ("receive", "-y", "--listen", "--checksums", "sums"),
-        ("receive", "-y", "--from", "desktop", "--verify"),
-        ("receive", "--listen"),
-        ("pair", "a/b"),
-        ("pair", "laptop"),
-    ],
-    ids=" ".join,
-)
-async def test_contradictions_are_usage_errors(alone: Machines, arguments: tuple[str, ...]) -> None:
-    side = await alone.plain("desktop", *arguments)
-    assert side.process.returncode == 2
-    assert side.stderr.count("\n") == 2, side.stderr
-
-
 async def test_peers(alone: Machines, out: Path) -> None:
     async with alone.send() as sender, alone.receive("-o", out) as receiver:
         await sender.succeeds()
