@@ -90,7 +90,8 @@ def one(lines: list[dict[str, Any]], area: str, check: str) -> dict[str, Any]:
 
 
 def test_every_kind_is_looked_at() -> None:
-    assert set(BEHAVIOURS) | {Kind.UDP_BLOCKED} == set(Kind)
+    blocked = {Kind.UDP_BLOCKED, Kind.TLS_ONLY, Kind.PROXY_ONLY}  # the last in test_proxy
+    assert set(BEHAVIOURS) | blocked == set(Kind)
 
 
 @pytest.mark.parametrize("kind", list(BEHAVIOURS))
@@ -132,6 +133,19 @@ def test_udp_blocked_and_relays_by_tcp_and_tls(site: Site) -> None:
         "turn:203.0.113.10:3478?transport=tcp": "ok",
         "turns:203.0.113.10:443": "ok",
         "turns:203.0.113.10:5349": "timeout",  # a port that the firewall does not let out
+    }
+
+
+def test_a_firewall_that_passes_nothing_but_tls(site: Site) -> None:
+    site.lab.a.kind = Kind.TLS_ONLY
+    relays = [site.turn.ice_url(way) for way in ("tcp-443", "tls-443")]
+    code, lines = site.ask("--timeout", "5", *ice(*relays))
+    assert code == 0
+    assert lines[-1]["relay"] == "works"
+    came = {line["target"]: line["status"] for line in lines if line.get("area") == "turn"}
+    assert came == {
+        "turn:203.0.113.10:443?transport=tcp": "failed",
+        "turns:203.0.113.10:443": "ok",
     }
 
 
