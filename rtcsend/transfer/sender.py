@@ -391,7 +391,9 @@ class SenderMachine(TransferMachine[SenderState, SenderMove, SenderEvent]):
         if self._state not in (SenderState.SENDING, SenderState.ENDED):
             return None
         if self.sent > self._written:
-            return Waiting(reason="The other side writes nothing.", patience=CRAWL_TIME)
+            # Whoever takes a stream from the receiver may take his time: a person has paused it.
+            patience = None if self._layout.is_open else CRAWL_TIME
+            return Waiting(reason="The other side writes nothing.", patience=patience)
         if self._state is SenderState.ENDED:
             return Waiting(reason="The other side is storing everything.", patience=SYNC_LIMIT)
         if self.awaits_digest:
