@@ -29,6 +29,7 @@ pytestmark = [
 SIZE = 6_000_000  # bytes
 LIMIT = 1_000_000  # bytes a second: seconds in which something can happen
 PATIENCE = 60.0  # seconds for what was closed to be gone
+STEADY = 15  # looks, 20 ms apart
 
 
 @pytest.fixture
@@ -76,24 +77,40 @@ async def nothing_is_left(
     runtime: Path, tmp_path: Path, small: Path, out: Path
 ) -> AsyncIterator[None]:
     """Compare before and after; before is after a first transfer, which loads the libraries."""
+    begun = tasks()
     async with rtcsend.Sender([small]) as sender:
         await rtcsend.receive(sender.code, into=out, accept=say_yes)
         await events_of(sender)
     (out / small.name).unlink()
-    before = await settled(lambda: (threads(), tasks(), open_files()), None)
+    assert await settled(tasks, begun) == begun
+    before = await steady(state)
     yield
-    after = await settled(lambda: (threads(), tasks(), open_files()), before)
+    after = await settled(state, before)
     assert after == before
     assert [name for name in listing(runtime) if name != "rtcsend"] == []
+
+
+def state() -> object:
+    return threads(), tasks(), open_files()
 
 
 async def settled(look: Callable[[], object], expected: object) -> object:
     """Return what is to be seen as soon as it is what is expected, or after a while."""
     loop = asyncio.get_running_loop()
-    deadline = loop.time() + (PATIENCE if expected is not None else 0.3)
+    deadline = loop.time() + PATIENCE
     while look() != expected and loop.time() < deadline:  # noqa: ASYNC110 - nobody announces it
         await asyncio.sleep(0.02)
     return look()
+
+
+async def steady(look: Callable[[], object]) -> object:
+    """Return what is to be seen when it was the same for many turns of the loop."""
+    seen, same = look(), 0
+    while same < STEADY:
+        await asyncio.sleep(0.02)
+        before, seen = seen, look()
+        same = same + 1 if seen == before else 0
+    return seen
 
 
 @pytest.fixture
