@@ -6,7 +6,8 @@ import pytest
 from rtcsend.options import DATAPATH_VARIABLE
 from signal_server.config import ServerConfig
 from signal_server.server import RendezvousServer
-from tests.e2e.hostile.victims import ForkServer, fork_server
+from tests.e2e.forks import forking
+from tests.e2e.hostile.victims import ForkServer
 from tests.e2e.processes import Machine
 
 
@@ -27,8 +28,8 @@ def datapath(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
 
 
 @pytest.fixture
-def machine(tmp_path: Path) -> Iterator[Machine]:
-    machine = Machine(tmp_path)
+def machine(tmp_path: Path, forks: ForkServer) -> Iterator[Machine]:
+    machine = Machine(tmp_path, forks)
     yield machine
     machine.check()
 
@@ -44,8 +45,9 @@ def out(machine: Machine) -> Path:
 @pytest.fixture(scope="session")
 def forks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ForkServer]:
     """Starts commands quickly, for all tests of this process."""
-    with fork_server(tmp_path_factory.mktemp("forks") / "socket") as server:
-        yield server
+    path = tmp_path_factory.mktemp("forks") / "socket"
+    with forking(path):
+        yield ForkServer(path)
 
 
 @pytest.fixture

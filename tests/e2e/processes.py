@@ -18,14 +18,20 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from rtcsend.life import phases_of
 from rtcsend.options import DATAPATH_VARIABLE
 from tests.events_schema import check_event
 
+if TYPE_CHECKING:
+    from tests.e2e.forks import Forks
+
 STEP_TIMEOUT = 90.0  # seconds for any single thing to happen; the machine may be busy
 ROOT = Path(__file__).parents[2]
+
+FORKED = ("rtcsend", "signal_server")
+"""What the fork server has imported."""
 
 T = TypeVar("T")
 
@@ -232,8 +238,9 @@ class Machine:
     ``rtcsend`` processes of different tests neither find nor disturb each other.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, forks: "Forks | None" = None) -> None:
         self.folder = folder
+        self._forks = forks
         (folder / "run").mkdir(mode=0o700)
         (folder / "home").mkdir()
         (folder / "tmp").mkdir()
@@ -262,7 +269,15 @@ class Machine:
         wrapper: tuple[str, ...] = (),
         stdin: int = asyncio.subprocess.DEVNULL,
     ) -> AsyncIterator[Side]:
-        """Run ``python -m MODULE ARGUMENTS``; it is killed when the context ends before it."""
+        """Run ``python -m MODULE ARGUMENTS``; it is killed when the context ends before it.
+
+        By the fork server, where nothing about its start matters.
+        """
+        is_usual = not (env or wrapper) and stdin == asyncio.subprocess.DEVNULL
+        if self._forks is not None and is_usual and module in FORKED:
+            async with self._forks.run(self, *arguments, module=module, cwd=cwd) as side:
+                yield side
+            return
         process = await asyncio.create_subprocess_exec(
             *wrapper,
             sys.executable,

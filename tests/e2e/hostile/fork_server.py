@@ -20,11 +20,14 @@ import sys
 from dataclasses import dataclass
 from typing import Any
 
+import coverage
+
 import rtcsend.cli.main
 import rtcsend.connecting
 import rtcsend.session  # all that a command imports later
+import signal_server.cli
 
-PRELOADED = (rtcsend.cli.main, rtcsend.connecting, rtcsend.session)
+PRELOADED = (rtcsend.cli.main, rtcsend.connecting, rtcsend.session, signal_server.cli)
 MAX_REQUEST = 1 << 16  # bytes; arguments and environment
 
 
@@ -91,6 +94,8 @@ def become(request: dict[str, Any], output: list[int]) -> dict[str, Any]:
     os.environ.update(request["env"])
     os.chdir(request["cwd"])
     sys.argv = ["rtcsend", *request["arguments"]]
+    if "COVERAGE_PROCESS_CONFIG" in os.environ:
+        coverage.process_startup()
     return request
 
 
