@@ -10,7 +10,8 @@
         latest -> 2024/beach.jpg
       … and 1,230 more
     Look twice: 1 program, 1 link, 3 names were made safe.
-    12 files are here already: photos/2024/beach.jpg, photos/notes.md, …
+      photos/old/setup.exe  20 kB  (name made safe)
+    12 files here will be replaced: photos/2024/beach.jpg, photos/notes.md, …
 
 Every text from outside is escaped here, and cut at the width of the terminal: one line is one
 entry, whatever its name is. Place in the flow: :mod:`rtcsend.cli.questions` shows it.
@@ -23,12 +24,20 @@ from typing import Final
 from rtcsend.cli.figures import format_size
 from rtcsend.cli.terminal import escape
 from rtcsend.events import Entry, Proposal
+from rtcsend.options import Conflict
 
 MAX_LINES: Final = 12  # of the tree; a person reads no more before deciding
 _MAX_SENDER_LENGTH: Final = 64  # characters of a host name that anybody wants to read
 _MIN_WIDTH: Final = 20  # cells
 _MAX_INDENT: Final = 12  # cells; deeper folders are not indented further
 _MAX_EXISTING: Final = 3  # paths that are named
+_MAX_ODD: Final = 3  # entries that are to be looked at twice, and that the tree does not show
+_FATES: Final = {
+    Conflict.ASK: ("is here already", "are here already"),
+    Conflict.OVERWRITE: ("here will be replaced",) * 2,
+    Conflict.RENAME: ("here will stay",) * 2,
+    Conflict.SKIP: ("here will be skipped",) * 2,
+}
 _ODD_WORDS: Final = {"renamed": "name made safe", "executable": "program"}
 _TO: Final = "to"
 
@@ -55,13 +64,18 @@ def describe(proposal: Proposal) -> str:
     return "  ".join(parts)
 
 
-def describe_fully(proposal: Proposal) -> str:
-    """Return the same with a tree of the first entries, and all that is to be looked at twice."""
+def describe_fully(proposal: Proposal, *, conflict: Conflict = Conflict.ASK) -> str:
+    """Return the same with a tree of the first entries, and all that is to be looked at twice.
+
+    Args:
+        proposal: What is offered.
+        conflict: What becomes of files that are here already, if that was said.
+    """
     width = shutil.get_terminal_size().columns
     lines = [describe(proposal)]
     if _is_tree(proposal):
         lines += _tree(proposal, width)
-    return "\n".join((*lines, *_warnings(proposal, width)))
+    return "\n".join((*lines, *_warnings(proposal, width), *_existing(proposal, conflict, width)))
 
 
 def is_text(proposal: Proposal) -> bool:
@@ -101,11 +115,15 @@ def _cut(line: str, width: int) -> str:
 def _line(entry: Entry) -> str:
     *folders, name = entry.path.split("/")
     indent = " " * min(2 + 2 * len(folders), _MAX_INDENT)
+    return indent + _shown(entry, name)
+
+
+def _shown(entry: Entry, name: str) -> str:
     if entry.kind == "directory":
-        return f"{indent}{escape(name)}/{_odd(entry)}"
+        return f"{escape(name)}/{_odd(entry)}"
     if entry.kind == "link":
-        return f"{indent}{escape(name)} -> {escape(''.join(entry.odd[-1:]))}"
-    return f"{indent}{escape(name)}  {format_size(entry.bytes or 0)}{_odd(entry)}"
+        return f"{escape(name)} -> {escape(''.join(entry.odd[-1:]))}"
+    return f"{escape(name)}  {format_size(entry.bytes or 0)}{_odd(entry)}"
 
 
 def _odd(entry: Entry) -> str:
@@ -123,8 +141,22 @@ def _warnings(proposal: Proposal, width: int) -> Iterator[str]:
         odd.append(made_safe(proposal.renamed))
     if odd:
         yield f"Look twice: {', '.join(odd)}."
+        unseen = [entry for entry in proposal.entries[MAX_LINES:] if _is_odd(entry)]
+        for entry in sorted(unseen, key=_is_no_program)[:_MAX_ODD]:
+            yield _cut(f"  {_shown(entry, entry.path)}", width)
+
+
+def _is_odd(entry: Entry) -> bool:
+    return entry.kind == "link" or not _ODD_WORDS.keys().isdisjoint(entry.odd)
+
+
+def _is_no_program(entry: Entry) -> bool:
+    return "executable" not in entry.odd
+
+
+def _existing(proposal: Proposal, conflict: Conflict, width: int) -> Iterator[str]:
     if proposal.existing and _is_tree(proposal):
-        are = "file is" if proposal.existing == 1 else "files are"
+        files, fate = count(proposal.existing, "file"), _FATES[conflict][proposal.existing > 1]
         shown = ", ".join(escape(path) for path in proposal.existing_paths[:_MAX_EXISTING])
         more = ", …" if proposal.existing > _MAX_EXISTING else ""
-        yield _cut(f"{proposal.existing:,} {are} here already: {shown}{more}", width)
+        yield _cut(f"{files} {fate}: {shown}{more}", width)

@@ -71,6 +71,7 @@ class TerminalQuestions:
         go_on: Takes it back; called after each.
         accept_all: ``--yes``: the receiver is not asked whether it wants what is proposed.
         accept_text: A text is only shown, so that nobody has to say that he wants it.
+        conflict: What becomes of files that are there already, as far as that was said.
     """
 
     def __init__(
@@ -80,11 +81,13 @@ class TerminalQuestions:
         go_on: Callable[[], None],
         accept_all: bool = False,
         accept_text: bool = False,
+        conflict: Conflict = Conflict.ASK,
     ) -> None:
         self._hold = hold
         self._go_on = go_on
         self._accept_all = accept_all
         self._accept_text = accept_text
+        self._conflict = conflict
 
     async def accept(self, proposal: Proposal) -> bool:
         """Ask whether the proposal is wanted; Enter means yes, end of input means no."""
@@ -92,7 +95,7 @@ class TerminalQuestions:
             if self._accept_all or (self._accept_text and is_text(proposal)):
                 say(describe(proposal))
                 return True
-            say(describe_fully(proposal))
+            say(describe_fully(proposal, conflict=self._conflict))
             return await _choose("Accept? [Y/n] ", {"": True, **_YES_NO}, at_end=False)
 
     async def conflict(self, name: str) -> Conflict:

@@ -177,7 +177,11 @@ def receive(
     )
     questions = (
         TerminalQuestions(
-            hold=shown.hold, go_on=shown.go_on, accept_all=yes, accept_text=output is None
+            hold=shown.hold,
+            go_on=shown.go_on,
+            accept_all=yes,
+            accept_text=output is None,
+            conflict=conflict,
         )
         if can_ask()
         else ScriptQuestions(tell=shown.tell)

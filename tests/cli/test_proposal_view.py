@@ -1,9 +1,12 @@
+import dataclasses
+
 import pytest
 from rich.cells import cell_len
 
 from rtcsend.cli import proposal_view
 from rtcsend.cli.proposal_view import count, describe, describe_fully, proposal_name
 from rtcsend.events import Entry, Proposal
+from rtcsend.options import Conflict
 from tests.cli.fake_engine import HOSTILE_NAME, proposal
 
 
@@ -69,6 +72,37 @@ def test_a_tree() -> None:
         "  … and 1,225 more",
         "Look twice: 1 program, 1 link, 1 name was made safe.",
         "12 files are here already: photos/0, photos/1, photos/2, …",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("conflict", "fate"),
+    [
+        (Conflict.ASK, "are here already"),
+        (Conflict.OVERWRITE, "here will be replaced"),
+        (Conflict.SKIP, "here will be skipped"),
+    ],
+)
+def test_what_becomes_of_what_is_here(conflict: Conflict, fate: str) -> None:
+    *_, last = describe_fully(PHOTOS, conflict=conflict).splitlines()
+    assert last.startswith(f"12 files {fate}: photos/0")
+    assert len(last) < 80
+
+
+def test_what_is_odd_is_shown_though_the_tree_is_longer() -> None:
+    """Whoever hides a program behind many files does not hide it."""
+    odd = (
+        Entry(path="x/away", kind="link", bytes=0, odd=("to", "a\x1b[2J")),
+        entry("x/setup.exe", 20_000, "executable"),
+        *(entry(f"x/late/{number}", 0, "renamed") for number in range(9)),
+    )
+    plain = tuple(entry(f"x/{number}") for number in range(40))
+    hidden = dataclasses.replace(PHOTOS, entries=(*plain, *odd), existing=0, existing_paths=())
+    assert describe_fully(hidden).splitlines()[-4:] == [
+        "Look twice: 1 program, 1 link, 1 name was made safe.",
+        "  x/setup.exe  20.0 kB  (program)",
+        "  x/away -> a\\x1b[2J",
+        "  x/late/0  0 B  (name made safe)",
     ]
 
 
