@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from blake3 import blake3
 
 from rtcsend.datapath.batched import PPID_BINARY_EMPTY
+from rtcsend.transfer.compression import load, pack
 from rtcsend.transfer.receiver import RECEIVE_WINDOW
 from tests.e2e.hostile.nonsense import CONTROL, DATA
 from tests.e2e.hostile.peer import Peer
@@ -21,6 +22,8 @@ _LISTS = {"size": "sizes", "sample": "samples", "target": "targets", "raw": "raw
 _LISTS |= {"mtime": "mtimes", "mtime_ns": "mtimes_ns"}
 CONTENT = bytes(range(250)) * (SIZE // 250)
 DIGEST = blake3(CONTENT).hexdigest()
+_ZEROS = bytes.fromhex("28b52ffda0000000400100")  # zstd: a frame that says to hold 2^30 bytes
+assert load(), "these tricks are packed"
 
 
 def offer(*entries: object, **fields: object) -> tuple[str, str]:
@@ -217,6 +220,14 @@ def frames() -> Iterator[tuple[str, Play, str]]:
     yield "of another kind", frame(0, start=b"\2\0\0\0"), kind
     yield "with flags", frame(0, start=b"\1\x80\0\0"), kind
     yield "with reserved bits", frame(0, start=b"\1\0\0\1"), kind
+    packed = b"\1\1\0\0"  # docs/transfer-protocol.md §4
+    yield "a packed gigabyte", frame(0, _ZEROS, start=packed), "packed frame of an impossible size"
+    yield "a packed nothing", frame(0, b"x" * 40, start=packed), "packed frame that is damaged"
+    small = pack(memoryview(CONTENT[:9]))
+    yield "packed, and more", frame(0, small + b"x", start=packed), "packed frame that is not whole"
+    yield "packed, cut", frame(0, small[:-1], start=packed), "packed frame"
+    large = pack(memoryview(CONTENT[:65_536]))
+    yield "packed, beyond", frame(SIZE - 9, large, start=packed), "more data than it had proposed"
     yield "with nothing in it", frame(0, b""), size
     yield "cut in its header", data(b"\1\0\0\0\0"), size
     yield "a frame of no bytes", an_empty_frame, size
