@@ -27,7 +27,7 @@ from rtcsend.pairing.keys import Role, SessionKeys
 from rtcsend.pairing.machine import PairingMachine, State
 from rtcsend.rendezvous.client import RendezvousClient
 from rtcsend.rendezvous.discovery import find_rendezvous
-from rtcsend.rendezvous.embedded import lan_allowed
+from rtcsend.rendezvous.lan import lan_allowed
 from rtcsend.rendezvous.websocket import dial_websocket
 from rtcsend.trace import Step, note
 

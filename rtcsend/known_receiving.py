@@ -30,7 +30,7 @@ from rtcsend.options import Emit, ReceiveOptions
 from rtcsend.pairing.doors import days_of, next_change
 from rtcsend.pairing.keys import Role
 from rtcsend.rendezvous.discovery import find_note, first_reachable
-from rtcsend.rendezvous.embedded import lan_allowed
+from rtcsend.rendezvous.lan import lan_allowed
 from rtcsend.rendezvous.lan_notes import LanNotes
 from rtcsend.rendezvous.local import local_notes
 from rtcsend.tasks import cancel_all

@@ -196,7 +196,6 @@ BUILDS_ON = {
     ("rtcsend/doctor/links.py", "rtcsend.datapath.udp_socket"),
     ("rtcsend/doctor/relays.py", "rtcsend.rendezvous.client"),
     ("rtcsend/doctor/rendezvous.py", "rtcsend.rendezvous.pinning"),
-    ("rtcsend/doctor/run.py", "rtcsend.rendezvous.embedded"),
     ("rtcsend/doctor/run.py", "rtcsend.rendezvous.lan"),
     ("rtcsend/doctor/run.py", "rtcsend.rendezvous.local"),
 }

@@ -9,8 +9,7 @@ import asyncio
 from typing import Final
 
 from rtcsend.code.code import complete
-from rtcsend.rendezvous.embedded import lan_allowed
-from rtcsend.rendezvous.lan import browse_lan
+from rtcsend.rendezvous.lan import browse_lan, lan_allowed
 from rtcsend.rendezvous.local import local_nameplates
 
 LAN_TIMEOUT: Final = 0.8  # seconds; on a LAN answers come within half of one

@@ -26,9 +26,8 @@ from rtcsend.doctor.rendezvous import RendezvousCheck
 from rtcsend.doctor.servers import Server, servers_of
 from rtcsend.doctor.stun_checks import StunChecks
 from rtcsend.doctor.turn_checks import RelayCheck
-from rtcsend.rendezvous.embedded import lan_allowed
 from rtcsend.rendezvous.ice_urls import maybe_usable_untrusted, parse_ice_url
-from rtcsend.rendezvous.lan import browse_lan
+from rtcsend.rendezvous.lan import browse_lan, lan_allowed
 from rtcsend.rendezvous.local import any_local
 from rtcsend.rendezvous.messages import IceServer
 from rtcsend.rendezvous.server_url import normalise_server_url

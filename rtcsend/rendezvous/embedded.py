@@ -5,7 +5,6 @@ with the process. It is the same server as ``rtcsend-server`` and learns as litt
 name or address passes through it unsealed.
 """
 
-import os
 import secrets
 import socket
 from collections.abc import AsyncIterator
@@ -13,12 +12,11 @@ from contextlib import AsyncExitStack, asynccontextmanager, closing
 from dataclasses import dataclass
 from typing import Final
 
-from rtcsend.rendezvous.lan import LanAnnouncement
+from rtcsend.rendezvous.lan import LanAnnouncement, lan_allowed
 from rtcsend.rendezvous.local import announce_local, local_nameplates
 from signal_server.config import EMBEDDED_NAMEPLATES, Limits, ServerConfig
 from signal_server.server import RendezvousServer
 
-DISCOVERY_VARIABLE = "RTCSEND_DISCOVERY"
 CROWD: Final = Limits(
     sockets_per_source=1_000,
     new_sockets_per_minute=6_000,
@@ -29,7 +27,6 @@ CROWD: Final = Limits(
 """For several receivers: all of them, and the sender, may be one source, and those whose turn it is
 not look again and again. What the limits guard, the number, is announced in the LAN anyway, and
 what is behind it bears few guesses (docs/security.md)."""
-_LOCAL_ONLY = "local"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +60,6 @@ class Embedded:
         self.stack.enter_context(announce_local(nameplate, self.local_url))
         if self.lan:
             await self.stack.enter_async_context(LanAnnouncement(nameplate, self.port))
-
-
-def lan_allowed() -> bool:
-    """Return whether the LAN may be asked and told: not with ``RTCSEND_DISCOVERY=local``."""
-    return os.environ.get(DISCOVERY_VARIABLE) != _LOCAL_ONLY
 
 
 @asynccontextmanager

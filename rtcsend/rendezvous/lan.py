@@ -17,6 +17,7 @@ import contextlib
 import importlib
 import ipaddress
 import logging
+import os
 import secrets
 from dataclasses import dataclass
 from types import TracebackType
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from zeroconf import IPVersion, ServiceInfo
     from zeroconf.asyncio import AsyncZeroconf
 
+DISCOVERY_VARIABLE = "RTCSEND_DISCOVERY"
+LOCAL_ONLY = "local"  # its value when the LAN is to be left alone
 SERVICE_TYPE = "_rtcsend._tcp.local."
 TXT_VERSION = b"1"
 GRACE = 0.3  # seconds after a match, to notice a second one: answers are delayed by up to 0.12 s
@@ -41,6 +44,11 @@ MAX_ADDRESSES = 16  # of one instance: interfaces times families
 MAX_PORT = 65_535
 
 _log = logging.getLogger("rtcsend.rendezvous.lan")
+
+
+def lan_allowed() -> bool:
+    """Return whether the LAN may be asked and told: not with ``RTCSEND_DISCOVERY=local``."""
+    return os.environ.get(DISCOVERY_VARIABLE) != LOCAL_ONLY
 
 
 @dataclass(frozen=True, slots=True)
