@@ -1,7 +1,8 @@
 r"""``--checksums FILE``: one line ``BLAKE3  path`` for each file, as ``b3sum`` prints them.
 
-In the order of sending, so that the same files make the same lines on both sides, each time. Paths
-are relative to the folder that was received into. A path with a backslash, a line feed or
+In the order of sending, so that the same files make the same lines on both sides, each time; only
+names that were made safe at the receiver are there as they are stored. Paths are relative to the
+folder that was received into. A path with a backslash, a line feed or
 a carriage return is escaped, and its line begins with a backslash: as b3sum does.
 
 The lines of many files go to disk as they come; the file gets its name at the end, when all of it

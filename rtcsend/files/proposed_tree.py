@@ -2,11 +2,14 @@
 
 The entries are walked several times, to decide, to write, to publish, and come out the same
 each time. Nothing is kept of them in between: names that are safe as they are, which is all of
-most trees, are just taken, those of a folder at a time; only where some are not, the whole policy
-of :mod:`rtcsend.files.paths` is gone through again, entry by entry.
+most trees, are just taken, those of a folder at a time. Where some are not, the whole policy of
+:mod:`rtcsend.files.paths` is gone through, entry by entry, and what has become of these is
+remembered; if that is too much, all of it is gone through again each time.
 """
 
+from bisect import bisect_left
 from collections.abc import Iterator
+from itertools import compress
 from typing import NamedTuple
 
 from rtcsend.errors import UnsafePath
@@ -25,6 +28,7 @@ from rtcsend.manifest.selection import Selection
 from rtcsend.manifest.siblings import Siblings, siblings_of
 
 _NOTHING: frozenset[Oddity] = frozenset()
+_MAX_RENAMED = 1 << 22  # characters of names that are remembered, since they are others
 _MAX_PLAIN = MAX_UNTRUSTED_BYTES // 4  # characters; no more than 4 bytes each
 
 
@@ -82,6 +86,7 @@ class ProposedTree:
         self._folding = folding
         self._key = key
         self._is_plain = False
+        self._renames: dict[int, str] | None = None  # by number; None: not known, or too many
 
     def check_untrusted(self) -> Iterator[PlacedSiblings]:
         """Yield all entries; to be gone through once, first.
@@ -91,11 +96,17 @@ class ProposedTree:
         """
         groups = (group for _, group in self.manifest.siblings())
         self._is_plain = not self._folding and all(map(self._stay, groups))
-        for _, placed in self.all_siblings():
+        renames, length = dict[int, str](), 0
+        for number, placed in self.all_siblings():
             if placed.group.kind == "link":
                 for place in placed.places():
                     self.target_of(place)
+            if placed.names is not placed.group.names and placed.names != placed.group.names:
+                length += len(placed.names[0])
+                if length <= _MAX_RENAMED:
+                    renames[number] = placed.names[0]
             yield placed
+        self._renames = renames if length <= _MAX_RENAMED else None
 
     def siblings(self, selection: Selection) -> Iterator[PlacedSiblings]:
         """Yield the entries that are wanted, some at a time."""
@@ -104,8 +115,12 @@ class ProposedTree:
             return
         # Those that are not wanted have their places all the same.
         for number, placed in self.all_siblings():
-            if selection.is_wanted(number):
+            flags = [selection.is_wanted(number + at) for at in range(len(placed.names))]
+            if all(flags):
                 yield placed
+            elif any(flags):
+                names = list(compress(placed.names, flags))
+                yield placed._replace(group=placed.group.chosen(flags), names=names)
 
     def places(self, selection: Selection, *, files: bool = True) -> Iterator[Place]:
         """Yield the entries that are wanted, one by one.
@@ -124,11 +139,32 @@ class ProposedTree:
             for number, group in self.manifest.siblings():
                 yield number, _placed(group)
             return
+        if self._renames is not None:
+            yield from self._renamed(self._renames)
+            return
         paths = ProposedPaths(windows=self._windows, folding=self._folding, key=self._key)
         for number, entry in enumerate(self.manifest.entries()):
             safe, odd = paths.add_untrusted(entry.path, is_folder=entry.kind == "directory")
             *folder, name = safe.components
             yield number, PlacedSiblings(siblings_of(entry), tuple(folder), [name], odd)
+
+    def _renamed(self, renames: dict[int, str]) -> Iterator[tuple[int, PlacedSiblings]]:
+        """Yield all entries, when it is known which have other names."""
+        numbers = sorted(renames)
+        folders: list[tuple[str, tuple[str, ...]]] = [("", ())]  # the way to the last one
+        for number, group in self.manifest.siblings():
+            while folders[-1][0] != group.folder:
+                folders.pop()
+            safe, names = folders[-1][1], group.names
+            end = number + len(names)
+            first, last = bisect_left(numbers, number), bisect_left(numbers, end)
+            if first < last:
+                names = list(names)
+                for other in numbers[first:last]:
+                    names[other - number] = renames[other]
+            if group.kind == "directory":
+                folders.append((group.prefix + group.names[-1], (*safe, names[-1])))
+            yield number, PlacedSiblings(group, safe, names)
 
     def target_of(self, place: Place) -> str:
         """Return where a link may point.
