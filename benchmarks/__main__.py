@@ -54,7 +54,9 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
         default=3,
         help="of throughput, wormhole, many_files, receivers, links and relay (3)",
     )
-    parser.add_argument("--size", default="256M", help="file of throughput, receivers, relay (256M)")
+    parser.add_argument(
+        "--size", default="256M", help="file of throughput, receivers, relay (256M)"
+    )
     parser.add_argument("--memory-size", default="4G", help="of memory's file (4G)")
     parser.add_argument("--rounds", type=int, default=5, help="of datapath (5)")
     parser.add_argument("--seconds", type=float, default=2.0, help="each run of datapath (2)")
@@ -104,10 +106,10 @@ def _measure(options: argparse.Namespace, folder: Path) -> Iterator[Figure]:
         parts = tuple(options.only.split(","))
         plan = links.Plan(parts=parts, runs=options.transfers, quick=options.quick)
         yield from links.measure(folder, plan=plan)
-    if "server_load" in wanted:
-        yield from server_load.measure(folder, plan=_server_plan(options))
     if "pipe_latency" in wanted:
         yield from pipe_latency.measure(folder)
+    if "server_load" in wanted:
+        yield from server_load.measure(folder, plan=_server_plan(options))
 
 
 def _measure_commands(options: argparse.Namespace, folder: Path) -> Iterator[Figure]:

@@ -12,9 +12,9 @@ byte    size  meaning
 ====== ===== =========================================================
 
 Each side sends its SPAKE2 message as soon as it has a mailbox (the sender's waits there for
-whoever comes), its confirmation as soon as it has the key, and trusts nothing before it has seen the other's confirmation. So both
-sides learn of a wrong word by themselves, and whoever guesses has guessed once: a machine
-takes one SPAKE2 message in its life.
+whoever comes), its confirmation as soon as it has the key, and trusts nothing before it has
+seen the other's confirmation. So both sides learn of a wrong word by themselves, and whoever
+guesses has guessed once: a machine takes one SPAKE2 message in its life.
 
 Sources: RFC 9382 (SPAKE2; the transcript is that of the package ``spake2``, and
 docs/transfer-protocol.md spells it out), RFC 9382 §4 (confirmation).
