@@ -183,7 +183,7 @@ async def test_more_words(machine: Machine, film: Path, out: Path) -> None:
         (["send", "film.iso", "--code", "7-guitar-velvet\x1b[2J"], "not a code word"),
         (["send", "film.iso", "--words", "1"], "--words"),
         (["send", "film.iso", "--verify"], "no terminal to ask on"),
-        (["send"], "PATH"),
+        (["send"], "nothing to send"),
         (["send", "film.iso", "--no-such-option"], "--no-such-option"),
     ],
 )

@@ -46,6 +46,10 @@ def missing(path: Path) -> None:
     """Leave it out."""
 
 
+def device(path: Path) -> None:
+    path.symlink_to("/dev/zero")
+
+
 def locked(path: Path) -> None:
     path.touch(mode=0)
 
@@ -58,7 +62,7 @@ def locked_folder(path: Path) -> None:
     ("name", "make", "sentence"),
     [
         ("film.iso", missing, "There is no file"),
-        ("film.iso", os.mkfifo, "is not a regular file"),
+        ("film.iso", device, "is not a regular file"),
         ("\x1b[2J", missing, "There is no file"),
         ("x" * 300, missing, "name too long"),
         pytest.param("film.iso", locked, "Permission denied", marks=needs_root),
