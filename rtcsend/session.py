@@ -220,13 +220,16 @@ async def receive(options: ReceiveOptions, *, questions: Questions, emit: Emit) 
     """
     async with AsyncExitStack() as stack:
         code = parse_code_untrusted(options.code) if not options.from_machines else None
+        ice_servers = [parse_ice_url(url) for url in options.ice]
         target = await stack.enter_async_context(Target(options, questions=questions, emit=emit))
         webrtc = await stack.enter_async_context(_loading_webrtc())
         if code is None:
             met = await first_to_come(stack, options, store=Store(), emit=emit)
         else:
             met = await come_to_code(stack, options, code)
-        return await _receive_from(met, options, target, webrtc, emit)
+        return await _receive_from(
+            met, options, ice_servers, target=target, webrtc=webrtc, emit=emit
+        )
 
 
 async def listen(options: ReceiveOptions, *, questions: Questions, emit: Emit) -> NoReturn:
@@ -237,12 +240,15 @@ async def listen(options: ReceiveOptions, *, questions: Questions, emit: Emit) -
     Raises:
         RtcsendError: Nobody can come (any more); not what goes wrong in one visit.
     """
+    ice_servers = [parse_ice_url(url) for url in options.ice]
     async with _loading_webrtc() as webrtc:
         one_by_one = OneByOne(questions)
 
         async def serve(met: Met, emit: Emit) -> None:
             async with Target(options, questions=one_by_one, emit=emit) as target:
-                await _receive_from(met, options, target, webrtc, emit)
+                await _receive_from(
+                    met, options, ice_servers, target=target, webrtc=webrtc, emit=emit
+                )
 
         async with Target(options, questions=one_by_one, emit=emit):
             pass  # the folder is there
@@ -252,6 +258,8 @@ async def listen(options: ReceiveOptions, *, questions: Questions, emit: Emit) -
 async def _receive_from(
     met: Met,
     options: ReceiveOptions,
+    ice_servers: Sequence[IceServer],
+    *,
     target: Target,
     webrtc: "asyncio.Task[ModuleType]",
     emit: Emit,
@@ -262,7 +270,7 @@ async def _receive_from(
         role=Role.RECEIVER,
         keys=met.keys,
         place=met.place,
-        ice_servers=[parse_ice_url(url) for url in options.ice],
+        ice_servers=ice_servers,
         timeout=options.timeout,
         emit=emit,
     )

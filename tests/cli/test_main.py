@@ -32,7 +32,6 @@ def test_help_names_the_commands(arguments: list[str], capfd: Capture) -> None:
     ("arguments", "message"),
     [
         (["sned"], "No such command 'sned'. Did you mean 'send'?"),
-        (["send"], "Missing argument 'PATH'."),
         (["send", "--nothing", "x"], "No such option: --nothing."),
         (["send", "--words", "1", "x"], "greater than or equal to 2"),
         (["send", "--words", "9", "x"], "less than or equal to 8"),

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import re
+import shlex
 import stat
 import sys
 from typing import Any
@@ -10,7 +11,9 @@ from typing import Any
 import pytest
 import yaml  # type: ignore[import-untyped]
 
+from rtcsend.known.store import Store
 from tests.e2e.processes import ROOT, STEP_TIMEOUT, Machine
+from tests.known.pairs import acquaint
 
 pytestmark = pytest.mark.e2e
 
@@ -152,6 +155,36 @@ async def test_ssh(machine: Machine, rendezvous: str) -> None:
     assert (there.folder / "inbox" / "app.log").read_text() == "all is well\n"
 
 
+async def test_known_machines(machine: Machine, rendezvous: str) -> None:
+    page = SECTIONS["A machine that the deploy target knows"]
+    lines = [shlex.split(line) for line in re.findall(r"^    rtcsend (.*)$", page, re.M)]
+    (_, target, *_), (_, ci, *_), listens, sends = lines
+    stores = {name: Store(machine.folder / name / "rtcsend") for name in (ci, target)}
+    secret = os.urandom(32)
+    acquaint(stores[ci], target, stores[target], secret=secret)
+    acquaint(stores[target], ci, stores[ci], secret=secret)
+    site, incoming = machine.folder / sends[-1], machine.folder / "incoming"
+    site.write_text("the site")
+    incoming.mkdir()
+    listens[listens.index("--into") + 1] = str(incoming)
+    server = ("--server", rendezvous)
+    env = {name: {"XDG_DATA_HOME": str(machine.folder / name)} for name in stores}
+    async with machine.run(*listens, *server, env=env[target]) as listener:
+        await listener.event("waiting")
+        async with machine.run(*sends[:-1], str(site), *server, env=env[ci]) as sender:
+            assert await sender.exit() == 0, sender.stderr
+        assert (await listener.event("done"))["paths"] == [str(incoming / site.name)]
+    assert (incoming / site.name).read_text() == "the site"
+
+
 def test_every_example_has_a_test() -> None:
-    tested = {"GitHub Actions", "GitLab CI", "cron", "A Makefile", "A pipe", "ssh without a port"}
+    tested = {
+        "GitHub Actions",
+        "GitLab CI",
+        "A machine that the deploy target knows",
+        "cron",
+        "A Makefile",
+        "A pipe",
+        "ssh without a port",
+    }
     assert set(SECTIONS) == tested
