@@ -44,13 +44,14 @@ from rtcsend.transfer import (
     sending,
 )
 from rtcsend.transfer.frames import FRAME_HEADER, parse_frame_untrusted
+from rtcsend.transfer.machine_events import AllReceived, Proposed
 from rtcsend.transfer.messages import (
     AbortMessage,
     EndMessage,
     parse_control_untrusted,
     serialize_control,
 )
-from rtcsend.transfer.receiver import AllReceived, Proposed, ReceiverMachine
+from rtcsend.transfer.receiver import ReceiverMachine
 from rtcsend.transfer.sender import SenderMachine
 from rtcsend.transfer.states import (
     RECEIVER_TRANSITIONS,

@@ -15,18 +15,25 @@ Source: docs/transfer-protocol.md.
 
 from array import array
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import chain
 from typing import Final
 
 from rtcsend.blocks import DIGEST_BYTES
 from rtcsend.errors import InternalError, PeerProtocolError
 from rtcsend.manifest.layout import Layout
-from rtcsend.manifest.manifest import Manifest
 from rtcsend.manifest.reading import ManifestReader
 from rtcsend.manifest.selection import Selection
 from rtcsend.transfer.frames import Frame, parse_frame_untrusted
 from rtcsend.transfer.machine import TransferMachine
+from rtcsend.transfer.machine_events import (
+    AllReceived,
+    Kept,
+    ProposalBegan,
+    Proposed,
+    ReceiverEvent,
+    SenderKnows,
+)
 from rtcsend.transfer.messages import (
     PAGE_RANGES,
     AbortMessage,
@@ -49,41 +56,6 @@ from rtcsend.transfer.walk import Walk
 
 RECEIVE_WINDOW: Final = 16 << 20  # bytes unwritten at most: 160 MB/s at 100 ms, and little memory
 WRITTEN_STEP: Final = 1 << 20  # bytes; one acknowledgement a block of the disk
-
-
-@dataclass(frozen=True, slots=True)
-class ProposalBegan:
-    """The sender offers something; its entries follow."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Proposed:
-    """The sender offers this: all of it is here, and adds up."""
-
-    proposal: ProposalMessage
-    manifest: Manifest
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Kept:
-    """What comes before ``position``, and after the data so far, is kept as it is."""
-
-    position: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AllReceived:
-    """Every byte has come or is kept; ``digest`` is what the sender says they add up to."""
-
-    digest: str
-
-
-@dataclass(frozen=True, slots=True)
-class SenderKnows:
-    """The sender has seen the final acknowledgement."""
-
-
-ReceiverEvent = ProposalBegan | Proposed | Kept | AllReceived | SenderKnows
 
 
 class ReceiverMachine(TransferMachine[ReceiverState, ReceiverMove, ReceiverEvent]):

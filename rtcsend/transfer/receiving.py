@@ -18,15 +18,9 @@ from rtcsend.transfer.backlog import Backlog
 from rtcsend.transfer.compression import load, unpack_untrusted
 from rtcsend.transfer.exchange import Exchange
 from rtcsend.transfer.frames import FRAME_HEADER
+from rtcsend.transfer.machine_events import AllReceived, Kept, ProposalBegan, Proposed, SenderKnows
 from rtcsend.transfer.ports import Channels, Clock, Decide, Emit, Offer, Sink
-from rtcsend.transfer.receiver import (
-    AllReceived,
-    Kept,
-    ProposalBegan,
-    Proposed,
-    ReceiverMachine,
-    SenderKnows,
-)
+from rtcsend.transfer.receiver import ReceiverMachine
 from rtcsend.transfer.reporting import Reporter, nothing_done
 
 FLUSH_INTERVAL: Final = 0.25  # seconds; on a slow path less than a block is written and reported

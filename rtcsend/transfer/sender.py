@@ -14,7 +14,7 @@ Source: docs/transfer-protocol.md.
 
 from array import array
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 
 from rtcsend.errors import DigestMismatch, InternalError, PeerProtocolError
@@ -23,6 +23,14 @@ from rtcsend.manifest.manifest import Manifest
 from rtcsend.manifest.selection import Selection
 from rtcsend.transfer.frames import serialize_frame
 from rtcsend.transfer.machine import TransferMachine
+from rtcsend.transfer.machine_events import (
+    Accepted,
+    Completed,
+    DigestsCame,
+    SenderEvent,
+    Skipped,
+    Written,
+)
 from rtcsend.transfer.messages import (
     AbortMessage,
     AcceptMessage,
@@ -52,44 +60,6 @@ from rtcsend.transfer.offered import Offered
 from rtcsend.transfer.states import SENDER_TRANSITIONS, SenderMove, SenderState
 
 CHECKING_INTERVAL: Final = 0.5  # seconds between two reports of blocks that are kept
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Accepted:
-    """The receiver wants it, from ``start`` on; ``limit`` is the lower one of both sides'."""
-
-    selection: Selection
-    start: int
-    """In bytes."""
-    limit: int
-    """In bytes per second; 0 for none."""
-    zstd: bool = False
-    """Whether the receiver takes packed frames."""
-
-
-@dataclass(frozen=True, slots=True)
-class Skipped:
-    """The receiver has it already, and wants nothing."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Written:
-    """The receiver has written this many bytes of what this connection brought."""
-
-    bytes: int
-
-
-@dataclass(frozen=True, slots=True)
-class DigestsCame:
-    """The digests of some blocks that the receiver has are here."""
-
-
-@dataclass(frozen=True, slots=True)
-class Completed:
-    """The receiver has verified, synced and renamed everything."""
-
-
-SenderEvent = Accepted | Skipped | Written | DigestsCame | Completed
 
 
 class SenderMachine(TransferMachine[SenderState, SenderMove, SenderEvent]):

@@ -17,18 +17,12 @@ from rtcsend.tasks import first_of
 from rtcsend.transfer.compression import Packer, load
 from rtcsend.transfer.exchange import Exchange
 from rtcsend.transfer.frames import FRAME_HEADER, payload_filling
+from rtcsend.transfer.machine_events import Accepted, Completed, DigestsCame, Skipped, Written
 from rtcsend.transfer.messages import MAX_SENDER_LENGTH, TRANSFER_SIZE, ProposalMessage
 from rtcsend.transfer.ports import Channels, Clock, Emit, Entropy, Source
 from rtcsend.transfer.rate import RateLimiter, frame_size_for
 from rtcsend.transfer.reporting import Reporter, nothing_done
-from rtcsend.transfer.sender import (
-    Accepted,
-    Completed,
-    DigestsCame,
-    SenderMachine,
-    Skipped,
-    Written,
-)
+from rtcsend.transfer.sender import SenderMachine
 
 if TYPE_CHECKING:
     from rtcsend.manifest.selection import Selection

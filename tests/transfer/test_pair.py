@@ -19,8 +19,9 @@ from rtcsend.blocks import block_digest
 from rtcsend.manifest.selection import Selection
 from rtcsend.transfer import receiver as receiver_module
 from rtcsend.transfer.frames import MAX_PAYLOAD, parse_frame_untrusted
+from rtcsend.transfer.machine_events import AllReceived, Kept, Proposed
 from rtcsend.transfer.messages import MIN_WINDOW, ProposalMessage, parse_control_untrusted
-from rtcsend.transfer.receiver import AllReceived, Kept, Proposed, ReceiverMachine
+from rtcsend.transfer.receiver import ReceiverMachine
 from rtcsend.transfer.sender import SenderMachine
 from rtcsend.transfer.states import ReceiverState, SenderState
 from tests.fakes.link import Lane

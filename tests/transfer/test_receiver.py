@@ -21,18 +21,16 @@ from rtcsend.manifest.manifest import Manifest
 from rtcsend.manifest.selection import Selection
 from rtcsend.transfer.frames import MAX_PAYLOAD, serialize_frame
 from rtcsend.transfer.liveness import SILENCE_LIMIT
-from rtcsend.transfer.messages import parse_control_untrusted
-from rtcsend.transfer.receiver import (
-    RECEIVE_WINDOW,
-    WRITTEN_STEP,
+from rtcsend.transfer.machine_events import (
     AllReceived,
     Kept,
     ProposalBegan,
     Proposed,
     ReceiverEvent,
-    ReceiverMachine,
     SenderKnows,
 )
+from rtcsend.transfer.messages import parse_control_untrusted
+from rtcsend.transfer.receiver import RECEIVE_WINDOW, WRITTEN_STEP, ReceiverMachine
 from rtcsend.transfer.states import RECEIVER_TRANSITIONS, ReceiverMove, ReceiverState
 from tests.transfer.wire import (
     ABORT,

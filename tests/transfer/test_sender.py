@@ -24,17 +24,16 @@ from rtcsend.manifest.manifest import Manifest
 from rtcsend.manifest.selection import Selection
 from rtcsend.transfer.frames import MAX_PAYLOAD, parse_frame_untrusted
 from rtcsend.transfer.liveness import SILENCE_LIMIT
-from rtcsend.transfer.messages import MIN_WINDOW, ProposalMessage, parse_control_untrusted
-from rtcsend.transfer.sender import (
-    CHECKING_INTERVAL,
+from rtcsend.transfer.machine_events import (
     Accepted,
     Completed,
     DigestsCame,
     SenderEvent,
-    SenderMachine,
     Skipped,
     Written,
 )
+from rtcsend.transfer.messages import MIN_WINDOW, ProposalMessage, parse_control_untrusted
+from rtcsend.transfer.sender import CHECKING_INTERVAL, SenderMachine
 from rtcsend.transfer.states import SENDER_TRANSITIONS, SenderMove, SenderState
 from tests.transfer.wire import (
     ABORT,

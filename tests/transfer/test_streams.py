@@ -20,9 +20,10 @@ from rtcsend.manifest.manifest import Manifest
 from rtcsend.manifest.selection import Selection, one_file
 from rtcsend.strict_json import MAX_INTEGER
 from rtcsend.transfer.frames import MAX_PAYLOAD, serialize_frame
+from rtcsend.transfer.machine_events import AllReceived
 from rtcsend.transfer.messages import MIN_WINDOW, ProposalMessage, parse_control_untrusted
 from rtcsend.transfer.movement import CRAWL_LEAST, CRAWL_TIME, RESTED
-from rtcsend.transfer.receiver import RECEIVE_WINDOW, AllReceived, ReceiverMachine
+from rtcsend.transfer.receiver import RECEIVE_WINDOW, ReceiverMachine
 from rtcsend.transfer.sender import SenderMachine
 from tests.fakes.channels import FakeChannels, Network, channel_pair
 from tests.transfer.fakes import FakeSink, FakeSource, Pair, transfer, virtual
