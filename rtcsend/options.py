@@ -176,7 +176,7 @@ class ReceiveOptions(CommonOptions):
     """Bytes; larger proposals are declined without asking."""
     max_files: int | None = None
     """Proposals of more files are declined without asking."""
-    show_text: "ShowText | None" = None
+    show_text: "ShowText | None" = field(default=None, compare=False)
     """Shows a text that comes, when there is no output; the event at the end has it as well."""
     accept_glob: tuple[str, ...] = ()
     """Patterns of names or paths to accept; a proposal with a file that matches none is declined
