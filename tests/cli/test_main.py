@@ -33,8 +33,8 @@ def test_help_names_the_commands(arguments: list[str], capfd: Capture) -> None:
     [
         (["sned"], "No such command 'sned'. Did you mean 'send'?"),
         (["send", "--nothing", "x"], "No such option: --nothing."),
-        (["send", "--words", "1", "x"], "greater than or equal to 2"),
-        (["send", "--words", "9", "x"], "less than or equal to 8"),
+        (["send", "--words", "1", "x"], "1 is not in the range 2<=x<=8"),
+        (["send", "--words", "9", "x"], "9 is not in the range 2<=x<=8"),
         (["receive", "a", "b"], "unexpected extra argument"),
         (["serve", "--port", "x"], "--port"),
     ],
