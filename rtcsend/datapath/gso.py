@@ -81,6 +81,44 @@ def coalesced_size(control: Iterable[tuple[int, int, bytes]], *, received: int) 
     return max(received, 1)
 
 
+class ReadRun:
+    """Datagrams of one size from one address that were read one after another into one buffer.
+
+    Where the kernel has nothing to coalesce (a relay sends a datagram at a time, and so do some
+    devices), this does it: what is above takes many with one call all the same. Pure.
+
+    Attributes:
+        start: Where in the buffer it begins.
+        end: Where it ends, and where the next datagram is read to.
+        segment_size: Bytes of each but the last, which may be shorter.
+        address: Of the sender; None: there is no run.
+    """
+
+    __slots__ = ("address", "end", "segment_size", "start")
+
+    def __init__(self) -> None:
+        """Start without a run, at the beginning of the buffer."""
+        self.reset()
+
+    def reset(self) -> None:
+        """Go back to the beginning of the buffer."""
+        self.start = self.end = self.segment_size = 0
+        self.address: Address | None = None
+
+    def takes(self, segment_size: int, address: Address) -> bool:
+        """Return whether datagrams of this size from this address may follow."""
+        return (
+            segment_size == self.segment_size
+            and address == self.address
+            and not (self.end - self.start) % segment_size
+        )
+
+    def begin(self, segment_size: int, address: Address) -> None:
+        """Begin another one, where the one before has ended."""
+        self.start = self.end
+        self.segment_size, self.address = segment_size, address
+
+
 def dtls_runs(first_bytes: bytes | bytearray) -> Iterator[tuple[bool, int, int]]:
     """Split the segments of a batch into runs of DTLS and of everything else.
 

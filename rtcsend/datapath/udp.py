@@ -32,6 +32,7 @@ from rtcsend.datapath.udp_socket import (
 )
 
 READ_SIZE: Final = 65_536  # bytes; no UDP datagram and no coalesced buffer is larger
+RUN_SIZE: Final = 4 * READ_SIZE  # bytes; of what is read before it is handed on
 CONTROL_SIZE: Final = 64  # bytes; one control message with an int, with room for alignment
 MAX_READS: Final = 64  # a wake-up; datagrams one by one: under 1 ms, then timers have their turn
 MAX_READ_BYTES: Final = 512 << 10  # a wake-up; the same with coalesced buffers: 2 ms at 250 MB/s
@@ -91,8 +92,10 @@ class BatchedDatagramTransport(asyncio.DatagramTransport):
         self.on_writable: Callable[[], None] | None = None
         self.on_too_large: Callable[[int], None] | None = None
         # receiving
-        self._buffer = bytearray(READ_SIZE)
+        self._buffer = bytearray(RUN_SIZE)
         self._view = memoryview(self._buffer)
+        self._free = self._view[:READ_SIZE]
+        self._run = gso.ReadRun()
         self._tap: Tap | None = None
         self._coalescing = offload and enable_coalescing(sock)
         self.on_batch_end: Callable[[], None] | None = None
@@ -309,10 +312,10 @@ class BatchedDatagramTransport(asyncio.DatagramTransport):
     def _on_readable(self) -> None:
         """Receive for a bounded while, then end the batch."""
         total = reads = 0
-        buffers, receive = (self._buffer,), self._live_socket().recvmsg_into
+        receive = self._live_socket().recvmsg_into
         while reads < MAX_READS and total < MAX_READ_BYTES and not self._closing:
             try:
-                size, control, flags, address = receive(buffers, CONTROL_SIZE)
+                size, control, flags, address = receive((self._free,), CONTROL_SIZE)
             except (BlockingIOError, InterruptedError):
                 break
             except OSError as exc:
@@ -324,21 +327,52 @@ class BatchedDatagramTransport(asyncio.DatagramTransport):
             if flags & _TRUNCATED:  # cut short, so no datagram of it is whole
                 continue
             if control or self._tap is not None:
-                self._deliver(size, gso.coalesced_size(control, received=size), address)
+                self._collect(size, gso.coalesced_size(control, received=size), address)
             else:  # one by one, from a relay: there are many, and nothing is to be looked at
-                self._protocol.datagram_received(bytes(self._view[:size]), address)
+                self._pass_on(bytes(self._free[:size]), address)
+        self._end_run()
         if reads and self.on_batch_end is not None and not self._closing:
             self.on_batch_end()
 
-    def _deliver(self, size: int, segment_size: int, address: Address) -> None:
-        """Hand one received buffer to the tap and the protocol."""
-        if self._tap is None or not size:
-            self._deliver_each(0, size, segment_size, address)
+    def _collect(self, size: int, segment_size: int, address: Address) -> None:
+        """Take what was just read: it continues the run, or ends it and begins another one."""
+        run = self._run
+        if not run.takes(segment_size, address):
+            self._deliver(run)
+            run.begin(segment_size, address)
+        run.end += size
+        if size and run.end <= RUN_SIZE - READ_SIZE:
+            self._free = self._view[run.end : run.end + READ_SIZE]
+        else:
+            self._end_run()
+
+    def _pass_on(self, data: bytes, address: Address) -> None:
+        """Hand a datagram to the protocol, after what came before it."""
+        if self._run.address is not None:
+            self._end_run()
+        if not self._closing:
+            self._protocol.datagram_received(data, address)
+
+    def _end_run(self) -> None:
+        """Hand on what was collected; from here on the buffer is free again."""
+        self._deliver(self._run)
+        self._run.reset()
+        self._free = self._view[:READ_SIZE]
+
+    def _deliver(self, run: gso.ReadRun) -> None:
+        """Hand a run to the tap and the protocol."""
+        address, segment_size = run.address, run.segment_size
+        if address is None:
             return
-        for is_dtls, first, after in gso.dtls_runs(self._buffer[0:size:segment_size]):
+        if self._tap is None or run.start == run.end:
+            self._deliver_each(run.start, run.end, segment_size, address)
+            return
+        firsts = self._buffer[run.start : run.end : segment_size]
+        for is_dtls, first, after in gso.dtls_runs(firsts):
             if self._closing:
                 return
-            start, stop = first * segment_size, min(after * segment_size, size)
+            start = run.start + first * segment_size
+            stop = min(run.start + after * segment_size, run.end)
             if is_dtls and self._tap is not None:  # a callback may have removed it
                 with memoryview(self._buffer)[start:stop] as view:
                     self._tap(view, segment_size, address)
@@ -347,7 +381,7 @@ class BatchedDatagramTransport(asyncio.DatagramTransport):
 
     def _deliver_each(self, start: int, stop: int, segment_size: int, address: Address) -> None:
         """Hand datagrams to the protocol one by one; an empty one too."""
-        offsets: Iterable[int] = range(start, stop, segment_size) if stop else (0,)
+        offsets: Iterable[int] = range(start, stop, segment_size) if stop > start else (start,)
         for offset in offsets:
             if self._closing:
                 return

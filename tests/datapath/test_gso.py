@@ -125,3 +125,19 @@ def test_each_lane_has_its_own_bound(size: int, is_batch: bool, bound: int) -> N
 
 def test_the_marks_are_in_order() -> None:
     assert 0 < gso.LOW_WATER < gso.HIGH_WATER < gso.MAX_QUEUED_DATAGRAMS < gso.MAX_QUEUED_BATCHES
+
+
+def test_a_run_is_of_one_size_from_one_address() -> None:
+    run, here, there = gso.ReadRun(), ("192.0.2.1", 1), ("192.0.2.1", 2)
+    assert not run.takes(1200, here)
+    run.begin(1200, here)
+    run.end += 1200
+    assert run.takes(1200, here)
+    assert not run.takes(1199, here)
+    assert not run.takes(1200, there)
+    run.end += 500  # the last of a coalesced buffer
+    assert not run.takes(1200, here)
+    run.begin(500, here)
+    assert (run.start, run.end, run.segment_size) == (1700, 1700, 500)
+    run.reset()
+    assert (run.start, run.end, run.address) == (0, 0, None)

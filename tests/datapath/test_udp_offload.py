@@ -77,7 +77,8 @@ async def test_a_batch_is_one_call_out_and_one_buffer_in(make: Make, host: str) 
     sender.transport.send_segments(data * 2, 1_200, receiver.address)
     assert sender.sock.calls == [("batch", size)] * 2
     await receiver.protocol.until(lambda: taps.size == 2 * size)
-    assert taps.buffers == [(data, 1_200)] * 2
+    assert b"".join(data for data, _ in taps.buffers) == data * 2
+    assert {size for _, size in taps.buffers} == {1_200}
     assert sender.transport.segmentation
     assert receiver.transport.coalescing
 
@@ -197,7 +198,11 @@ async def test_one_wake_up_is_one_bounded_batch(
     for number in range(7):
         sender.transport.sendto(DTLS + bytes([number]), receiver.address)
     await receiver.protocol.until(lambda: taps.order.count("end") == 3)
-    assert taps.order == ["tap"] * 3 + ["end"] + ["tap"] * 3 + ["end", "tap", "end"]
+    assert taps.order == ["tap", "end"] * 3
+    assert taps.buffers == [
+        (b"".join(DTLS + bytes([number]) for number in numbers), len(DTLS) + 1)
+        for numbers in ((0, 1, 2), (3, 4, 5), (6,))
+    ]
 
 
 async def test_a_batch_is_bounded_in_bytes_too(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -208,6 +213,26 @@ async def test_a_batch_is_bounded_in_bytes_too(make: Make, monkeypatch: pytest.M
         sender.transport.sendto(DTLS, receiver.address)
     await receiver.protocol.until(lambda: taps.order.count("end") == 3)
     assert taps.order == ["tap", "end"] * 3
+
+
+async def test_what_is_read_together_keeps_its_order(make: Make) -> None:
+    sender, receiver = make(), make()
+    taps = Taps(receiver)
+    await receiver.protocol.until(lambda: "made" in receiver.protocol.calls)
+    await asyncio.sleep(0)  # reading has begun, nothing is there
+    for data in (b"a", b"b", b"cc", b"d", b"e"):
+        sender.transport.sendto(DTLS + data, receiver.address)
+        if data == b"d":
+            sender.transport.sendto(b"\0\1" + DTLS[1:], receiver.address)
+    await receiver.protocol.until(lambda: "end" in taps.order)
+    each = len(DTLS) + 1
+    assert taps.buffers == [
+        (DTLS + b"a" + DTLS + b"b", each),
+        (DTLS + b"cc", each + 1),
+        (DTLS + b"d", each),
+        (DTLS + b"e", each),
+    ]
+    assert receiver.protocol.datagrams == [b"\0\1" + DTLS[1:]]
 
 
 # Over veth
