@@ -313,11 +313,14 @@ class WebSocketConnection(asyncio.Protocol):
             self._write(b"".join(held))
 
     def _end(self) -> None:
-        self._closing = True
+        self._closing, self.is_open = True, False
         self._write_held()
         if self._transport.can_write_eof():
             # Closing at once would reset it if something is unread, and the last words be lost.
-            self._transport.write_eof()
+            try:
+                self._transport.write_eof()
+            except OSError:  # ENOTCONN: the other end has reset it
+                self._transport.abort()
             self._abort_in(CLOSE_TIMEOUT)
         else:
             self._transport.close()

@@ -69,7 +69,7 @@ async def _survey(path: Path, *, size: int) -> None:
     try:
         survey = Survey(fd, size=size, length=os.fstat(fd).st_size)
         blocks = 0
-        async for page in survey.pages(0):
+        async for _, page in survey.pages(0):
             blocks += len(page) // 32
         assert blocks == survey.blocks
     finally:

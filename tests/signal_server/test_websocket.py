@@ -1,6 +1,7 @@
 """A connection that is fed in pieces: what was said does not depend on how it was cut."""
 
 import asyncio
+import errno
 import itertools
 from typing import Any
 
@@ -156,3 +157,25 @@ def test_what_one_read_brings_about_is_one_write() -> None:
     assert len(wire.written) == 2  # the answer with the welcome, and both answers to the message
     assert wire.written[0].endswith(b"\r\n\r\n\x81\x07welcome")
     assert wire.written[1] == b"\x81\x05heard\x81\x04more"
+
+
+def test_one_that_was_reset_is_not_written_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    def reset(_wire: Wire) -> None:
+        raise OSError(errno.ENOTCONN, "reset")
+
+    monkeypatch.setattr(Wire, "write_eof", reset)
+
+    async def run() -> None:
+        wire = Wire()
+        connection = WebSocketConnection(Heard(), handshake_seconds=10)
+        connection.connection_made(wire)
+        connection.data_received(REQUEST)
+        assert connection.is_open
+        connection.eof_received()
+        written = len(wire.written)
+        connection.send("to somebody who has gone")
+        assert len(wire.written) == written
+        connection.connection_lost(None)
+
+    with asyncio.Runner() as runner:
+        runner.run(run())
