@@ -12,6 +12,7 @@ import pytest
 
 from rtcsend import connecting
 from rtcsend.connecting import Connection, connected, local_version
+from rtcsend.datapath.sctp import heartbeat
 from rtcsend.datapath.sctp.introduction import Identity
 from rtcsend.errors import (
     ConnectionLost,
@@ -160,6 +161,10 @@ async def test_a_certificate_that_is_not_the_described_one(
             )
 
     monkeypatch.setattr(connecting, "PeerConnection", Recorded)
+    # The liar may believe that it is connected, with nobody to tell it more than silence does.
+    monkeypatch.setattr(heartbeat, "HEARTBEAT_INTERVAL", 0.05)
+    monkeypatch.setattr(heartbeat, "HEARTBEAT_RETRY", 0.05)
+    monkeypatch.setattr(heartbeat, "FAILURE_TIMEOUT", 0.3)
     ends = boxes()
     liar, honest = attempt(role, ends[role]), attempt(role.peer, ends[role.peer])
     error = await failure(honest)
