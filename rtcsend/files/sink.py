@@ -56,6 +56,9 @@ class FileSink:
     what :meth:`write` was given is taken. After an error only :meth:`abandon` makes sense.
     """
 
+    is_held = False
+    """Nobody takes anything from a disk."""
+
     def __init__(
         self,
         *,

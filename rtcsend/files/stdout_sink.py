@@ -74,6 +74,11 @@ class StdoutSink:
         """The same: nothing is kept."""
         return self._writer.stored
 
+    @property
+    def is_held(self) -> bool:
+        """Whether something waits that whoever reads does not take: a pager, say, or a person."""
+        return self._writer.written < self._writer.taken and not _takes_more(self._fd)
+
     async def survey(self, first: int) -> AsyncGenerator[tuple[int, bytes], None]:
         """Yield nothing."""
         if first < self.blocks:
@@ -202,6 +207,16 @@ class StdoutSink:
             f"{self.name} cannot be written to standard output: {exc.strerror or exc}.",
             hint="Check where standard output goes, and run both commands again.",
         )
+
+
+def _takes_more(fd: int) -> bool:
+    """Return whether a write would move something now; a disk may be slow, and is no reader."""
+    if stat.S_ISREG(os.fstat(fd).st_mode):
+        return True
+    try:
+        return bool(select.select([], [fd], [], 0)[1])
+    except OSError:  # Windows asks sockets only
+        return False
 
 
 def _tells_hangup(fd: int) -> bool:

@@ -39,6 +39,8 @@ class StreamSink:
 
     blocks = 0
     """An earlier run leaves nothing."""
+    is_held = False
+    """Nobody takes anything from a disk."""
 
     def __init__(
         self,

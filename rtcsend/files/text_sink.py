@@ -22,6 +22,8 @@ class TextSink:
 
     blocks = 0
     """An earlier run leaves nothing."""
+    is_held = False
+    """Nobody takes anything from here."""
 
     def __init__(self, *, size: int, show: ShowText | None) -> None:
         assert size <= MAX_TEXT, "checked when it was proposed"

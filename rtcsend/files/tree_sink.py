@@ -96,6 +96,9 @@ class TreeSink:
     what :meth:`write` was given is taken. After an error only :meth:`abandon` makes sense.
     """
 
+    is_held = False
+    """Nobody takes anything from a disk."""
+
     def __init__(
         self,
         target: TreeTarget,

@@ -78,7 +78,8 @@ class TransferMachine(abc.ABC, Generic[StateT, MoveT, EventT]):
     @property
     def is_at_rest(self) -> bool:
         """Whether nothing has to move now."""
-        return self._waiting() is None
+        waiting = self._waiting()
+        return waiting is None or waiting.is_chosen
 
     def heard(self, *, now: float) -> None:
         """Something came from the other side, be it no message."""
@@ -96,7 +97,7 @@ class TransferMachine(abc.ABC, Generic[StateT, MoveT, EventT]):
             PeerProtocolError: It lives, but does not go on.
         """
         if self._liveness.is_ping_due(now=now):
-            self._say(PingMessage(), now=now)
+            self._say(self._ping(), now=now)
         if now >= self._movement.get_timer():
             stalled = self._movement.look(
                 self._moved(), self._waiting(), heard_at=self._liveness.heard_at, now=now
@@ -122,6 +123,10 @@ class TransferMachine(abc.ABC, Generic[StateT, MoveT, EventT]):
     def _say(self, message: ControlMessage, *, now: float) -> None:
         self._outbound.append(serialize_control(message))
         self._liveness.said(now=now)
+
+    def _ping(self) -> PingMessage:
+        """Return the sign of life that is due."""
+        return PingMessage()
 
     @abc.abstractmethod
     def _moved(self) -> int:

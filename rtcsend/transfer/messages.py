@@ -18,7 +18,7 @@ type         from      fields
 ``end``      sender    ``digest``, ``sent``: after its last frame
 ``complete`` receiver  ``digest``: verified, synced, renamed
 ``bye``      sender    the sender knows; both may close
-``ping``     both      nothing: a sign of life while nothing else is to be said
+``ping``     both      ``held``: a sign of life while nothing else is to be said
 ``abort``    both      ``code``, ``reason``: :mod:`rtcsend.abort`
 ============ ========= ==============================================================
 """
@@ -57,6 +57,7 @@ PAGE_RANGES: Final = 2_048  # ranges in one message: at most 34,816 characters
 _MAX_DIGESTS_LENGTH: Final = -(-PAGE_BLOCKS * DIGEST_BYTES * 4 // 3)  # the text of a page
 _MAX_TYPE_LENGTH: Final = 32
 _HEX: Final = re.compile(r"[0-9a-f]*")
+_FLAGS: Final = frozenset({"zstd", "held"})  # left out when they are false
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,6 +169,9 @@ class ByeMessage:
 class PingMessage:
     """A sign of life."""
 
+    held: bool = False
+    """Whether whoever takes what the receiver writes takes nothing now; left out when not."""
+
 
 @dataclass(frozen=True, slots=True)
 class AbortMessage:
@@ -217,8 +221,9 @@ def _to_object(message: ControlMessage) -> JsonObject:
     fields = {  # the classes name their fields as they travel
         field.name: _to_json(getattr(message, field.name)) for field in dataclasses.fields(message)
     }
-    if isinstance(message, AcceptMessage) and not message.zstd:
-        del fields["zstd"]
+    for name in _FLAGS & fields.keys():
+        if not fields[name]:
+            del fields[name]
     return {"type": _TYPES[type(message)], **fields}
 
 
@@ -269,7 +274,7 @@ def _parse_accept(message: JsonObject) -> AcceptMessage:
         limit=limit,
         start=take_int(message, "start"),
         blocks=take_int(message, "blocks", high=MAX_STREAM_BLOCKS),
-        zstd="zstd" in message and take_bool(message, "zstd"),
+        zstd=_take_flag(message, "zstd"),
     )
 
 
@@ -296,6 +301,10 @@ def _parse_end(message: JsonObject) -> EndMessage:
 
 def _parse_complete(message: JsonObject) -> CompleteMessage:
     return CompleteMessage(digest=_take_hex(message, "digest", DIGEST_SIZE))
+
+
+def _take_flag(message: JsonObject, key: str) -> bool:
+    return key in message and take_bool(message, key)
 
 
 def _take_hex(message: JsonObject, key: str, size: int) -> str:
@@ -329,6 +338,6 @@ _PARSERS: Final[dict[str, Callable[[JsonObject], ControlMessage]]] = {
     "end": _parse_end,
     "complete": _parse_complete,
     "bye": lambda _message: ByeMessage(),
-    "ping": lambda _message: PingMessage(),
+    "ping": lambda message: PingMessage(held=_take_flag(message, "held")),
     "abort": lambda message: AbortMessage(error_from_abort_untrusted(message)),
 }

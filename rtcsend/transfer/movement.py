@@ -31,6 +31,9 @@ class Waiting:
     patience: float | None = None
     """Seconds that the other side, whose turn it is, may take for CRAWL_LEAST; None: not its turn.
     """
+    is_chosen: bool = False
+    """Whether somebody outside of both sides makes it wait, as long as he likes: a person who
+    reads page by page, a program that has nothing to write."""
 
 
 class Turns:

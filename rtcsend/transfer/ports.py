@@ -110,6 +110,14 @@ class Sink(Protocol):
         """End (exclusive) of the blocks of which an earlier run may have left any; 0: none."""
         ...
 
+    @property
+    def is_held(self) -> bool:
+        """Whether whoever takes what is written takes nothing now: a pager, say, at a pipe's end.
+
+        He may stand still for as long as he likes. A slow disk is no such thing.
+        """
+        ...
+
     def survey(self, first: int) -> AsyncGenerator[tuple[int, bytes], None]:
         """Yield (block, digests) of what an earlier run has left whole, from ``first`` on.
 

@@ -98,6 +98,8 @@ class ReceiverMachine(TransferMachine[ReceiverState, ReceiverMove, ReceiverEvent
         self._digest: str | None = None
         self._expected_digest = digest
         self._expected_size = size
+        self.is_held = False
+        """Whether whoever takes what is written here takes nothing now; for the shell to set."""
 
     @property
     def is_over(self) -> bool:
@@ -335,7 +337,12 @@ class ReceiverMachine(TransferMachine[ReceiverState, ReceiverMove, ReceiverEvent
         listed = self._reader.manifest.stored if self._reader else 0
         return self._written + self._walk.compared_blocks * BLOCK_COUNTS + listed
 
+    def _ping(self) -> PingMessage:
+        return PingMessage(held=self.is_held)
+
     def _waiting(self) -> Waiting | None:
+        if self.is_held:
+            return Waiting(reason="Nobody takes what is written here.", is_chosen=True)
         if self._state is ReceiverState.VERIFYING:
             return Waiting(reason="The disk here is slow to store everything.")
         if self._state is ReceiverState.LISTING:

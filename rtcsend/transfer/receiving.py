@@ -109,7 +109,7 @@ class Receiving:
                 self._store(over),
                 self._unless_stored(over.speak, over),
                 self._unless_stored(lambda: over.listen(lambda all_: self._take(over, all_)), over),
-                self._unless_stored(lambda: over.keep_time(lambda: self._take_events(over)), over),
+                self._unless_stored(lambda: over.keep_time(lambda: self._look(over)), over),
             )
         except ConnectionLost:
             self._brought += over.brought
@@ -186,7 +186,7 @@ class Receiving:
         else:
             assert self._size is not None, "all is received"
             start, blocks = self._size, 0
-        over.stored_before = sink.stored
+        over.sink, over.stored_before = sink, sink.stored
         over.machine.accept(
             selection,
             start=start,
@@ -289,6 +289,11 @@ class Receiving:
         if self._backlog.is_ready or over.is_complete or over.is_idle:
             over.arrived.set()
 
+    def _look(self, over: "_Connection") -> None:
+        """Take note of what no message says; comes once a second."""
+        self._take_events(over)
+        over.machine.is_held = over.sink is not None and over.sink.is_held
+
     def _take_events(self, over: "_Connection") -> None:
         while event := over.machine.next_event():
             match event:
@@ -316,6 +321,8 @@ class _Connection(Exchange[ReceiverMachine]):
         self._loop = asyncio.get_running_loop()
         self.proposal_began = asyncio.Event()
         self.proposal: asyncio.Future[Proposed] = self._loop.create_future()
+        self.sink: Sink | None = None
+        """Where it goes, once that is decided."""
         self.stored_before = 0
         """Bytes that earlier connections have brought to the disk."""
         self.arrived = asyncio.Event()

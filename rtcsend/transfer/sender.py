@@ -105,6 +105,7 @@ class SenderMachine(TransferMachine[SenderState, SenderMove, SenderEvent]):
         """What was made into frames."""
         self._written = 0
         self._turns = Turns()
+        self._is_held = False  # the receiver, by whoever takes what it writes
         self.kept = 0
         """Bytes that an earlier run has left at the receiver, and that need not be sent."""
         self._offered = Offered(self._layout)
@@ -261,8 +262,8 @@ class SenderMachine(TransferMachine[SenderState, SenderMove, SenderEvent]):
         message = parse_control_untrusted(text)
         self._liveness.heard(now=now)
         match message:
-            case PingMessage():
-                pass
+            case PingMessage(held=held):
+                self._is_held = held
             case AbortMessage(error=error):
                 raise error
             case SkipMessage(ranges=ranges):
@@ -337,7 +338,7 @@ class SenderMachine(TransferMachine[SenderState, SenderMove, SenderEvent]):
         if not self._written <= written <= self.sent:
             raise PeerProtocolError("The receiver acknowledged what it cannot have written.")
         self._state = following
-        self._written = written
+        self._written, self._is_held = written, False
         self._turns.arrived(written, sent=self.sent)
         self.events.append(Written(bytes=written))
 
@@ -361,9 +362,7 @@ class SenderMachine(TransferMachine[SenderState, SenderMove, SenderEvent]):
         if self._state not in (SenderState.SENDING, SenderState.ENDED):
             return None
         if self.sent > self._written:
-            # Whoever takes a stream from the receiver may take his time: a person has paused it.
-            patience = None if self._layout.is_open else CRAWL_TIME
-            return Waiting(reason="The other side writes nothing.", patience=patience)
+            return self._waiting_for_written()
         if self._state is SenderState.ENDED:
             return Waiting(reason="The other side is storing everything.", patience=SYNC_LIMIT)
         if self.awaits_digest:
@@ -371,6 +370,14 @@ class SenderMachine(TransferMachine[SenderState, SenderMove, SenderEvent]):
         if self._layout.is_open:
             return None  # nobody says that whoever writes a stream has to write now
         return Waiting(reason="The disk here is slow to read.")
+
+    def _waiting_for_written(self) -> Waiting:
+        # Whoever takes it from the receiver may take his time: a person has paused it.
+        if self._is_held:
+            return Waiting(reason="Nobody takes what the other side writes.", is_chosen=True)
+        reason, is_open = "The other side writes nothing.", self._layout.is_open
+        patience = None if is_open else CRAWL_TIME
+        return Waiting(reason=reason, patience=patience, is_chosen=is_open)
 
 
 def _frame(

@@ -179,6 +179,30 @@ async def test_nothing_of_it_is_there_before(pipe: tuple[int, int]) -> None:
         await sink.keep(5)
 
 
+async def test_a_reader_who_stands_still_is_told_apart_from_a_disk(
+    pipe: tuple[int, int], tmp_path: Path
+) -> None:
+    reading, writing = pipe
+    os.set_blocking(writing, False)
+    before = os.write(writing, bytes(1 << 20))  # all that there is room for
+    os.set_blocking(writing, True)
+    sink = StdoutSink(name="film.iso", size=len(CONTENT), fd=writing)
+    held = [sink.is_held]
+    await sink.write(CONTENT)
+    held.append(sink.is_held)
+    reader = asyncio.create_task(asyncio.to_thread(read_all, reading))
+    await sink.finish(DIGEST)
+    held.append(sink.is_held)
+    assert held == [False, True, False], "before anything waits, meanwhile, and after"
+    os.close(writing)
+    assert await reader == bytes(before) + CONTENT
+    with (tmp_path / "out").open("wb") as out:
+        sink = StdoutSink(name="film.iso", size=len(CONTENT), fd=out.fileno())
+        await sink.write(CONTENT)
+        assert not sink.is_held, "whatever the disk does"
+        await sink.finish(DIGEST)
+
+
 async def test_a_pipe_that_nobody_reads_does_not_hold_up_a_cancellation(
     pipe: tuple[int, int], caplog: pytest.LogCaptureFixture
 ) -> None:

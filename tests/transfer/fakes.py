@@ -121,6 +121,7 @@ class FakeSink:
         keeps: Whether the content is kept and verified; else it is only counted.
         fails_at: Bytes after which writing raises ``failure``.
         blocks_at: Bytes after which one write takes ``blocks_for`` seconds more.
+        holds: Whether that write waits for who takes what is written, and for no disk.
         finish_takes: Seconds for syncing.
         page: Blocks in a page of a survey.
     """
@@ -138,11 +139,13 @@ class FakeSink:
         failure: Exception | None = None,
         blocks_at: int | None = None,
         blocks_for: float = 60.0,
+        holds: bool = False,
         finish_takes: float = 0.0,
         page: int = 4,
     ) -> None:
         self.content = bytearray()
         self.is_finished = False
+        self.is_held = False
         self.surveyed = 0
         """Blocks whose digests were given out."""
         self.selection = selection or Selection(manifest_of_sizes([size]))
@@ -157,6 +160,7 @@ class FakeSink:
         self._failure = failure
         self._blocks_at = blocks_at
         self._blocks_for = blocks_for
+        self._holds = holds
         self._finish_takes = finish_takes
         self._page = page
         self._collected = 0
@@ -223,11 +227,12 @@ class FakeSink:
         try:
             if self._blocks_at is not None and total > self._blocks_at:
                 self._blocks_at = None
+                self.is_held = self._holds
                 await asyncio.sleep(self._blocks_for)
             await asyncio.sleep(collected / self._bytes_per_s)
         finally:
             self._written, self._stored = total, self._stored + collected
-            self._is_busy = False
+            self._is_busy = self.is_held = False
 
     async def watch(self) -> None:
         return

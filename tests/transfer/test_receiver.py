@@ -712,6 +712,22 @@ def test_a_slow_disk_here_is_nobodys_fault_there(make: Callable[[], ReceiverMach
     assert all("disk here" in reason for reason in reasons)
 
 
+@pytest.mark.parametrize("make", [receiving, verifying])
+def test_an_output_that_is_held_is_said_with_each_ping(
+    make: Callable[[], ReceiverMachine],
+) -> None:
+    machine = make()
+    machine.is_held = True
+    assert set(live(machine, 1_000)) == {"Nobody takes what is written here."}
+    machine.handle_timer(now=1_001.0)
+    assert said(machine) == []
+    machine.handle_timer(now=1_002.0)
+    assert said(machine) == [{"type": "ping", "held": True}]
+    machine.is_held = False
+    machine.handle_timer(now=1_004.0)
+    assert said(machine) == [{"type": "ping"}]
+
+
 @pytest.mark.parametrize("make", [deciding, completed])
 def test_where_nothing_has_to_move_nothing_stalls(make: Callable[[], ReceiverMachine]) -> None:
     assert live(make(), 1_000) == []

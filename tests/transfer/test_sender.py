@@ -657,6 +657,28 @@ def test_a_receiver_that_does_not_move(make: Callable[[], SenderMachine], reason
         live(machine, 125)
 
 
+HELD = '{"type":"ping","held":true}'
+
+
+@pytest.mark.parametrize("make", [sending, ended])
+def test_an_output_that_is_held_there_is_nobodys_fault(make: Callable[[], SenderMachine]) -> None:
+    machine = make()
+    reasons = live(machine, 5_000, lambda _second: HELD)
+    assert set(reasons) == {"Nobody takes what the other side writes."}
+    rests = [machine.is_at_rest]
+    machine.receive_control_untrusted(PING, now=5_000.0)
+    assert [*rests, machine.is_at_rest] == [True, False]
+    with pytest.raises(PeerProtocolError, match="writes nothing"):
+        live(machine, 5_300)
+
+
+def test_what_is_written_ends_that_it_is_held() -> None:
+    machine = sending()
+    machine.receive_control_untrusted(HELD, now=0.0)
+    machine.receive_control_untrusted(written(1), now=0.0)
+    assert not machine.is_at_rest
+
+
 def test_one_byte_a_second_is_no_movement() -> None:
     machine = new_machine(size=BLOCK)
     machine.receive_control_untrusted(accept(BLOCK), now=0.0)

@@ -332,6 +332,21 @@ def test_a_receiver_that_never_writes_again_is_given_up() -> None:
     assert 120 < pair.sender.ended_at < 250
 
 
+@pytest.mark.parametrize("at", [20 * MIB, 79 * MIB])  # amid the data, and behind the end
+def test_an_output_that_stands_still_on_purpose_is_waited_for(at: int) -> None:
+    """`rtcsend receive -o - | less`, and its user has gone to lunch."""
+    sink = FakeSink(keeps=False, blocks_at=at, blocks_for=5_000.0, holds=True)
+    pair = transfer(lambda: Pair(FakeSource(size=80 * MIB), sink))
+    assert pair.sender.done.bytes == pair.receiver.done.bytes == 80 * MIB
+    assert pair.sender.ended_at > 5_000
+    for side, reason in (
+        (pair.sender, "Nobody takes what the other side writes."),
+        (pair.receiver, "Nobody takes what is written here."),
+    ):
+        told = [event for event in side.events if isinstance(event, Stalled)]
+        assert reason in {event.reason for event in told}
+
+
 def test_a_file_that_is_there_does_not_travel() -> None:
     earlier = bytearray(CONTENT)
     earlier[3 * MIB + 5] ^= 1
