@@ -110,6 +110,7 @@ async def test_a_reader_who_stands_still_on_purpose(machine: Machine, rendezvous
     """For several times as long as a side may that just does not go on."""
     film = random_file(machine.folder / "film.iso", 3_000_000)
     os.mkfifo(machine.folder / "gate")
+    gate = os.open(machine.folder / "gate", os.O_RDWR)
     named = ("--server", rendezvous, "--json")
     command: tuple[str | Path, ...] = ("send", film, "--code", CODE, *named)
     async with machine.run(*command, module="tests.e2e.hurried", env={"HURRY": "3"}) as sender:
@@ -117,12 +118,14 @@ async def test_a_reader_who_stands_still_on_purpose(machine: Machine, rendezvous
         pager = shell('"$@" | { cat gate; cat > copy; }')
         command = ("receive", "-y", CODE, *TO_STDOUT, *named[:-1])
         async with machine.run(*command, wrapper=pager) as receiver:
-            first = await sender.event("stalled")
-            told = await sender.event("stalled", after=sender.events.index(first) + 1)
+            try:
+                first = await sender.event("stalled")
+                told = await sender.event("stalled", after=sender.events.index(first) + 1)
+                await receiver.stderr_has("Nobody takes what is written here.")
+            finally:
+                os.close(gate)  # he reads on
             assert told["seconds"] >= 2 * 3
             assert told["reason"] == "Nobody takes what the other side writes."
-            await receiver.stderr_has("Nobody takes what is written here.")
-            (machine.folder / "gate").write_bytes(b"")  # he reads on
             await sender.succeeds()
             assert await receiver.exit() == 0
     assert (machine.folder / "copy").read_bytes() == film.read_bytes()
