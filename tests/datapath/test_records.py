@@ -1,49 +1,18 @@
 """Packets to records and back, over a real DTLS connection in memory."""
 
-import contextlib
-
 import pytest
-from aiortc import RTCCertificate
-from OpenSSL import SSL
 
 from rtcsend.datapath.records import MAX_INPUT, OUTPUT_SIZE, Records
+from tests.datapath.dtls import connected
 
 PACKET = 15_900  # bytes
-READ = 65_536  # bytes
-
-
-def _connection(context: SSL.Context, *, is_server: bool) -> SSL.Connection:
-    connection = SSL.Connection(context)
-    if is_server:
-        connection.set_accept_state()
-    else:
-        connection.set_connect_state()
-    return connection
-
-
-@pytest.fixture(scope="module")
-def certificate() -> RTCCertificate:
-    return RTCCertificate.generateCertificate()
 
 
 @pytest.fixture
-def ends(certificate: RTCCertificate) -> tuple[Records, Records]:
+def ends() -> tuple[Records, Records]:
     """Two ends of a connection after its handshake."""
-    context = SSL.Context(SSL.DTLS_METHOD)
-    context.use_certificate(certificate._cert)
-    context.use_privatekey(certificate._key)
-    pair = [_connection(context, is_server=flag) for flag in (True, False)]
-    done = [False, False]
-    while not all(done):
-        for index, connection in enumerate(pair):
-            try:
-                connection.do_handshake()
-                done[index] = True
-            except SSL.WantReadError:
-                pass
-            with contextlib.suppress(SSL.WantReadError):
-                pair[1 - index].bio_write(connection.bio_read(READ))
-    return Records(pair[0]), Records(pair[1])
+    one, other = connected()
+    return Records(one), Records(other)
 
 
 def seal(records: Records, packets: list[bytes]) -> bytes:
