@@ -50,6 +50,7 @@ PPID_BINARY_EMPTY: Final = 57
 MAX_MESSAGE_SIZE: Final = 262_144  # bytes; what aiortc takes, and Chromium sends at most
 MAX_ROUNDS: Final = 4  # bursts of one turn of the event loop; then others have theirs
 MAX_EARLY: Final = 32  # packets that come before the path is opened; the other side repeats more
+FULL_INTERVAL: Final = 0.1  # seconds; how often time passes while there is no room below
 
 logger = logging.getLogger("rtcsend.datapath")
 
@@ -281,25 +282,24 @@ class BatchedPath:
             self._payload = self.association.payload
             note(Step.PATH_MTU, bytes=self._payload)
         if not self._closed:
-            self._send()
-            self._arm()
+            self._arm(is_full=not self._send())
         for channel in self.channels.values():
             channel.on_sent()
         if self._records is not None and self._records.closed:
             self._end()
 
-    def _send(self) -> None:
-        """Send what may go, while there is room for it below."""
+    def _send(self) -> bool:
+        """Send what may go, while there is room for it below; False when there is none."""
         assert self._records is not None, "started"
         if self._is_wide is not self._carrier.is_wide():
             self._is_wide = not self._is_wide
             self.association.expect_reordering(expected=self._is_wide)
         for _ in range(MAX_ROUNDS):
             if not self._carrier.room():
-                return  # on_writable will wake us
+                return False  # on_writable will wake us
             packets = self.association.batches_to_send(now=self._loop.time())
             if not packets:
-                return
+                return True
             if self._fragments is not self.association.needs_fragmentation:
                 self._fragments = not self._fragments
                 self._carrier.allow_fragmentation(allowed=self._fragments)
@@ -309,13 +309,17 @@ class BatchedPath:
                     self._around = len(sealed) // count - size
                     self._carrier.send(sealed, size + self._around)
         self.wake()
+        return True
 
-    def _arm(self) -> None:
+    def _arm(self, *, is_full: bool) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
         at = self.association.get_timer()
         if at is not None:
+            # What is due, and has no room to leave, stays due: it must not be asked for again
+            # and again. Silence is noticed all the same.
+            at = max(at, self._loop.time() + FULL_INTERVAL) if is_full else at
             self._timer = self._loop.call_at(at, self._on_timer)
 
     def _deliver(self) -> None:

@@ -1,0 +1,157 @@
+"""Two shells with real DTLS between them, on virtual time: what they send, and when."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, cast
+
+from OpenSSL import SSL
+
+from rtcsend.datapath.batched import FULL_INTERVAL, BatchedPath, random_identity
+from rtcsend.datapath.sctp.heartbeat import FAILURE_TIMEOUT
+from tests.datapath.dtls import connected
+from tests.datapath.ways import FakeIce, Relay
+from tests.fakes.clock import run_virtual
+
+if TYPE_CHECKING:
+    from aiortc import RTCDtlsTransport
+
+    from rtcsend.peer.description import Description
+    from rtcsend.peer.ice import IceConnection
+
+DELAY = 0.02  # seconds, one way
+FRAME = 65_536  # bytes
+
+
+@dataclass
+class Dtls:
+    """The part of aiortc's transport that is used after the handshake."""
+
+    _ssl: SSL.Connection
+
+    def _register_data_receiver(self, receiver: object) -> None:
+        pass
+
+
+@dataclass
+class Told:
+    """The part of a description that the data path reads."""
+
+    sctp_init: bytes
+
+
+@dataclass
+class End:
+    """One shell, what is below it, and what has come out above."""
+
+    path: BatchedPath
+    relay: Relay
+    got: list[bytes] = field(default_factory=list)
+
+
+async def _opened() -> tuple[End, End]:
+    """Return two ends whose channels are open; each sends by a relay of its own."""
+    ices = FakeIce(Relay()), FakeIce(Relay())
+    identities = [random_identity() for _ in ices]
+    ends = []
+    for ssl, ice, identity in zip(connected(), ices, identities, strict=True):
+        path = BatchedPath(
+            cast("RTCDtlsTransport", Dtls(ssl)),
+            cast("IceConnection", ice),
+            own_peer=True,
+            identity=identity,
+        )
+        ends.append(End(path, cast("Relay", ice.transports()[0])))
+        path.data.on("message", ends[-1].got.append)
+    for end, other in zip(ends, reversed(ices), strict=True):
+        end.relay.stream.write = _carry(end.relay, other)  # type: ignore[assignment, method-assign]
+    opening = (
+        end.path.open(cast("Description", Told(identity.introduction())))
+        for end, identity in zip(ends, reversed(identities), strict=True)
+    )
+    await asyncio.gather(*opening)
+    return ends[0], ends[1]
+
+
+def _carry(relay: Relay, ice: FakeIce) -> Callable[[object], None]:
+    """Return what takes what is written to the other side, a record at a time."""
+    loop = asyncio.get_running_loop()
+
+    def arrive(record: bytes) -> None:
+        if ice.on_datagram is not None:
+            ice.on_datagram(record)
+
+    def write(data: object) -> None:
+        relay.stream.written = [bytes(cast("bytes", data))]
+        for record in relay.stream.records():
+            loop.call_later(DELAY, arrive, record)
+
+    return write
+
+
+def _run(what: Callable[[End, End], Awaitable[None]]) -> None:
+    async def main() -> None:
+        one, other = await _opened()
+        await what(one, other)
+        await one.path.close()
+        await other.path.close()
+
+    run_virtual(main)
+
+
+async def _until(condition: Callable[[], object]) -> float:
+    """Return how many seconds it takes."""
+    loop = asyncio.get_running_loop()
+    start = loop.time()
+    while not condition():
+        await asyncio.sleep(DELAY / 4)
+        assert loop.time() - start < 60, "never"
+    return loop.time() - start
+
+
+def test_messages_go_both_ways_from_the_first_moment() -> None:
+    async def both_ways(one: End, other: End) -> None:
+        one.path.data.send(b"ping")
+        other.path.data.send(bytes(3 * FRAME))
+        assert await _until(lambda: other.got) <= 2 * DELAY
+        await _until(lambda: one.got)
+        assert (other.got, one.got) == ([b"ping"], [bytes(3 * FRAME)])
+
+    _run(both_ways)
+
+
+def test_no_room_below_is_waited_for_and_not_asked_for() -> None:
+    """What is due and cannot leave must not wake the timer again and again."""
+
+    async def full(one: End, other: End) -> None:
+        for end in (one, other):
+            for _ in range(20):
+                end.path.data.send(bytes(FRAME))
+        await asyncio.sleep(2.5 * DELAY)
+        one.relay.stream.fill()
+        times: list[float] = []
+        real = one.path.association.handle_timer
+
+        def count(*, now: float) -> None:
+            times.append(now)
+            assert len(times) < 1_000, "a timer that never rests"
+            real(now=now)
+
+        one.path.association.handle_timer = count  # type: ignore[method-assign]
+        await asyncio.sleep(1.0)
+        assert len(times) <= 2 / FULL_INTERVAL
+        one.relay.stream.drain()
+        await _until(lambda: len(one.got) == len(other.got) == 20)
+
+    _run(full)
+
+
+def test_silence_is_noticed_though_there_is_no_room() -> None:
+    async def dead(one: End, other: End) -> None:
+        other.relay.stream.fill()
+        one.path.data.send(bytes(FRAME))
+        one.relay.stream.fill()
+        took = await _until(lambda: one.path.data.readyState == "closed")
+        assert FAILURE_TIMEOUT <= took <= FAILURE_TIMEOUT + 2
+
+    _run(dead)
