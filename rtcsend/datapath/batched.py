@@ -215,7 +215,8 @@ class BatchedPath:
 
     def taken(self, size: int) -> None:
         """The application has taken so many bytes of messages."""
-        self.association.taken(size, now=self._loop.time())
+        if self.association.taken(size, now=self._loop.time()):
+            self.wake()  # the other side may be waiting for room
 
     def path_changed(self) -> None:
         """Packets go another way from now on: ICE has selected another pair."""

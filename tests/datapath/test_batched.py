@@ -5,10 +5,12 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 
+import pytest
 from OpenSSL import SSL
 
 from rtcsend.datapath.batched import FULL_INTERVAL, BatchedPath, random_identity
-from rtcsend.datapath.sctp.heartbeat import FAILURE_TIMEOUT
+from rtcsend.datapath.sctp.heartbeat import FAILURE_TIMEOUT, HEARTBEAT_INTERVAL
+from rtcsend.datapath.sctp.inbound import RECEIVE_BUFFER
 from tests.datapath.dtls import connected
 from tests.datapath.ways import FakeIce, Relay
 from tests.fakes.clock import run_virtual
@@ -118,6 +120,24 @@ def test_messages_go_both_ways_from_the_first_moment() -> None:
         assert (other.got, one.got) == ([b"ping"], [bytes(3 * FRAME)])
 
     _run(both_ways)
+
+
+@pytest.mark.parametrize("seconds", [5.3, 6.6, 8.1])
+def test_that_there_is_room_again_is_told_at_once(seconds: float) -> None:
+    """Not when the next heartbeat, or the other side's next question, brings it up."""
+
+    async def slow(one: End, other: End) -> None:
+        for _ in range(RECEIVE_BUFFER // FRAME + 8):
+            one.path.data.send(bytes(FRAME))
+        await asyncio.sleep(seconds)
+        count = len(other.got)
+        assert count == RECEIVE_BUFFER // FRAME, "full"
+        other.path.taken(count * FRAME)
+        # The update, a packet alone, its SACK, and the others.
+        assert await _until(lambda: len(other.got) > count) <= 5 * DELAY
+        assert HEARTBEAT_INTERVAL > 10 * DELAY, "else it would prove nothing"
+
+    _run(slow)
 
 
 def test_no_room_below_is_waited_for_and_not_asked_for() -> None:

@@ -138,14 +138,20 @@ class Association:
         """Queue a message of at least one byte."""
         self._outbound.queue.add(stream, ppid, data)
 
-    def taken(self, size: int, *, now: float) -> None:
-        """The application has taken a message of ``size`` bytes."""
+    def taken(self, size: int, *, now: float) -> bool:
+        """The application has taken messages of ``size`` bytes in all.
+
+        Returns:
+            Whether there is something to send: the other side is told that there is room again.
+        """
         if self._inbound is None:
-            return
+            return False
         was_closed = self._inbound.a_rwnd < RECEIVE_BUFFER // 4
         self._inbound.taken(size)
-        if was_closed and self._inbound.a_rwnd >= RECEIVE_BUFFER // 4:
+        is_open = self._inbound.a_rwnd >= RECEIVE_BUFFER // 4
+        if was_closed and is_open:
             self._sacks.on_window_opened(self._inbound, now=now)
+        return was_closed and is_open
 
     def reset(self, stream: int, *, now: float) -> None:
         """End a stream; what waits to be sent on it is dropped. Source: RFC 8831 §6.7.
