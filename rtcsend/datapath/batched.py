@@ -340,6 +340,8 @@ class BatchedPath:
                     self._reset(streams or tuple(self.channels))
                 case Closed(reason=reason, is_breach=is_breach):
                     self.breach = PeerProtocolError(str(reason)) if is_breach else None
+                    if not self._closed:
+                        self._send()  # the last word: an ABORT, or what answers a SHUTDOWN
                     self._end()
 
     def _reset(self, streams: Iterable[int]) -> None:

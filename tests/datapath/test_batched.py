@@ -8,9 +8,16 @@ from typing import TYPE_CHECKING, cast
 import pytest
 from OpenSSL import SSL
 
-from rtcsend.datapath.batched import FULL_INTERVAL, BatchedPath, random_identity
+from rtcsend.datapath.batched import DATA_CHANNEL, FULL_INTERVAL, BatchedPath, random_identity
 from rtcsend.datapath.sctp.heartbeat import FAILURE_TIMEOUT, HEARTBEAT_INTERVAL
 from rtcsend.datapath.sctp.inbound import RECEIVE_BUFFER
+from rtcsend.datapath.sctp.wire import (
+    DATA_VALUE,
+    FLAG_END,
+    ChunkType,
+    pack_chunk,
+)
+from rtcsend.errors import PeerProtocolError
 from tests.datapath.dtls import connected
 from tests.datapath.ways import FakeIce, Relay
 from tests.fakes.clock import run_virtual
@@ -175,3 +182,19 @@ def test_silence_is_noticed_though_there_is_no_room() -> None:
         assert FAILURE_TIMEOUT <= took <= FAILURE_TIMEOUT + 2
 
     _run(dead)
+
+
+def test_who_breaks_the_rules_hears_of_it() -> None:
+    """The association's last word leaves before the shell ends: RFC 9260 §3.3.7."""
+
+    async def breach(one: End, other: End) -> None:
+        tsn = other.path.association._outbound.queue.next_tsn
+        value = DATA_VALUE.pack(tsn, DATA_CHANNEL, 0, 53) + b"an end without a beginning"
+        other.path.association._control.append(pack_chunk(ChunkType.DATA, FLAG_END, value))
+        other.path.wake()
+        await _until(lambda: one.path.data.readyState == "closed")
+        assert isinstance(one.path.breach, PeerProtocolError)
+        assert await _until(lambda: other.path.data.readyState == "closed") <= 2 * DELAY
+        assert other.path.breach is None
+
+    _run(breach)
