@@ -19,6 +19,7 @@ import typer
 from rtcsend.errors import RtcsendError, UsageError
 from signal_server.config import ServerConfig
 from signal_server.descriptors import raise_descriptor_limit
+from signal_server.event_loop import new_event_loop
 from signal_server.keys import ServerKeys
 from signal_server.logs import log, set_up_logging
 from signal_server.server import RendezvousServer
@@ -161,7 +162,8 @@ def serve_command(
         addresses=settings.log_addresses,
         verbose=any(layer.get("verbose") for layer in layers),
     )
-    asyncio.run(_serve(settings))
+    with asyncio.Runner(loop_factory=new_event_loop) as runner:
+        runner.run(_serve(settings))
 
 
 def run() -> None:

@@ -14,14 +14,15 @@ import logging
 from contextlib import AsyncExitStack
 from importlib.metadata import version
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 from rtcsend.errors import UsageError
-from signal_server.accepting import GuardedListener
+from signal_server.accepting import Acceptor
 from signal_server.admission import Admission
 from signal_server.config import ServerConfig
+from signal_server.event_loop import name_of
 from signal_server.keys import ServerKeys, unix_time
-from signal_server.listeners import BACKLOG, open_listeners
+from signal_server.listeners import open_listeners
 from signal_server.logs import log
 from signal_server.metrics import Counters
 from signal_server.outputs import CLOSE_GOING_AWAY, CLOSE_RESTART
@@ -59,7 +60,7 @@ class RendezvousServer:
         self._sockets: Sockets
         self._exposition: Exposition | None = None
         # What is to be closed.
-        self._servers: list[asyncio.Server] = []
+        self._servers: list[asyncio.Server | Acceptor] = []
         self._open = AsyncExitStack()
         self._drained = False
         self._lag_timer: asyncio.TimerHandle | None = None
@@ -117,35 +118,31 @@ class RendezvousServer:
         await self._listen()
         if not config.embedded:
             self._watch_lag(asyncio.get_running_loop().time())
-        log(logging.INFO, "listening", port=self.port, tls=config.has_tls)
+        loop = name_of(asyncio.get_running_loop())
+        log(logging.INFO, "listening", port=self.port, tls=config.has_tls, loop=loop)
 
     async def _listen(self) -> None:
         config = self._config
-        loop = asyncio.get_running_loop()
-        listeners = [
-            GuardedListener.guard(
-                listener, admission=self._admission, trusted=config.trusted_proxies
-            )
-            for listener in await open_listeners(config.host, config.port)
-        ]
+        seconds = config.limits.handshake_seconds
+        listeners = await open_listeners(config.host, config.port)
         names = [listener.getsockname() for listener in listeners]
         self.ports = tuple(name[1] for name in names)
         self.addresses = tuple(
             f"[{name[0]}]:{name[1]}" if ":" in name[0] else f"{name[0]}:{name[1]}" for name in names
         )
-        seconds = config.limits.handshake_seconds
-        tls: dict[str, Any] = {}
-        if self._keys.tls is not None:
-            tls["ssl"] = self._keys.tls.context
-            tls["ssl_handshake_timeout"] = seconds
         for listener in listeners:
-            server = await loop.create_server(
-                lambda: WebSocketConnection(self._sockets, handshake_seconds=seconds),
-                sock=listener,
-                backlog=BACKLOG,
-                **tls,
+            acceptor = Acceptor(
+                listener,
+                admission=self._admission,
+                trusted=config.trusted_proxies,
+                protocol=lambda on_lost: WebSocketConnection(
+                    self._sockets, handshake_seconds=seconds, on_lost=on_lost
+                ),
+                tls=None if self._keys.tls is None else self._keys.tls.context,
+                handshake_seconds=seconds,
             )
-            self._servers.append(server)
+            self._servers.append(acceptor)
+            await acceptor.start()
         if config.metrics_listen is not None:
             await self._listen_for_metrics()
 

@@ -12,7 +12,8 @@ Source: RFC 6455; websockets, "Integrate the Sans-I/O layer".
 
 import asyncio
 import logging
-from typing import Protocol
+from collections.abc import Callable
+from typing import Protocol, cast
 
 from websockets.frames import Frame, Opcode
 from websockets.http11 import Request, Response
@@ -75,6 +76,7 @@ class WebSocketConnection(asyncio.Protocol):
     Args:
         handler: Told of everything.
         handshake_seconds: For the HTTP request.
+        on_lost: Called last of all, when it is gone.
 
     Attributes:
         number: Of the socket, once it is open; the handler's.
@@ -95,6 +97,7 @@ class WebSocketConnection(asyncio.Protocol):
         "_held",
         "_in_step",
         "_loop",
+        "_on_lost",
         "_protocol",
         "_timer",
         "_transport",
@@ -108,9 +111,16 @@ class WebSocketConnection(asyncio.Protocol):
         "was_late",
     )
 
-    def __init__(self, handler: Handler, *, handshake_seconds: float) -> None:
+    def __init__(
+        self,
+        handler: Handler,
+        *,
+        handshake_seconds: float,
+        on_lost: Callable[[], None] | None = None,
+    ) -> None:
         self._loop = asyncio.get_running_loop()  # asking for it is a system call in Python 3.11
         self._handler = handler
+        self._on_lost = on_lost
         self._protocol = ServerProtocol(max_size=LARGEST_READ, logger=_library_log)
         self._transport: asyncio.Transport
         self._fragments: list[bytes | bytearray | memoryview] | None = None
@@ -189,11 +199,10 @@ class WebSocketConnection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin."""
-        assert isinstance(transport, asyncio.Transport), "of a stream"
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's are of other classes
         # TLS, if any, has had its own time.
         self._timer = self._loop.call_later(self._handshake_seconds, self._on_late_request)
-        transport.set_write_buffer_limits(high=0)  # to be told when nothing waits any more
+        self._transport.set_write_buffer_limits(high=0)  # to be told when nothing waits any more
         self._handler.connected(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -203,6 +212,8 @@ class WebSocketConnection(asyncio.Protocol):
         self._cancel_timer()
         self._set_queued(0)
         self._handler.lost(self)
+        if self._on_lost is not None:
+            self._on_lost()
 
     def data_received(self, data: bytes) -> None:
         """Take what came."""

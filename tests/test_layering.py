@@ -142,6 +142,7 @@ SHELLS = {
     "signal_server/accepting.py",
     "signal_server/cli.py",
     "signal_server/due_timer.py",
+    "signal_server/event_loop.py",
     "signal_server/listeners.py",
     "signal_server/keys.py",
     "signal_server/logs.py",
