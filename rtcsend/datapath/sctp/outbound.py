@@ -128,6 +128,8 @@ class Outbound:
         if acked is None:
             return Doubt.NONE
         self.peer_rwnd = sack.a_rwnd
+        if acked.reneged:
+            rack.send_reneged(acked.reneged)
         self.timer.on_sack(acked=acked.size)
         rack.adapt_window(has_duplicates=sack.duplicates > 0)
         if repaired := rack.repaired(has_duplicates=sack.duplicates > 0):

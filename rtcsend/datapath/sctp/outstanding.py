@@ -34,6 +34,8 @@ class Acked:
     """Bytes newly acknowledged."""
     runs: list[tuple[int, Chunk | Run]] = field(default_factory=list)
     """Of each run of newly acknowledged chunks of one burst, the last, with its order."""
+    reneged: list[tuple[int, Chunk]] = field(default_factory=list)
+    """What an earlier SACK acknowledged and the other side has dropped since: lost, by order."""
 
     @property
     def newest(self) -> Flight | None:
@@ -114,6 +116,9 @@ class Outstanding:
         acked = Acked(advanced=advance > 0)
         if advance:
             self._advance(advance, acked)
+            # A receiver that has the next one says so with its cumulative TSN.
+            if self.head < len(self.chunks) and self.chunks[self.head].acked:
+                acked.reneged = self._take_back(sack)
         if sack.gaps:
             base = self.cumulative_order - 1
             know = self._acked_beyond.add
@@ -186,6 +191,31 @@ class Outstanding:
             self.own(start)  # of a run
             start = self._acknowledge(start - self.first_order, stop - self.first_order, acked)
             start += self.first_order
+
+    def _take_back(self, sack: Sack) -> list[tuple[int, Chunk]]:
+        """Count as lost what earlier gap blocks acknowledged and those of this SACK do not.
+
+        The other side may drop what is not under its cumulative TSN. Source: RFC 9260 §6.2,
+        §6.2.1 D iii.
+        """
+        reported, kept = Ranges(), Ranges()
+        reneged: list[tuple[int, Chunk]] = []
+        base = self.cumulative_order - 1
+        for first, last in sack.gaps:
+            reported.add(base + first, base + last)
+        for first, last in self._acked_beyond.drop_to(self.next_order):
+            at = first
+            for start, stop in reported.add(first, last):
+                if at < start:
+                    kept.add(at, start - 1)
+                reneged += [(order, self.own(order)) for order in range(start, stop + 1)]
+                at = stop + 1
+            if at <= last:
+                kept.add(at, last)
+        self._acked_beyond = kept
+        for _, chunk in reneged:
+            chunk.acked, chunk.lost = False, True
+        return reneged
 
     def unacknowledge(self) -> None:
         """Believe no gap block any more: the other side may have dropped what it reported.

@@ -228,6 +228,10 @@ class Rack:
         self._again.append((order, chunk, flight))
         return chunk.packet
 
+    def send_reneged(self, chunks: list[tuple[int, Chunk]]) -> None:
+        """Have those sent again that had arrived and were dropped: no sign of congestion."""
+        self._to_retransmit.extend(chunks)
+
     def lose_everything(self, *, even_acknowledged: bool) -> None:
         """A retransmission timeout: nothing in flight is believed to arrive. RFC 9260 §6.3.3.
 

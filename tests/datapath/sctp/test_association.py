@@ -124,11 +124,16 @@ def test_a_slow_application_is_a_slow_sender() -> None:
 # Reneging
 
 
-def test_a_peer_that_drops_what_it_acknowledged_gets_it_again() -> None:
-    """RFC 9260 §6.2: gap blocks are a promise that may be broken."""
+@pytest.mark.parametrize("pings", [0, 300], ids=["silent", "with more behind"])
+def test_a_peer_that_drops_what_it_acknowledged_gets_it_again(pings: int) -> None:
+    """RFC 9260 §6.2: gap blocks are a promise that may be broken.
+
+    Also where what comes after it is acknowledged, so that no timeout ever brings it up.
+    """
     pair = established_pair()
     sender, receiver = pair.ends
     sender.to_send = [(0.0, 1, bytes([number]) * 1000) for number in range(20)]
+    sender.to_send += [(0.5 + number / 10, 1, b"ping") for number in range(pings)]
     lost = {add(sender.association._config.initial_tsn, 3)}
 
     def drop(_number: int, packet: bytes) -> bool:
@@ -145,7 +150,9 @@ def test_a_peer_that_drops_what_it_acknowledged_gets_it_again() -> None:
     inbound._waiting_size = 0
     inbound._ranges.clear()
     assert pair.run(10.0, lambda: arrived(receiver, 20))
-    assert receiver.received == {1: [bytes([number]) * 1000 for number in range(20)]}
+    assert pair.now <= 2.0
+    assert receiver.received[1][:20] == [bytes([number]) * 1000 for number in range(20)]
+    assert sender.link.retransmissions <= 16 + 8, "only what was dropped, and one that was lost"
 
 
 # Losses

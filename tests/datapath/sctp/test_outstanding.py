@@ -8,7 +8,7 @@ from rtcsend.datapath.sctp.send_queue import Chunk, Run
 from rtcsend.datapath.sctp.serial import add
 from rtcsend.datapath.sctp.wire import Sack
 from rtcsend.errors import PeerProtocolError
-from tests.datapath.sctp.sending import PAYLOAD, ROOM, Sending
+from tests.datapath.sctp.sending import PAYLOAD, ROOM, Sending, flight
 
 NOTHING = 2**32 - 1  # the TSN before the first
 
@@ -79,6 +79,44 @@ def test_blocks_that_come_and_go_are_not_visited_again() -> None:
         sending.take(Sack(NOTHING, ROOM, ((2, 10_000),), 0), 31.1 + step)
         sending.take(Sack(NOTHING, ROOM, ((2, 3), (50, 19_999)), 0), 31.2 + step)
     assert chunks.visited <= 30_000, "some a SACK, for the detection of losses"
+
+
+def test_what_was_dropped_again_is_lost_and_what_is_still_reported_is_not() -> None:
+    """The cumulative TSN stops before something that had arrived: RFC 9260 §6.2.1 D iii."""
+    sending, _ = in_flight(20)
+    sending.take(Sack(NOTHING, ROOM, ((3, 9), (12, 15)), 0), 0.2)
+    in_between = sending.outstanding.flight_size
+    # 0 and 1 come; of 2 to 8 and of 11 to 14 the other side has kept 5, 6, 12, and now has 16.
+    acked = sending.outstanding.receive_sack(Sack(1, ROOM, ((4, 5), (11, 11), (15, 15)), 0))
+    assert acked is not None
+    assert [order for order, _ in acked.reneged] == [2, 3, 4, 7, 8, 11, 13, 14]
+    assert acked.size == 3 * PAYLOAD
+    assert sending.outstanding.flight_size == in_between - 3 * PAYLOAD
+    sending.rack.send_reneged(acked.reneged)
+    again = 0
+    while sending.rack.retransmission(flight=flight(0.3)):
+        again += 1
+    assert again == len(acked.reneged)
+    assert sending.outstanding.flight_size == in_between + 5 * PAYLOAD
+    acked = sending.outstanding.receive_sack(Sack(19, ROOM, (), 0))
+    assert acked is not None
+    assert acked.size == (20 - 2 - 4) * PAYLOAD
+    assert not acked.reneged
+    assert not sending.outstanding
+    assert sending.outstanding.flight_size == 0
+
+
+def test_to_drop_again_and_again_costs_what_is_dropped() -> None:
+    sending, chunks = in_flight(20_000)
+    everything = ((2, 19_999),)
+    sending.take(Sack(NOTHING, ROOM, everything, 0), 30.0)
+    chunks.visited = 0
+    for tsn in range(0, 1_000, 2):  # two chunks each, while all behind them is reported as ever
+        acked = sending.outstanding.receive_sack(Sack(tsn, ROOM, ((3, 19_998 - tsn),), 0))
+        assert acked is not None
+        assert [order for order, _ in acked.reneged] == [tsn + 1, tsn + 2]
+        assert sending.outstanding.flight_size == PAYLOAD, "the last"
+    assert chunks.visited <= 10_000
 
 
 def test_long_runs_are_trimmed() -> None:
