@@ -21,7 +21,9 @@ mkdir -p secrets
 external=${2:+external-ip=$2}
 sed -e "s|@DOMAIN@|$1|" -e "s|@EXTERNAL_IP@|$external|" \
     -e "s|@SECRET@|$(cat secrets/turn-secret)|" coturn/turnserver.conf >secrets/turnserver.conf
-echo "DOMAIN=$1" >.env
+touch .env # may say SERVERS= as well
+others=$(grep -v '^DOMAIN=' .env || true)
+printf '%s\n' "DOMAIN=$1" ${others:+"$others"} >.env
 # The containers read them as users of their own; nobody else gets into the folder.
 chmod 0644 secrets/turn-secret secrets/turnserver.conf
 echo "Written: .env, secrets/turn-secret, secrets/turnserver.conf. Next: docker compose up -d --build"

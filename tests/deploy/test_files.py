@@ -11,6 +11,7 @@ import stat
 import subprocess
 import sys
 from importlib.metadata import requires
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any
 
@@ -112,6 +113,26 @@ def test_caddy_may_say_where_clients_come_from() -> None:
     assert trusted == f"{caddy}/32"
 
 
+def test_nobody_else_can_have_caddys_address() -> None:
+    """Docker gives the first free one of the range to whoever starts first."""
+    (config,) = COMPOSE["networks"]["inside"]["ipam"]["config"]
+    caddy = ip_address(COMPOSE["services"]["caddy"]["networks"]["inside"]["ipv4_address"])
+    assert caddy in ip_network(config["subnet"])
+    assert caddy not in ip_network(config["ip_range"])
+
+
+def test_no_service_is_started_without_what_its_image_needs() -> None:
+    """Read in the Dockerfiles and entry points of those images, and seen with a Docker engine."""
+    services = COMPOSE["services"]
+    # Their programs have cap_net_bind_service=+ep: without it, execve() is not permitted.
+    assert services["caddy"]["cap_add"] == ["NET_BIND_SERVICE"]
+    assert services["coturn"]["cap_add"] == ["NET_BIND_SERVICE"]
+    # As root, without CAP_DAC_OVERRIDE, its entry point fails as soon as there are files.
+    assert services["redis"]["user"] == "redis"
+    # Compose recreates what depends on a service that it recreates.
+    assert "depends_on" not in services["caddy"]
+
+
 def test_the_caddyfile_is_balanced() -> None:
     text = re.sub(r"#.*", "", (DEPLOY / "caddy" / "Caddyfile").read_text())
     assert text.count("{") == text.count("}")
@@ -155,6 +176,8 @@ def test_setting_up_makes_secrets_that_fit_together(installed: Path) -> None:
 
 def test_setting_up_again_keeps_the_secret(installed: Path) -> None:
     before = (installed / "secrets" / "turn-secret").read_text()
+    with (installed / ".env").open("a") as file:
+        file.write("SERVERS=3\n")
     subprocess.run(
         ["sh", "setup.sh", "other.example.org"],
         cwd=installed,
@@ -165,6 +188,7 @@ def test_setting_up_again_keeps_the_secret(installed: Path) -> None:
     conf = (installed / "secrets" / "turnserver.conf").read_text()
     assert "realm=other.example.org\n" in conf
     assert "\nexternal-ip" not in conf
+    assert (installed / ".env").read_text() == "DOMAIN=other.example.org\nSERVERS=3\n"
 
 
 @pytest.mark.parametrize("arguments", [(), ("a b",), ("x|y",), ("example.org", "1.2.3.4|e")])
