@@ -16,6 +16,7 @@ from signal_server.messages import Allocate, Claim, Resume
 from signal_server.outputs import CLOSE_POLICY, RequestRefused
 from signal_server.storage import SIDES, Connection, Side
 
+SMALL_MAILBOX = 8_192  # bytes of one side; a pairing takes 2,000, and it is not what fills a memory
 MAX_GENERATIONS = 32  # mailboxes under one name that somebody is still in; the rest is an attack
 
 
@@ -218,8 +219,7 @@ def _tokens(sides: list[Side]) -> tuple[str, ...]:
 
 
 def _has_room(side: Side, size: int, limits: Limits, *, stored: int) -> bool:
-    return (
-        len(side.sent) < limits.max_messages
-        and side.sent_bytes + size <= limits.max_bytes
-        and stored + size <= limits.max_total_bytes
-    )
+    said = side.sent_bytes + size
+    # Who fills the memory must not end the pairings of all others with it.
+    there_is_room = said <= SMALL_MAILBOX or stored + size <= limits.max_total_bytes
+    return len(side.sent) < limits.max_messages and said <= limits.max_bytes and there_is_room

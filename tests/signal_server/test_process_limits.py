@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from signal_server.decisions import SMALL_MAILBOX
 from signal_server.directory import Directory
 from signal_server.messages import Allocate, Allocated, Claim, Meet, Message, Release
 from tests.fakes.rendezvous import RendezvousMachine
@@ -38,6 +39,17 @@ def test_total_bytes_come_back_with_the_mailbox() -> None:
     world.send(a, Release())
     world.send(b, Release())
     assert directory_of(world).stored_bytes == 0
+
+
+def test_who_fills_the_memory_ends_no_pairing_but_his_own() -> None:
+    world = World(max_total_bytes=2 * SMALL_MAILBOX)
+    a, _, b, _ = world.pair()
+    attacker = world.socket("198.51.100.1")
+    world.send(attacker, Meet(mailbox=MAILBOX))
+    assert world.send(attacker, Message(b"x" * 2 * SMALL_MAILBOX)) == []
+    assert code(world.send(attacker, Message(b"x"))) == "full"
+    assert world.send(a, Message(b"x" * SMALL_MAILBOX)) == []
+    assert world.news(b) == [Message(b"x" * SMALL_MAILBOX)]
 
 
 def test_the_number_of_mailboxes_is_bounded() -> None:
