@@ -59,6 +59,17 @@ class Model:
             self.newest_at = now
         return size
 
+    def renege(self, cumulative: int, above: set[int]) -> set[int]:
+        """What had arrived, and is not reported though it would be next, was dropped again."""
+        beyond = self.chunks[cumulative:]
+        if cumulative == self.cumulative or not (beyond and beyond[0].acked):
+            return set()
+        known = {index for index, chunk in enumerate(self.chunks) if chunk.acked}
+        dropped = {index for index in known if index >= cumulative} - above
+        for index in dropped:
+            self.chunks[index].acked, self.chunks[index].lost = False, True
+        return dropped
+
     def lose(self, window: float, now: float) -> int:
         lost = 0
         for index, chunk in enumerate(self.chunks):
@@ -79,6 +90,7 @@ class Run:
         self.first = self.rng.choice([0, 2**32 - 20, 2**31 - 10, 12345])
         self.sending = Sending(self.first)
         self.model = Model()
+        self.reneged = 0
         self.now = 1.0
 
     def step(self) -> None:
@@ -143,7 +155,7 @@ class Run:
                     self.model.received.add(missing[0])
 
     def sack(self) -> None:
-        """A SACK of now, or an old one, or one that forgets blocks that it had."""
+        """A SACK of now, or an old one, or one that forgets what it had."""
         model = self.model
         cumulative = model.cumulative
         while cumulative in model.received and self.rng.random() < 0.9:
@@ -164,6 +176,10 @@ class Run:
         sack = Sack(add(self.first, cumulative - 1), 10_000, tuple(gaps), 0)
         acked = self.sending.outstanding.receive_sack(sack)
         assert acked is not None
+        dropped = model.renege(cumulative, set(above))
+        assert {order for order, _ in acked.reneged} == dropped
+        self.reneged += len(dropped)
+        self.sending.rack.send_reneged(acked.reneged)
         self.sending.rack.on_acked(acked, min_rtt=MIN_RTT, now=self.now)
         newly = model.acknowledge(set(range(cumulative)) | set(above), self.now)
         assert acked.size == newly
@@ -210,6 +226,7 @@ class Run:
 
 @pytest.mark.parametrize("first", range(0, 300, 50))
 def test_sacks_against_the_model(first: int) -> None:
+    reneged = 0
     for seed in range(first, first + 50):
         run = Run(seed)
         for number in range(150):
@@ -217,6 +234,8 @@ def test_sacks_against_the_model(first: int) -> None:
                 run.step()
             except AssertionError as exc:
                 raise AssertionError(f"seed {seed}, step {number}") from exc
+        reneged += run.reneged
+    assert reneged
 
 
 NOTHING = 2**32 - 1  # the TSN before the first
