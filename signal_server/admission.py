@@ -128,10 +128,21 @@ class Admission:
         Raises:
             RequestRefused: Too many of them, or too many have failed.
         """
+        self.guess(source, now=now)
+        self._take("claims_per_minute", source, now=now)
+
+    def guess(self, source: str, *, now: float) -> None:
+        """Check that a source need not wait; again when a claim, once admitted, is decided on.
+
+        Claims that came together wait for a store together: had each been looked at before the
+        first one failed, they would all be free.
+
+        Raises:
+            RequestRefused: Too many have failed.
+        """
         wait = max(tally.failures.wait(key, now=now) for tally, key in self._levels(source))
         if wait:
             raise self._too_many("failed_claims", wait)
-        self._take("claims_per_minute", source, now=now)
 
     def claim_failed(self, source: str, *, now: float) -> None:
         """Take note that a claim that was admitted hit nothing, or a full mailbox."""

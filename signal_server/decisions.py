@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from signal_server.commands import Away, Command, Enter, Expire, Gone, Leave, Request, Say
 from signal_server.limits import Limits
 from signal_server.mailbox import Room
-from signal_server.messages import Allocate, Claim, Resume
+from signal_server.messages import Allocate, Claim, Message, Resume
 from signal_server.outputs import CLOSE_POLICY, RequestRefused
 from signal_server.storage import SIDES, Connection, Side
 
@@ -39,6 +39,7 @@ class Arrival:
         limits: When those who are away have left.
         is_alive: Whether a server process lives.
         admit: Called once before a newcomer is let in; raises RequestRefused.
+        guess: Called before a newcomer is told whether it hit anything; raises RequestRefused.
         failed: Called when a newcomer hit nothing, or a taken name.
         is_here: Whether the socket is still open, as far as is known.
         drawn: The nameplate was drawn here, not asked for.
@@ -50,6 +51,7 @@ class Arrival:
     limits: Limits
     is_alive: Callable[[str], bool]
     admit: Callable[[], None]
+    guess: Callable[[], None]
     failed: Callable[[], None]
     is_here: Callable[[], bool] = lambda: True
     drawn: bool = False
@@ -99,6 +101,8 @@ class Arrival:
 
     def _check_newcomer(self, room: Room) -> None:
         self.admit_newcomer()
+        if isinstance(self.request, Claim | Allocate) and not self.drawn:
+            self.guess()
         match self.request:
             case Allocate() if room.enterable is not None:
                 if self.drawn:
@@ -115,14 +119,14 @@ class Arrival:
 
 
 def say(
-    room: Room, connection: Connection, body: bytes, limits: Limits, *, stored: int
+    room: Room, connection: Connection, message: Message, limits: Limits, *, stored: int
 ) -> Say | None:
     """Decide on a message.
 
     Args:
         room: As it is.
         connection: The socket that it came on.
-        body: Of the message.
+        message: To be passed on.
         limits: Of its side, and of everything.
         stored: Bytes of all bodies kept by this process.
 
@@ -136,9 +140,9 @@ def say(
     place = room.place_at(connection)
     if place is None or place[0].ended_at is not None:
         return None
-    if not _has_room(place[1], len(body), limits, stored=stored):
+    if not _has_room(place[1], message.size, limits, stored=stored):
         raise RequestRefused("full", close=CLOSE_POLICY)
-    return Say(connection, body)
+    return Say(connection, message)
 
 
 def away(room: Room, connection: Connection) -> Away | None:

@@ -116,7 +116,8 @@ class Entrance:
             limits=self._limits,
             is_alive=self._store.is_alive,
             admit=admit,
-            failed=partial(self._admission.claim_failed, visitor.source, now=self._store.now()),
+            guess=lambda: self._admission.guess(visitor.source, now=self._store.now()),
+            failed=lambda: self._admission.claim_failed(visitor.source, now=self._store.now()),
             is_here=lambda: not visitor.is_gone,
             drawn=drawn,
         )

@@ -4,9 +4,10 @@ import pytest
 
 from signal_server.commands import Request
 from signal_server.limits import Limits
-from signal_server.messages import Allocate, Claim, Release, serialize
+from signal_server.messages import Allocate, Claim, ErrorMessage, Release, serialize
 from signal_server.outputs import CLOSE_REPLACED, Close, Send
 from signal_server.storage import Name
+from signal_server.store.base import Decide
 from signal_server.store.memory import MemoryStore
 from tests.fakes.rendezvous import RendezvousMachine
 from tests.signal_server.world import WELCOME
@@ -57,6 +58,32 @@ def test_who_is_gone_meanwhile_takes_nobodys_place(monkeypatch: pytest.MonkeyPat
     machine.disconnect(2, now=3.0)
     machine.receive(1, serialize(Release()), now=4.0)  # it is still in there
     machine.assert_empty()
+
+
+def test_guesses_that_came_together_are_not_all_free(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = RendezvousMachine(welcome=WELCOME, limits=Limits(failed_claims=2))
+    for number in range(1, 5):
+        machine.connect(number, "192.0.2.1", now=0.0)
+    machine.connect(9, "198.51.100.1", now=0.0)
+    machine.receive(9, serialize(Allocate(nameplate="7")), now=0.0)
+    commit = MemoryStore.commit
+    guesses = iter([(2, "12"), (3, "13"), (4, "14")])
+
+    async def slow(store: MemoryStore, name: Name, decide: Decide, *, anew: bool = False) -> None:
+        for number, nameplate in guesses:  # each comes while those before wait
+            await machine.reception.receive(number, serialize(Claim(nameplate=nameplate)))
+        await commit(store, name, decide, anew=anew)
+
+    monkeypatch.setattr(MemoryStore, "commit", slow)
+    told = machine.receive(1, serialize(Claim(nameplate="7")), now=1.0)
+    codes = [
+        out.message.code
+        for out in told
+        if isinstance(out, Send) and isinstance(out.message, ErrorMessage)
+    ]
+    assert codes == ["not-found"] * 3 + ["rate-limited"]
+    machine.disconnect(9, now=2.0)
+    machine.handle_timer(now=200.0)
 
 
 def test_who_is_refused_has_no_longer_than_before(monkeypatch: pytest.MonkeyPatch) -> None:

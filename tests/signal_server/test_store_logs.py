@@ -11,7 +11,7 @@ from signal_server.decisions import Arrival, due, is_final
 from signal_server.directory import Directory
 from signal_server.limits import Limits
 from signal_server.mailbox import Facts, Room, Told
-from signal_server.messages import Allocate, Claim, Meet, Resume
+from signal_server.messages import Allocate, Claim, Meet, Message, Resume
 from signal_server.outputs import RequestRefused
 from signal_server.storage import CLOCK_ERROR, Connection, Name
 from signal_server.store.entries import BadEntry, Entry, encode_entry, parse_entry_untrusted
@@ -47,8 +47,8 @@ CLAIMED = Entry("bb.1", Enter(B, Claim(nameplate="7"), OTHER))
         CLAIMED.command,
         Enter(A, Meet(mailbox="m" * 22, side="A" * 22, received=3), TOKEN),
         Enter(A, Resume(nameplate="7", token=TOKEN, received=2), OTHER),
-        Say(A, bytes(range(256))),
-        Say(A, b""),
+        Say(A, Message(bytes(range(256)))),
+        Say(A, Message(b"")),
         Away(A),
         Leave(B),
         Expire((TOKEN, OTHER), "expired"),
@@ -111,7 +111,7 @@ def test_each_entry_once_and_in_order() -> None:
     log = [
         ALLOCATED,
         CLAIMED,
-        *(Entry(f"aa.{number}", Say(A, b"%d" % number)) for number in range(2, 6)),
+        *(Entry(f"aa.{number}", Say(A, Message(b"%d" % number))) for number in range(2, 6)),
     ]
     numbers = [EntryId(1000 + index, index % 2) for index in range(len(log))]
     before = [NO_ENTRY, *numbers]
@@ -121,18 +121,14 @@ def test_each_entry_once_and_in_order() -> None:
         for _ in range(2):  # the second time it is known
             follower.follow(numbers[index], entry, previous=before[index], own=False)
     assert follower.entries == len(heard.own) == len(log)
-    assert [body for mailbox in follower.room.mailboxes for body in mailbox.sides[0].sent] == [
-        b"2",
-        b"3",
-        b"4",
-        b"5",
-    ]
+    sent = [each.body for mailbox in follower.room.mailboxes for each in mailbox.sides[0].sent]
+    assert sent == [b"2", b"3", b"4", b"5"]
 
 
 @pytest.mark.parametrize(
     "command",
     [
-        Say(A, b""),
+        Say(A, Message(b"")),
         Away(A),
         Leave(A),
         Expire((TOKEN,), None),
@@ -164,7 +160,8 @@ def test_replicas_that_hear_the_same_are_the_same(choices: list[int]) -> None:
     right, right_heard = replica()
     log = [ALLOCATED, CLAIMED]
     for index, choice in enumerate(choices):
-        command: Command = (Say(A, b"a"), Say(B, b"b"), Gone("nobody"), Say(A, b"c"))[choice]
+        said = [Say(who, Message(body)) for who, body in ((A, b"a"), (B, b"b"), (A, b"c"))]
+        command: Command = (said[0], said[1], Gone("nobody"), said[2])[choice]
         log.append(Entry(f"aa.{index + 10}", command))
     for index, entry in enumerate(log):
         left.follow(EntryId(index + 1, 0), entry, own=False)
@@ -226,7 +223,7 @@ def chosen(room: Room, what: int, which: int, index: int, now: float) -> Command
     if overdue is not None:
         return overdue
     if what < 3 and some is not None:
-        return (Say(some, b"x"), Leave(some), Away(some))[what]
+        return (Say(some, Message(b"x")), Leave(some), Away(some))[what]
     if what == 3:
         return Gone("aa")
     requests = REQUESTS[room.name.kind]
@@ -238,6 +235,7 @@ def chosen(room: Room, what: int, which: int, index: int, now: float) -> Command
         limits=Limits(),
         is_alive=lambda _process: True,
         admit=nothing,
+        guess=nothing,
         failed=nothing,
     )
     try:
