@@ -27,6 +27,12 @@ BATCHED_VERSION: Final = 1
 """What the greeting says of a side with our own path: it reads records of 16 KiB, and sends
 and understands a SACK a batch. 0, or nothing, is a side that may be any implementation."""
 
+_LIB_NAMES: Final = (
+    *("SSL_write", "SSL_read", "BIO_write", "BIO_read"),
+    *("SSL_get_shutdown", "SSL_RECEIVED_SHUTDOWN", "ERR_clear_error"),
+)
+_FFI_NAMES: Final = ("new", "buffer", "from_buffer")
+
 logger = logging.getLogger("rtcsend.datapath")
 
 
@@ -71,13 +77,16 @@ def missing_names() -> list[str]:
         (TurnClientMixin.__init__, "channel_to_peer", "aioice's TURN channels"),
         (TurnClientMixin.__init__, "receiver", "aioice's receiver of relayed datagrams"),
         (RTCDtlsTransport.__init__, "_data_receiver", "aiortc's receiver of data"),
+        (SSL.Connection.__init__, "_ssl", "pyOpenSSL's connection"),
         (SSL.Connection.__init__, "_into_ssl", "pyOpenSSL's input"),
         (SSL.Connection.__init__, "_from_ssl", "pyOpenSSL's output"),
     ]
     missing = [what for where, name, what in needed if name not in _names_in(where)]
-    library = getattr(SSL, "_lib", None)
-    functions = ("SSL_write", "SSL_read", "BIO_write", "BIO_read", "SSL_get_shutdown")
-    missing += [name for name in functions if not hasattr(library, name)]
+    if not hasattr(RTCDtlsTransport, "_register_data_receiver"):
+        missing.append("aiortc's register of receivers")
+    for part, names in (("_lib", _LIB_NAMES), ("_ffi", _FFI_NAMES)):
+        where = getattr(SSL, part, None)
+        missing += [f"pyOpenSSL's {name}" for name in names if not hasattr(where, name)]
     return missing
 
 

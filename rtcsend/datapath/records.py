@@ -6,8 +6,9 @@ sealed one after another come out of it joined, which is just what segmented UDP
 one call; and whole records written to it are read back one by one.
 
 pyOpenSSL's methods cost more than OpenSSL's work on a packet of 1,200 bytes (2.2 µs of 3.1),
-so the same functions are called without them; tests/peer/test_private_names.py holds the
-names. What is left out are conversions and translated errors, of which only "closed" matters.
+so the same functions are called without them; :mod:`~rtcsend.datapath.choice` sees whether the
+names are there. What is left out are conversions and translated errors, of which only "closed"
+matters.
 """
 
 from typing import Any, Final
@@ -20,8 +21,9 @@ MAX_INPUT: Final = 65_536  # bytes opened at once; what UDP hands out at most
 INPUT_SIZE: Final = MAX_INPUT + MAX_RECORD  # bytes; the last record has room as well
 OUTPUT_SIZE: Final = 1 << 19  # bytes; more than a burst of the association is, sealed
 
-_lib: Final[Any] = SSL._lib  # type: ignore[attr-defined]  # private, see above
-_ffi: Final[Any] = SSL._ffi  # type: ignore[attr-defined]
+# Private, see above. None where they moved: then nobody comes here.
+_lib: Final[Any] = getattr(SSL, "_lib", None)
+_ffi: Final[Any] = getattr(SSL, "_ffi", None)
 
 
 Part = tuple[bytes, int, int]
