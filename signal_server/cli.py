@@ -11,6 +11,7 @@ import os
 import signal
 import socket
 import sys
+from collections import ChainMap
 from pathlib import Path
 from typing import Annotated
 
@@ -160,7 +161,7 @@ def serve_command(
     set_up_logging(
         log_format=settings.log_format,
         addresses=settings.log_addresses,
-        verbose=any(layer.get("verbose") for layer in layers),
+        verbose=ChainMap(*reversed(layers)).get("verbose", False) is True,
     )
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
         runner.run(_serve(settings))

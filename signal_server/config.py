@@ -161,7 +161,7 @@ def _is_stun(server: IceServer) -> bool:
 def _check_range(option: str, value: float, *, least: float, most: float) -> None:
     if not least <= value <= most:
         raise UsageError(
-            f"{option} cannot be {value:g}.", hint=f"Give {least:g} to {most:g} seconds."
+            f"{option} cannot be {value:g}.", hint=f"Give {least:.0f} to {most:.0f} seconds."
         )
 
 

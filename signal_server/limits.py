@@ -15,6 +15,7 @@ from signal_server.sources import source_of
 
 __all__ = ["Limits", "source_of"]
 
+NEEDED = ("handshake_seconds", "max_sources")  # without them nobody comes in, or nobody is limited
 MIN_FRAME = 4_096  # bytes; a sealed offer with a few candidates has to fit
 
 
@@ -81,6 +82,9 @@ class Limits:
                 raise UsageError(
                     f"The limit {field.name} cannot be {value}.", hint="Give a number from 0 up."
                 )
+        for name in NEEDED:
+            if not getattr(self, name):
+                raise UsageError(f"The limit {name} cannot be 0.", hint="Give more than 0.")
         if not MIN_FRAME <= self.max_frame <= MAX_FRAME:
             raise UsageError(
                 f"The limit max_frame cannot be {self.max_frame}.",

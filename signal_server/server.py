@@ -151,7 +151,14 @@ class RendezvousServer:
         host, port = self._config.metrics_listen
         seconds = self._config.limits.handshake_seconds
         only = OnlyHttp(PlainHttp(unready=self._unready, metrics=self._metrics))
-        for listener in await open_listeners(host, port):
+        try:
+            listeners = await open_listeners(host, port)
+        except OSError as exc:
+            raise UsageError(
+                f"Cannot listen for metrics on {host}, port {port}: {exc.strerror or exc}.",
+                hint="Give another --metrics-listen, or stop the program that uses it.",
+            ) from exc
+        for listener in listeners:
             server = await asyncio.get_running_loop().create_server(
                 lambda: WebSocketConnection(only, handshake_seconds=seconds), sock=listener
             )

@@ -85,7 +85,11 @@ def from_toml_untrusted(text: str, *, source: str) -> Values:
         raise UsageError(f"{source} is no TOML: {exc}.", hint="Correct that line.") from exc
     values: Values = {}
     for name, value in data.items():
-        if name == LIMITS_TABLE and isinstance(value, dict):
+        if name == LIMITS_TABLE:
+            if not isinstance(value, dict):
+                raise UsageError(
+                    f"{source}, limits takes a table.", hint="Write [limits], and below it a limit."
+                )
             for limit, number in value.items():
                 kind = _kind(limit, LIMITS, f"{source}, [limits]")
                 values[f"{LIMITS_TABLE}.{limit}"] = _typed(number, kind, f"{source}, {limit}")

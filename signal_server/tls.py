@@ -155,7 +155,9 @@ def _refuse_password() -> str:
 
 def _reason(exc: Exception) -> str:
     if isinstance(exc, ssl.SSLError):
-        return (exc.reason or "it is no PEM").lower().replace("_", " ")
+        if not exc.reason:
+            return "there is no PEM of a certificate and its key in it"
+        return exc.reason.lower().replace("_", " ")
     if isinstance(exc, OSError):
         return exc.strerror or "it cannot be read"
     return str(exc)

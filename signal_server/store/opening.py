@@ -5,6 +5,7 @@ Shell.
 
 import asyncio
 import importlib.util
+from urllib.parse import urlsplit
 
 from rtcsend.errors import UsageError
 from signal_server.store.base import Store
@@ -18,7 +19,7 @@ def check_store(address: str) -> None:
     """Check an address as far as that goes without connecting.
 
     Raises:
-        UsageError: It names no store, or the package for it is not installed.
+        UsageError: It names no store, cannot be understood, or its package is not installed.
     """
     if address == MEMORY:
         return
@@ -32,23 +33,35 @@ def check_store(address: str) -> None:
             "A store in Redis needs the package redis.",
             hint="Install rtcsend with it: pip install 'rtcsend[redis]'.",
         )
+    _check_redis_address(address)
 
 
 def open_store(address: str = MEMORY) -> Store:
     """Return the store; called where the event loop runs, and entered before it is used.
 
     Raises:
-        UsageError: As :func:`check_store`, or the address cannot be understood.
+        UsageError: As :func:`check_store`.
     """
     check_store(address)
     if address == MEMORY:
         return MemoryStore(asyncio.get_running_loop().time)
     from signal_server.store.redis_store import RedisStore  # noqa: PLC0415 - an optional package
 
+    return RedisStore(address)
+
+
+def _check_redis_address(address: str) -> None:
+    """Refuse what the package cannot parse, or passes over: a database that is no number."""
+    from redis.connection import parse_url  # noqa: PLC0415 - an optional package
+
     try:
-        return RedisStore(address)
-    except ValueError as exc:
+        parse_url(address)  # type: ignore[no-untyped-call]
+        database = urlsplit(address).path.strip("/")
+        understood = address.startswith("unix:") or not database or database.isdecimal()
+    except ValueError:
+        understood = False
+    if not understood:
         raise UsageError(
             "The address of the store cannot be understood.",
             hint="Give redis://USER:PASSWORD@HOST:PORT/DATABASE, percent-encoded.",
-        ) from exc
+        )

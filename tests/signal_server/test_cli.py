@@ -205,14 +205,21 @@ def test_a_closed_terminal_ends_what_was_started_in_it() -> None:
 
 def test_options_win_over_the_environment_and_that_over_the_file(tmp_path: Path) -> None:
     file = tmp_path / "server.toml"
-    file.write_text('port = 0\nhost = "192.0.2.1"\nmotd = "of the file"\nlog_format = "json"\n')
-    environment = {"RTCSEND_SERVER_CONFIG": str(file), "RTCSEND_SERVER_MOTD": "of the environment"}
+    file.write_text(
+        'port = 0\nhost = "192.0.2.1"\nmotd = "of the file"\nlog_format = "json"\nverbose = true'
+    )
+    environment = {
+        "RTCSEND_SERVER_CONFIG": str(file),
+        "RTCSEND_SERVER_MOTD": "of the environment",
+        "RTCSEND_SERVER_VERBOSE": "false",
+    }
     with running("--host", "127.0.0.1", environment=environment) as (process, line):
         client = asyncio.run(welcome(f"127.0.0.1:{port_of(line)}"))
         assert client.welcome.motd == "of the environment"
         process.send_signal(signal.SIGTERM)
         _, err = process.communicate(timeout=90)
     assert err.startswith('{"time":')
+    assert '"debug"' not in err
 
 
 def test_a_configuration_is_checked(tmp_path: Path) -> None:
@@ -229,6 +236,24 @@ def test_a_configuration_is_checked(tmp_path: Path) -> None:
         result = run(*options, "--check-config")
         assert result.returncode == 2
         assert "none" in result.stderr
+
+
+@pytest.mark.parametrize(
+    "address", ["redis://127.0.0.1:hunter2/0", "redis://127.0.0.1/hunter2", "rediss://h:99999/0"]
+)
+def test_an_address_of_a_store_is_checked_without_connecting(address: str) -> None:
+    result = run("--store", address, "--check-config")
+    assert result.returncode == 2
+    assert "The address of the store cannot be understood." in result.stderr
+    assert "hunter2" not in result.stderr
+
+
+def test_a_taken_port_for_the_metrics() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        result = run("--host", "127.0.0.1", "--port", "0", "--metrics-listen", f"127.0.0.1:{port}")
+    assert result.returncode == 2
+    assert f"Cannot listen for metrics on 127.0.0.1, port {port}" in result.stderr
 
 
 def test_help() -> None:

@@ -105,7 +105,7 @@ def test_every_kind_from_the_environment() -> None:
         ("[limits]\nmax_socket = 1", "max_socket", "Did you mean max_sockets?"),
         ("[limit]\nx = 1", "limit", "Did you mean limits?"),
         ("max_sockets = 1", "max_sockets", "all names"),
-        ("limits = 1", "limits", ""),
+        ("limits = 1", "limits takes a table", "[limits]"),
         ('"\\u001b[2J" = 1', "x1b", "all names"),
         ("port = '1'", "whole number", "all settings"),
         ("port = true", "whole number", "all settings"),
@@ -167,6 +167,8 @@ def test_limits_that_cannot_work(limit: str) -> None:
         {"ice": ("http://h",)},
         {"ice": ("stun:h",) * 21},
         {"auth_token": "with blanks"},
+        {"limits.handshake_seconds": 0.0},
+        {"limits.max_sources": 0},
     ],
     ids=str,
 )
