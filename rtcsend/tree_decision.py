@@ -26,7 +26,8 @@ from rtcsend.files.tree_plan import (
     look_at_tree,
     look_for_existing,
 )
-from rtcsend.files.tree_sink import TreeSink, TreeTarget
+from rtcsend.files.tree_sink import TreeSink
+from rtcsend.files.tree_target import TreeTarget
 from rtcsend.manifest.selection import Selection
 from rtcsend.options import STDOUT, Conflict, Emit, Questions, ReceiveOptions
 from rtcsend.transfer.ports import Offer

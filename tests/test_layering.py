@@ -96,6 +96,7 @@ SHELLS = {
     "rtcsend/transfer/exchange.py",
     "rtcsend/transfer/receiving.py",
     "rtcsend/transfer/sending.py",
+    "rtcsend/files/arrival.py",
     "rtcsend/files/checkpoints.py",
     "rtcsend/files/disk_thread.py",
     "rtcsend/files/file_system.py",
@@ -124,9 +125,9 @@ SHELLS = {
     "rtcsend/files/tree_publisher.py",
     "rtcsend/files/source_folders.py",
     "rtcsend/files/tree_reader.py",
-    "rtcsend/files/tree_sink.py",
     "rtcsend/files/tree_source.py",
     "rtcsend/files/tree_survey.py",
+    "rtcsend/files/tree_target.py",
     "rtcsend/files/tree_writer.py",
     "rtcsend/files/writer.py",
     "rtcsend/doctor/codec.py",  # no I/O, but aioice's messages

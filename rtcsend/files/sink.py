@@ -17,8 +17,8 @@ acknowledges :attr:`FileSink.stored`.
 import asyncio
 import errno
 import os
-from collections.abc import AsyncGenerator, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncGenerator
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -26,9 +26,10 @@ from pathlib import Path
 from blake3 import blake3
 
 from rtcsend.blocks import Data, block_size_for
-from rtcsend.errors import DigestMismatch, InternalError, PeerProtocolError
+from rtcsend.errors import DigestMismatch, InternalError
+from rtcsend.files.arrival import Arrival, ArrivingSink, open_sink
 from rtcsend.files.checkpoints import Checkpoints
-from rtcsend.files.disk_thread import DiskThread
+from rtcsend.files.checks import check_digest, check_room, check_whole
 from rtcsend.files.failures import cannot_write
 from rtcsend.files.folder import KEEPS_OPEN_FILES, Folder
 from rtcsend.files.jobs import run_to_end
@@ -39,7 +40,6 @@ from rtcsend.files.partial import PartialFile, publish, remove_partial, seal
 from rtcsend.files.positional import read_whole
 from rtcsend.files.store import DIRECT_MINIMUM, O_DIRECT, Store
 from rtcsend.files.survey import Survey, whole_blocks
-from rtcsend.files.writer import Writer
 from rtcsend.manifest.entry import ManifestEntry
 from rtcsend.manifest.selection import one_file
 from rtcsend.options import Conflict
@@ -49,15 +49,8 @@ _REHASH = 64 << 20  # bytes read again in one thread job; a cancellation waits f
 _PIECE = 1 << 20  # bytes read at once
 
 
-class FileSink:
-    """One arriving file. Made by :meth:`create`; ended by :meth:`finish` or :meth:`abandon`.
-
-    One call at a time, but for :meth:`survey`. A call that is cancelled leaves it usable, and
-    what :meth:`write` was given is taken. After an error only :meth:`abandon` makes sense.
-    """
-
-    is_held = False
-    """Nobody takes anything from a disk."""
+class FileSink(ArrivingSink):
+    """One arriving file. Made by :meth:`create`; ended by :meth:`finish` or :meth:`abandon`."""
 
     def __init__(
         self,
@@ -84,21 +77,20 @@ class FileSink:
         )
         self._journal = JournalFile(folder, partial_file.name, started)
         self._checkpoints = Checkpoints(partial_file.fd, journal=self._journal)
-        self._thread = DiskThread("rtcsend-sink")
         again = partial(open_direct_again, folder, partial_file)
         use_direct = O_DIRECT and size >= DIRECT_MINIMUM
         self._store = Store(partial_file.fd, open_direct=again if use_direct else None)
-        self._writer = Writer(
-            self._store.write,
-            thread=self._thread,
-            on_written=lambda: self._checkpoints.written(self.written),
-        )
         self._hash = blake3()
         self._hashed = 0
-        self._open = True
-        self._usable = True  # until the end has begun
         self._files_open = True
-        self._ending = asyncio.Lock()
+        arrival = Arrival(
+            self._store.write,
+            thread="rtcsend-sink",
+            in_words=partial(cannot_write, name=name, folder=folder.path),
+            close=self._close,
+            checkpoints=self._checkpoints,
+        )
+        super().__init__(arrival)
 
     @classmethod
     async def create(
@@ -134,42 +126,16 @@ class FileSink:
         """
         if name in _NOT_BARE or "/" in name or "\0" in name or Path(name).name != name:
             raise InternalError("A name that is not safe came as far as the disk.")
-
-        async def opened_sink() -> "FileSink":
-            try:
-                opened, claimed = await asyncio.to_thread(
-                    prepare,
-                    folder,
-                    name,
-                    size=size,
-                    sample=sample,
-                    conflict=conflict,
-                    mode=mode,
-                    preserve=preserve,
-                )
-            except (OSError, ValueError) as exc:  # ValueError: a folder with NUL in its path
-                raise cannot_write(exc, name=name, folder=folder) from exc
-            return cls(
-                folder=opened,
-                partial_file=claimed,
-                name=name,
-                size=size,
-                sample=sample,
-                conflict=conflict,
-                mtime_ns=mtime_ns,
-            )
-
-        return await run_to_end(opened_sink(), discard=lambda sink: sink.abandon(keep_partial=True))
-
-    @property
-    def written(self) -> int:
-        """Position before which everything is in place: kept, or with the operating system."""
-        return self._writer.written
-
-    @property
-    def stored(self) -> int:
-        """Bytes that came by :meth:`write` and are with the operating system."""
-        return self._writer.stored
+        opens = partial(prepare, folder, name, size=size, sample=sample, conflict=conflict)
+        make = partial(
+            cls, name=name, size=size, sample=sample, conflict=conflict, mtime_ns=mtime_ns
+        )
+        return await open_sink(
+            partial(opens, mode=mode, preserve=preserve),
+            lambda opened: make(folder=opened[0], partial_file=opened[1]),
+            name=name,
+            folder=folder,
+        )
 
     @property
     def blocks(self) -> int:
@@ -188,18 +154,15 @@ class FileSink:
             CannotWrite: The disk is full, or fails.
             InternalError: The sink has ended.
         """
-        self._check_open()
-        length = data.nbytes if isinstance(data, memoryview) else len(data)
-        position = self._writer.taken
-        if position + length > self.size:
-            raise PeerProtocolError(f"The sender sent more of {self.name} than it proposed.")
+        end, position = self._arrival.end_of(data), self._writer.taken
+        check_room(end, size=self.size, name=self.name)
         if self._survey.runs_along:
             self._survey.changed_from(position)
         # Hashed before anything is awaited: a call that is cancelled has taken its bytes.
         if self._hashed == position:
             self._hash.update(data)
-            self._hashed += length
-        with self._saying():
+            self._hashed = end
+        with self._arrival.in_words():
             await self._writer.write(data)
             if self._hashed < self._writer.taken:
                 await self._writer.flush()
@@ -220,22 +183,8 @@ class FileSink:
             raise InternalError("What is not there was to be kept.")
         self._writer.move(position)
         if not self._survey.runs_along:
-            with self._saying():
+            with self._arrival.in_words():
                 await self._catch_up()
-
-    async def flush(self) -> None:
-        """Return when everything that was taken is with the operating system.
-
-        Raises:
-            CannotWrite: The disk is full, or fails.
-            InternalError: The sink has ended.
-        """
-        self._check_open()
-        with self._saying():
-            await self._writer.flush()
-
-    async def watch(self) -> None:
-        """Return: nothing is known before it is tried."""
 
     async def finish(self, expected_digest: str) -> tuple[Path]:
         """Verify, sync and rename. When cancelled after it is verified, it is carried out.
@@ -254,28 +203,15 @@ class FileSink:
             InternalError: The sink has ended.
         """
         await self.flush()
-        if self.written != self.size:
-            raise PeerProtocolError(f"The sender sent less of {self.name} than it proposed.")
-        with self._saying():
+        check_whole(self.written, size=self.size, name=self.name)
+        with self._arrival.in_words():
             await self._catch_up()
-        if self._hash.hexdigest() != expected_digest:
+        try:
+            check_digest(self._hash.hexdigest(), expected_digest, name=self.name)
+        except DigestMismatch:
             await self.abandon(keep_partial=False)
-            raise DigestMismatch(f"{self.name} arrived damaged: its BLAKE3 digest is wrong.")
-        self._usable = False
-        return await run_to_end(self._finish())
-
-    async def _finish(self) -> tuple[Path]:
-        async with self._ending:
-            with self._saying():
-                await self._checkpoints.settle()
-                self._checkpoints.check()
-                final_name = await asyncio.to_thread(self._publish)
-            self._open = False
-            try:
-                with self._saying():
-                    await asyncio.to_thread(self._folder.sync)
-            finally:
-                await self._release()
+            raise
+        final_name = await self._arrival.finish(self._publish, sync=self._folder.sync)
         return (self._folder.path / final_name,)
 
     def _publish(self) -> str:
@@ -296,20 +232,8 @@ class FileSink:
 
         After :meth:`finish` has succeeded, or again: does nothing.
         """
-        await run_to_end(self._abandon(keep_partial=keep_partial))
-
-    async def _abandon(self, *, keep_partial: bool) -> None:
-        async with self._ending:
-            if not self._open:
-                return
-            self._open = False
-            if keep_partial:
-                with suppress(OSError):  # known already, or not worth more than a try
-                    await self._writer.flush()
-            await self._writer.settle()
-            await self._checkpoints.settle()
-            await asyncio.to_thread(self._put_away, keep_partial=keep_partial)
-            await self._release()
+        put_away = partial(self._put_away, keep_partial=keep_partial)
+        await self._arrival.abandon(put_away, flush=keep_partial)
 
     def _put_away(self, *, keep_partial: bool) -> None:
         facts = self._folder.stat(self._partial.name)
@@ -324,9 +248,8 @@ class FileSink:
             remove_partial(self._folder, self._partial)
             self._journal.remove()
 
-    async def _release(self) -> None:
-        await self._thread.aclose()
-        await asyncio.to_thread(self._close_files)
+    def _close(self) -> None:
+        self._close_files()
         self._folder.close()
 
     def _close_files(self) -> None:
@@ -336,23 +259,6 @@ class FileSink:
         self._journal.close()
         self._store.close()
         os.close(self._partial.fd)
-
-    def _check_open(self) -> None:
-        if not (self._open and self._usable):
-            raise InternalError("A sink was used after it had ended.")
-
-    @contextmanager
-    def _saying(self) -> Iterator[None]:
-        """Put into words what the disk says.
-
-        Raises:
-            CannotWrite: For each OSError.
-        """
-        try:
-            self._checkpoints.check()
-            yield
-        except OSError as exc:
-            raise cannot_write(exc, name=self.name, folder=self._folder.path) from exc
 
     async def _catch_up(self) -> None:
         """Hash what is in place and was not hashed: what was kept."""

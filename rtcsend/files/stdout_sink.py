@@ -11,17 +11,16 @@ import os
 import select
 import stat
 import sys
-from collections.abc import AsyncGenerator
 from pathlib import Path
 
 from blake3 import blake3
 
 from rtcsend.blocks import Data
-from rtcsend.errors import CannotWrite, DigestMismatch, InternalError, PeerProtocolError
-from rtcsend.files.disk_thread import DiskThread
+from rtcsend.errors import CannotWrite
+from rtcsend.files.arrival import Arrival, ArrivingSink
+from rtcsend.files.checks import check_digest, check_length, check_room, check_whole
+from rtcsend.files.nothing_left import NothingLeft
 from rtcsend.files.pipe_size import widen_pipe
-from rtcsend.files.stream_limit import check_length
-from rtcsend.files.writer import Writer
 from rtcsend.manifest.entry import Kind, ManifestEntry
 from rtcsend.manifest.selection import one_file
 from rtcsend.options import STDOUT
@@ -30,7 +29,7 @@ HANGUP_GRACE = 5.0  # seconds; tar goes when it has seen the end of an archive, 
 _FD = 1  # POSIX <unistd.h>, STDOUT_FILENO; Python gives it the same meaning on Windows
 
 
-class StdoutSink:
+class StdoutSink(ArrivingSink, NothingLeft):
     """Standard output as a sink. The descriptor is not ours, and stays open.
 
     A pipe may block for good: when the sink is abandoned its thread is left behind; it ends
@@ -42,9 +41,6 @@ class StdoutSink:
         limit: Bytes of a stream at most; None: as many as come.
         fd: What to write to.
     """
-
-    blocks = 0
-    """An earlier run leaves nothing."""
 
     def __init__(
         self, *, name: str, size: int | None, limit: int | None = None, fd: int = _FD
@@ -58,40 +54,15 @@ class StdoutSink:
         self._fd = fd
         self._failed = False
         self._hash = blake3()
-        self._usable = True
         if size is None:
             widen_pipe(fd)
-        self._thread = DiskThread("rtcsend-stdout")
-        self._writer = Writer(self._write_all, thread=self._thread)
-
-    @property
-    def written(self) -> int:
-        """Bytes handed to the operating system."""
-        return self._writer.written
-
-    @property
-    def stored(self) -> int:
-        """The same: nothing is kept."""
-        return self._writer.stored
+        arrival = Arrival(self._write_all, thread="rtcsend-stdout", in_words=self._cannot_write)
+        super().__init__(arrival)
 
     @property
     def is_held(self) -> bool:
         """Whether something waits that whoever reads does not take: a pager, say, or a person."""
         return self._writer.written < self._writer.taken and not _takes_more(self._fd)
-
-    async def survey(self, first: int) -> AsyncGenerator[tuple[int, bytes], None]:
-        """Yield nothing."""
-        if first < self.blocks:
-            yield first, b""
-
-    async def keep(self, position: int) -> None:
-        """Refuse: nothing was there.
-
-        Raises:
-            InternalError: Unless it is the position that is reached anyhow.
-        """
-        if position != self._writer.taken:
-            raise InternalError("What is not there was to be kept.")
 
     async def write(self, data: Data) -> None:
         """Append; taken at once, written behind.
@@ -102,33 +73,16 @@ class StdoutSink:
             CannotWrite: The reader is gone, or the disk behind it is full.
             InternalError: The sink ended before.
         """
-        self._check_usable()
-        length = data.nbytes if isinstance(data, memoryview) else len(data)
-        end = self._writer.taken + length
+        end = self._arrival.end_of(data)
         if self.size is None:
             check_length(end, limit=self._limit, name=self.name)
-        elif end > self.size:
-            raise PeerProtocolError(f"The sender sent more of {self.name} than it proposed.")
+        else:
+            check_room(end, size=self.size, name=self.name)
         self._hash.update(data)
-        try:
+        with self._arrival.in_words():
             await self._writer.write(data)
             if self.size is None:
                 self._writer.push()
-        except OSError as exc:
-            raise self._cannot_write(exc) from exc
-
-    async def flush(self) -> None:
-        """Return when everything that was taken is with the operating system.
-
-        Raises:
-            CannotWrite: The reader is gone, or the disk behind it is full.
-            InternalError: The sink ended before.
-        """
-        self._check_usable()
-        try:
-            await self._writer.flush()
-        except OSError as exc:
-            raise self._cannot_write(exc) from exc
 
     async def watch(self) -> None:
         """Notice that whoever reads a pipe has gone, while no more of a stream comes to write.
@@ -166,23 +120,15 @@ class StdoutSink:
             InternalError: The sink ended before.
         """
         await self.flush()
-        if self.size is not None and self.written != self.size:
-            raise PeerProtocolError(f"The sender sent less of {self.name} than it proposed.")
-        if self._hash.hexdigest() != expected_digest:
-            raise DigestMismatch(f"{self.name} arrived damaged: its BLAKE3 digest is wrong.")
-        self._usable = False
-        await self._thread.aclose()
-        return (STDOUT,)
+        if self.size is not None:
+            check_whole(self.written, size=self.size, name=self.name)
+        check_digest(self._hash.hexdigest(), expected_digest, name=self.name)
+        return await self._arrival.finish(lambda: (STDOUT,))
 
     async def abandon(self, *, keep_partial: bool) -> None:
         """Write nothing more; what is being written may still go out."""
-        self._usable = False
         self._failed = True
-        self._thread.close()
-
-    def _check_usable(self) -> None:
-        if not self._usable:
-            raise InternalError("A sink was used after it had ended.")
+        self._arrival.leave()
 
     def _write_all(self, data: memoryview, _position: int) -> tuple[int, OSError | None]:
         rest = data

@@ -6,41 +6,28 @@ second time, so that what has come of one that broke off is no use to a later ru
 Place in the flow: the receiving session, when somebody sends a stream and ``-o -`` was not given.
 """
 
-import asyncio
 import os
-from collections.abc import AsyncGenerator, Iterator
-from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from blake3 import blake3
 
 from rtcsend.blocks import Data
-from rtcsend.errors import DigestMismatch, InternalError
-from rtcsend.files.disk_thread import DiskThread
+from rtcsend.files.arrival import Arrival, ArrivingSink, open_sink
+from rtcsend.files.checks import check_digest, check_length
 from rtcsend.files.failures import cannot_write
 from rtcsend.files.folder import KEEPS_OPEN_FILES, Folder
-from rtcsend.files.jobs import run_to_end
+from rtcsend.files.nothing_left import NothingLeft
 from rtcsend.files.opening import prepare_new
 from rtcsend.files.partial import PartialFile, publish, remove_partial, seal
 from rtcsend.files.store import Store
-from rtcsend.files.stream_limit import check_length
-from rtcsend.files.writer import Writer
 from rtcsend.manifest.entry import ManifestEntry
 from rtcsend.manifest.selection import one_file
 from rtcsend.options import Conflict
 
 
-class StreamSink:
-    """One stream, into a file. Made by :meth:`create`; ended by :meth:`finish` or :meth:`abandon`.
-
-    One call at a time. A call that is cancelled leaves it usable, and what :meth:`write` was given
-    is taken. After an error only :meth:`abandon` makes sense.
-    """
-
-    blocks = 0
-    """An earlier run leaves nothing."""
-    is_held = False
-    """Nobody takes anything from a disk."""
+class StreamSink(ArrivingSink, NothingLeft):
+    """One stream. Made by :meth:`create`; ended by :meth:`finish` or :meth:`abandon`."""
 
     def __init__(
         self,
@@ -58,14 +45,16 @@ class StreamSink:
         self._partial = partial_file
         self._conflict = conflict
         self._limit = limit
-        self._thread = DiskThread("rtcsend-stream-sink")
         self._store = Store(partial_file.fd, open_direct=None)
-        self._writer = Writer(self._store.write, thread=self._thread)
         self._hash = blake3()
-        self._is_open = True
-        self._is_usable = True  # until the end has begun
         self._fd_is_open = True
-        self._ending = asyncio.Lock()
+        arrival = Arrival(
+            self._store.write,
+            thread="rtcsend-stream-sink",
+            in_words=partial(cannot_write, name=name, folder=folder.path),
+            close=self._close,
+        )
+        super().__init__(arrival)
 
     @classmethod
     async def create(
@@ -83,38 +72,13 @@ class StreamSink:
             TargetExists: The name is taken, and the conflict is neither OVERWRITE nor RENAME.
             CannotWrite: The folder is missing or cannot be written, or the name is a folder.
         """
-
-        async def opened_sink() -> "StreamSink":
-            try:
-                opened, made = await asyncio.to_thread(prepare_new, folder, name, conflict=conflict)
-            except (OSError, ValueError) as exc:  # ValueError: a folder with NUL in its path
-                raise cannot_write(exc, name=name, folder=folder) from exc
-            return cls(folder=opened, partial_file=made, name=name, conflict=conflict, limit=limit)
-
-        return await run_to_end(opened_sink(), discard=lambda sink: sink.abandon(keep_partial=True))
-
-    @property
-    def written(self) -> int:
-        """Bytes with the operating system."""
-        return self._writer.written
-
-    @property
-    def stored(self) -> int:
-        """The same: nothing is kept."""
-        return self._writer.stored
-
-    async def survey(self, first: int) -> AsyncGenerator[tuple[int, bytes], None]:
-        """Yield nothing."""
-        if first < self.blocks:
-            yield first, b""
-
-    async def keep(self, position: int) -> None:
-        """Refuse: nothing was there.
-
-        Raises:
-            InternalError: Always.
-        """
-        raise InternalError(f"Nothing was there to be kept up to {position}.")
+        make = partial(cls, name=name, conflict=conflict, limit=limit)
+        return await open_sink(
+            partial(prepare_new, folder, name, conflict=conflict),
+            lambda opened: make(folder=opened[0], partial_file=opened[1]),
+            name=name,
+            folder=folder,
+        )
 
     async def write(self, data: Data) -> None:
         """Append; taken at once, written behind.
@@ -124,26 +88,10 @@ class StreamSink:
             CannotWrite: The disk is full, or fails.
             InternalError: The sink has ended.
         """
-        self._check_usable()
-        end = self._writer.taken + memoryview(data).nbytes
-        check_length(end, limit=self._limit, name=self.name)
+        check_length(self._arrival.end_of(data), limit=self._limit, name=self.name)
         self._hash.update(data)
-        with self._saying():
+        with self._arrival.in_words():
             await self._writer.write(data)
-
-    async def flush(self) -> None:
-        """Return when everything that was taken is with the operating system.
-
-        Raises:
-            CannotWrite: The disk is full, or fails.
-            InternalError: The sink has ended.
-        """
-        self._check_usable()
-        with self._saying():
-            await self._writer.flush()
-
-    async def watch(self) -> None:
-        """Return: nothing is known before it is tried."""
 
     async def finish(self, expected_digest: str) -> tuple[Path]:
         """Verify, sync and rename. When cancelled after it is verified, it is carried out.
@@ -161,21 +109,8 @@ class StreamSink:
             InternalError: The sink has ended.
         """
         await self.flush()
-        if self._hash.hexdigest() != expected_digest:
-            raise DigestMismatch(f"{self.name} arrived damaged: its BLAKE3 digest is wrong.")
-        self._is_usable = False
-        return await run_to_end(self._finish())
-
-    async def _finish(self) -> tuple[Path]:
-        async with self._ending:
-            with self._saying():
-                final_name = await asyncio.to_thread(self._publish)
-            self._is_open = False
-            try:
-                with self._saying():
-                    await asyncio.to_thread(self._folder.sync)
-            finally:
-                await self._release()
+        check_digest(self._hash.hexdigest(), expected_digest, name=self.name)
+        final_name = await self._arrival.finish(self._publish, sync=self._folder.sync)
         return (self._folder.path / final_name,)
 
     def _publish(self) -> str:
@@ -189,45 +124,19 @@ class StreamSink:
 
         After :meth:`finish` has succeeded, or again: does nothing.
         """
-        await run_to_end(self._abandon())
-
-    async def _abandon(self) -> None:
-        async with self._ending:
-            if not self._is_open:
-                return
-            self._is_open = False
-            await self._writer.settle()
-            await asyncio.to_thread(self._remove)
-            await self._release()
+        await self._arrival.abandon(self._remove, flush=False)
 
     def _remove(self) -> None:
         if KEEPS_OPEN_FILES:
             self._close_file()
         remove_partial(self._folder, self._partial)
 
-    async def _release(self) -> None:
-        await self._thread.aclose()
+    def _close(self) -> None:
         self._store.close()
-        await asyncio.to_thread(self._close_file)
+        self._close_file()
         self._folder.close()
 
     def _close_file(self) -> None:
         if self._fd_is_open:
             self._fd_is_open = False
             os.close(self._partial.fd)
-
-    def _check_usable(self) -> None:
-        if not (self._is_open and self._is_usable):
-            raise InternalError("A sink was used after it had ended.")
-
-    @contextmanager
-    def _saying(self) -> Iterator[None]:
-        """Put into words what the disk says.
-
-        Raises:
-            CannotWrite: For each OSError.
-        """
-        try:
-            yield
-        except OSError as exc:
-            raise cannot_write(exc, name=self.name, folder=self._folder.path) from exc

@@ -1,18 +1,19 @@
 """A text that arrives: kept in memory until it is verified, shown, and never stored."""
 
-from collections.abc import AsyncGenerator
 from pathlib import Path
 
 from blake3 import blake3
 
 from rtcsend.blocks import Data
-from rtcsend.errors import DigestMismatch, InternalError, PeerProtocolError
+from rtcsend.errors import PeerProtocolError
+from rtcsend.files.checks import check_digest, check_room, check_whole
+from rtcsend.files.nothing_left import NothingLeft
 from rtcsend.manifest.entry import MAX_TEXT, ManifestEntry
 from rtcsend.manifest.selection import one_file
 from rtcsend.options import ShowText
 
 
-class TextSink:
+class TextSink(NothingLeft):
     """A text as a sink.
 
     Args:
@@ -20,8 +21,6 @@ class TextSink:
         show: Who wants to see it at once; None: nobody.
     """
 
-    blocks = 0
-    """An earlier run leaves nothing."""
     is_held = False
     """Nobody takes anything from here."""
 
@@ -45,27 +44,14 @@ class TextSink:
         """The same."""
         return len(self._data)
 
-    async def survey(self, first: int) -> AsyncGenerator[tuple[int, bytes], None]:
-        """Yield nothing."""
-        if first < self.blocks:
-            yield first, b""
-
-    async def keep(self, position: int) -> None:
-        """Refuse: nothing was there.
-
-        Raises:
-            InternalError: Always.
-        """
-        raise InternalError(f"Nothing was there to be kept up to {position}.")
-
     async def write(self, data: Data) -> None:
         """Append.
 
         Raises:
             PeerProtocolError: It would be more than was proposed.
         """
-        if len(self._data) + memoryview(data).nbytes > self._size:
-            raise PeerProtocolError("The sender sent more of the text than it proposed.")
+        end = len(self._data) + memoryview(data).nbytes
+        check_room(end, size=self._size, name="the text")
         self._data += data
 
     async def flush(self) -> None:
@@ -85,10 +71,8 @@ class TextSink:
             DigestMismatch: The bytes are not the sender's.
             RtcsendError: It cannot be shown.
         """
-        if len(self._data) != self._size:
-            raise PeerProtocolError("The sender sent less of the text than it proposed.")
-        if blake3(self._data).hexdigest() != expected_digest:
-            raise DigestMismatch("The text arrived damaged: its BLAKE3 digest is wrong.")
+        check_whole(len(self._data), size=self._size, name="the text")
+        check_digest(blake3(self._data).hexdigest(), expected_digest, name="The text")
         try:
             text = self._data.decode()
         except UnicodeDecodeError as exc:

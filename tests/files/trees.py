@@ -10,7 +10,8 @@ from blake3 import blake3
 from rtcsend.blocks import block_digest
 from rtcsend.files.proposed_tree import ProposedTree
 from rtcsend.files.scan import ScanRules, scan_paths
-from rtcsend.files.tree_sink import TreeSink, TreeTarget
+from rtcsend.files.tree_sink import TreeSink
+from rtcsend.files.tree_target import TreeTarget
 from rtcsend.manifest.manifest import Manifest
 from rtcsend.manifest.selection import Selection
 from rtcsend.options import Conflict
