@@ -76,6 +76,7 @@ SHELLS = {
     "rtcsend/peer/consent.py",
     "rtcsend/peer/gathering.py",
     "rtcsend/peer/ice.py",
+    "rtcsend/peer/interfaces.py",
     "rtcsend/peer/lanes.py",
     "rtcsend/peer/negotiation.py",
     "rtcsend/peer/path_watch.py",

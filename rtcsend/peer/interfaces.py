@@ -7,7 +7,8 @@ addresses need a zone that means nothing on another machine, and are left out (R
 
 import ipaddress
 import re
-from collections.abc import Iterable
+import socket
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -17,6 +18,11 @@ from rtcsend.peer.priorities import Network
 
 MAX_ADDRESSES: Final = 12  # of one machine; each pairs with each of the other side's
 MAX_PER_INTERFACE: Final = 3  # of one family: IPv6 gives a stable one and temporary ones
+_SOMEWHERE: Final = {
+    socket.AF_INET: ("192.0.2.1", 9),
+    socket.AF_INET6: ("2001:db8::1", 9),
+}
+"""For documentation (RFC 5737, RFC 3849): only the default route leads there."""
 LOOPBACK: Final = ("127.0.0.1", "::1")
 _TUNNELS: Final = re.compile(
     r"(?:tun|tap|utun|wg|ppp|ipsec|tailscale|zt|nordlynx|proton|gpd|cscotun|vpn|wt)", re.I
@@ -44,18 +50,32 @@ def host_addresses() -> list[HostAddress]:
                 found.append((adapter.nice_name, ip.ip))
             elif ip.ip[2] == 0:
                 found.append((adapter.nice_name, ip.ip[0]))
-    return choose(found)
+    return choose(found, used=_default_sources())
 
 
-def choose(found: Iterable[tuple[str, str]]) -> list[HostAddress]:
+def _default_sources() -> list[str]:
+    """Return the addresses from which the default routes lead away; nothing is sent."""
+    sources = []
+    for family, somewhere in _SOMEWHERE.items():
+        try:
+            with socket.socket(family, socket.SOCK_DGRAM) as sock:
+                sock.connect(somewhere)
+                sources.append(sock.getsockname()[0])
+        except OSError:
+            continue  # no such route
+    return sources
+
+
+def choose(found: Iterable[tuple[str, str]], *, used: Collection[str] = ()) -> list[HostAddress]:
     """Return what is worth offering, the most promising first, MAX_ADDRESSES at most.
 
     Args:
         found: Interfaces' names with an address each, in the system's order.
+        used: Those of the default routes; they are offered however many others there are.
     """
     counts: dict[tuple[str, int], int] = {}
     chosen: dict[str, HostAddress] = {}
-    for name, text in found:
+    for name, text in sorted(found, key=lambda one: one[1] not in used):
         address = ipaddress.ip_address(text)
         if address.is_loopback or (
             isinstance(address, ipaddress.IPv6Address) and address.is_link_local
@@ -66,7 +86,9 @@ def choose(found: Iterable[tuple[str, str]]) -> list[HostAddress]:
         if counts[key] <= MAX_PER_INTERFACE:
             chosen.setdefault(text, HostAddress(text, network_of(name, text)))
     order = list(Network)
-    return sorted(chosen.values(), key=lambda host: order.index(host.network))[:MAX_ADDRESSES]
+    ranked = sorted(chosen.values(), key=lambda host: order.index(host.network))
+    kept = sorted(ranked, key=lambda host: host.address not in used)[:MAX_ADDRESSES]
+    return [host for host in ranked if host in kept]
 
 
 def network_of(name: str, address: str) -> Network:

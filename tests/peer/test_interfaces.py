@@ -49,6 +49,26 @@ def test_the_order_and_what_is_left_out() -> None:
     ]
 
 
+def test_the_addresses_of_the_default_routes_are_offered_among_many_others() -> None:
+    # VLANs, bridges of virtual machines, temporary IPv6 addresses that are not used any more.
+    found = [
+        *((f"vlan{number}", f"10.0.{number}.1") for number in range(MAX_ADDRESSES + 2)),
+        *(("eth0", f"2001:db8::{number}") for number in range(MAX_PER_INTERFACE + 2)),
+        ("eth0", "192.0.2.1"),
+    ]
+    used = ["192.0.2.1", f"2001:db8::{MAX_PER_INTERFACE + 1}"]
+    chosen = [host.address for host in choose(found, used=used)]
+    assert len(chosen) == MAX_ADDRESSES
+    assert set(chosen[:2]) == set(used)
+
+
+def test_a_vpn_that_has_the_default_route_comes_after_the_lans_all_the_same() -> None:
+    lans = [(f"vlan{number}", f"10.0.{number}.1") for number in range(MAX_ADDRESSES)]
+    chosen = choose([*lans, ("wg0", "10.9.0.2")], used=["10.9.0.2"])
+    assert len(chosen) == MAX_ADDRESSES
+    assert chosen[-1].address == "10.9.0.2"
+
+
 ADDRESSES = st.one_of(st.ip_addresses(v=4), st.ip_addresses(v=6)).map(str)
 NAMES = st.sampled_from(["eth0", "wg0", "docker0", "lo"])
 
