@@ -30,19 +30,18 @@ from rtcsend.errors import NoRoute
 from rtcsend.events import Connected
 from rtcsend.options import RoutePolicy
 from rtcsend.pairing.keys import Role
-from rtcsend.peer.candidate import Candidate, enumeration
+from rtcsend.peer.candidate import Candidate
 from rtcsend.peer.description import Description, DescriptionType
 from rtcsend.peer.ice import IceConnection
 from rtcsend.peer.ice_servers import servers_of
 from rtcsend.peer.ports import DataPath
 from rtcsend.peer.turn_client import result_of
+from rtcsend.peer.unreachable import no_route
 from rtcsend.rendezvous.messages import IceServer
 from rtcsend.tasks import cancel_all, first_of, uninterrupted
 from rtcsend.trace import Step, attempt, note
 
-_RELAY_HINT: Final = (
-    "A relay was tried as well: rtcsend doctor, on both sides, shows what each network allows."
-)
+_AGAIN: Final = "Run both commands again."
 _INSISTENCE: Final = 0.05  # seconds until a handshake is told again that it is over
 _WORD_TIMEOUT: Final = 0.5  # seconds; the end of a connection is faster than the rendezvous
 _CANDIDATES_TIMEOUT: Final = 1.0  # seconds for candidates that the first check has overtaken
@@ -148,22 +147,14 @@ class PeerConnection:
         if not self._has_candidates:
             raise self.unreachable()
 
-    def unreachable(self) -> NoRoute:
-        """Return the error that says what was tried in vain."""
-        if self._has_candidates:
-            ours, theirs = self._ice_connection.kinds()
-            return NoRoute(
-                f"The two machines cannot reach each other: tried {enumeration(ours)} here, and "
-                f"{enumeration(theirs)} there.",
-                hint=_RELAY_HINT if "relay" in (*ours, *theirs) else None,
-            )
-        if self._route is RoutePolicy.RELAY_ONLY:
-            return NoRoute(
-                "Only relays are allowed, and no TURN server gave one.",
-                hint="Check the TURN server's address and credential, given by --ice or the "
-                "rendezvous server, or leave --relay-only out.",
-            )
-        return NoRoute("This machine has no network address.", hint="Connect it to a network.")
+    def unreachable(self, *, told: str | None = None) -> NoRoute:
+        """Return the error that says what was tried in vain.
+
+        Args:
+            told: What the other side has said of it, if it was the first to see it.
+        """
+        ours, theirs = self._ice_connection.kinds()
+        return no_route(self._route, ours=ours, theirs=theirs, told=told)
 
     def local_description(self, description_type: DescriptionType) -> Description:
         """Return this side's description, candidates apart."""
@@ -235,7 +226,9 @@ class PeerConnection:
         with attempt(Step.DTLS, result_of):
             await _insist(self._dtls.start(RTCDtlsParameters(fingerprints=fingerprints)))
             if self._dtls.state != "connected":
-                raise NoRoute("The machine at the other end could not prove who it is.")
+                raise NoRoute(
+                    "The machine at the other end could not prove who it is.", hint=_AGAIN
+                )
         try:
             with attempt(Step.SCTP, result_of):
                 await self.path.open(remote)
@@ -264,7 +257,7 @@ class PeerConnection:
         """
         pair = self._ice_connection.selected_pair()
         if pair is None:
-            raise NoRoute("The connection broke while it was set up.")
+            raise NoRoute("The connection broke while it was set up.", hint=_AGAIN)
         logger.debug("= selected %s -> %s", pair.local_address, pair.remote_address)
         return Connected(
             route="relay" if pair.is_relayed else "direct",

@@ -11,7 +11,13 @@ from collections.abc import Callable
 from contextlib import aclosing
 from typing import Final
 
-from rtcsend.errors import ConnectionLost, PeerNeverCame, PeerProtocolError
+from rtcsend.errors import (
+    ConnectionLost,
+    NoRoute,
+    PeerNeverCame,
+    PeerProtocolError,
+    RtcsendError,
+)
 from rtcsend.events import Connected
 from rtcsend.pairing.keys import Role
 from rtcsend.peer.candidate import Candidate
@@ -162,7 +168,7 @@ class Negotiation:
             case EndOfCandidates():
                 await self._connection.add_remote_candidate(None)
             case AbortSignal(error=error):
-                raise error
+                raise self._seen_from_here(error)
             case AgainSignal():
                 # It had the channels already, for a moment.
                 raise ConnectionLost("The other side has lost the connection.")
@@ -170,6 +176,14 @@ class Negotiation:
                 self._on_hello(signal)
             case UnknownSignal():
                 logger.info("! unknown signal passed over")
+
+    def _seen_from_here(self, error: RtcsendError) -> RtcsendError:
+        """Return the end that the other side tells, with what would help on this one."""
+        if not isinstance(error, NoRoute):
+            return error
+        here = self._connection.unreachable(told=error.message)
+        here.told_by_peer = error.told_by_peer
+        return here
 
     def _on_hello(self, hello: Hello) -> None:
         if self._agreed.is_set() or self._agree is None:

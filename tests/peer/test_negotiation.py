@@ -308,6 +308,31 @@ async def test_no_candidate_comes(role: Role) -> None:
 
 
 @BOTH_ROLES
+async def test_the_other_side_is_told_as_it_looks_from_there(role: Role) -> None:
+    async with scene(role) as s:
+        await s.far.send(s.description())
+        await s.far.send(EndOfCandidates())
+        error = await s.fails_with(NoRoute)
+        assert error.message.endswith("tried host candidates here, and no candidates there.")
+        assert error.for_peer.endswith("tried no candidates here, and host candidates there.")
+
+
+@BOTH_ROLES
+async def test_no_route_that_the_other_side_tells_has_the_hint_of_this_one(role: Role) -> None:
+    async with scene(role) as s:
+        await s.far.send(s.description())
+        await s.far.send(
+            CandidateSignal(
+                Candidate(foundation="1", priority=1, address="192.0.2.1", port=9, type="relay")
+            )
+        )
+        await s.far.send_abort(NoRoute("Tried.", for_peer="Tried, from there."))
+        error = await s.fails_with(NoRoute, "^Tried, from there")
+        assert error.told_by_peer
+        assert "turns:" in error.hint
+
+
+@BOTH_ROLES
 async def test_relays_only_without_turn(role: Role) -> None:
     async with scene(role, RoutePolicy.RELAY_ONLY) as s:
         await s.far.send(s.description())
