@@ -9,7 +9,7 @@ Pure. Source: docs/rendezvous-protocol.md; docs/architecture.md, "The server's r
 
 from dataclasses import dataclass, field
 
-from signal_server.messages import Allocate, Claim, ErrorCode, Meet, Resume
+from signal_server.messages import Allocate, Claim, ErrorCode, Meet, Message, Resume
 from signal_server.storage import Connection
 
 Request = Allocate | Claim | Meet | Resume
@@ -30,7 +30,7 @@ class Say:
     """A side says something to the other one."""
 
     connection: Connection
-    body: bytes = field(repr=False)
+    message: Message
 
 
 @dataclass(frozen=True, slots=True)

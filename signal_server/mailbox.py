@@ -127,8 +127,8 @@ class Room:
     def apply(self, command: Command, *, now: float) -> tuple[list[Told], Facts]:
         """Carry out a command that was decided on in this very state."""
         match command:
-            case Say(connection=connection, body=body):
-                self._on_say(connection, body)
+            case Say(connection=connection, message=message):
+                self._on_say(connection, message)
             case Enter():
                 self._on_enter(command, now=now)
             case Away(connection=connection):
@@ -163,8 +163,8 @@ class Room:
         self._tell(side, _answer(request, self.name, side))
         other = mailbox.other(side)
         if other is not None:
-            for body in other.sent[request.received :]:
-                self._tell(side, Message(body))
+            for message in other.sent[request.received :]:
+                self._tell(side, message)
             self._tell(side, Peer(_snapshot(mailbox, other)))
 
     def _mailbox_for(self, request: Allocate | Claim | Meet, *, now: float) -> Mailbox:
@@ -205,12 +205,13 @@ class Room:
 
     # Speaking and going
 
-    def _on_say(self, connection: Connection, body: bytes) -> None:
+    def _on_say(self, connection: Connection, message: Message) -> None:
         mailbox, side = self._expected(connection)
-        side.sent.append(body)
-        side.sent_bytes += len(body)
-        self.stored_bytes += len(body)
-        self._tell(mailbox.other(side), Message(body))
+        size = message.size
+        side.sent.append(message)
+        side.sent_bytes += size
+        self.stored_bytes += size
+        self._tell(mailbox.other(side), message)
 
     def _on_away(self, connection: Connection, *, now: float) -> None:
         self._detach(*self._expected(connection), now=now)

@@ -125,7 +125,7 @@ class Reception:
         try:
             message = parse_frame_untrusted(frame, max_frame=self._limits.max_frame)
             if isinstance(message, Message):  # nearly all are
-                await self._on_message(socket, message.body)
+                await self._on_message(socket, message)
             else:
                 await self._dispatch(socket, message)
         except RequestRefused as refusal:
@@ -197,7 +197,7 @@ class Reception:
             if socket.room is None and number in self._sockets:
                 self._deadlines.set(number, self._unattached_until(socket.connection))
 
-    async def _on_message(self, socket: OpenSocket, body: bytes) -> None:
+    async def _on_message(self, socket: OpenSocket, message: Message) -> None:
         if socket.room is None:
             raise RequestRefused("bad-message", close=CLOSE_POLICY)
         await self._store.commit(
@@ -205,7 +205,7 @@ class Reception:
             lambda room, _now: decisions.say(
                 room,
                 socket.connection,
-                body,
+                message,
                 self._limits,
                 stored=self._store.directory.stored_bytes,
             ),
@@ -228,7 +228,7 @@ class Reception:
                 self._tell(connection, what)
         if isinstance(command, Say):
             if own:
-                self.counters.message(len(command.body))
+                self.counters.message(command.message.size)
             return
         self._deadlines.set(room.name, room.deadline(self._limits))
         if own:

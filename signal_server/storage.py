@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 from signal_server.limits import Limits
+from signal_server.messages import Message
 
 SIDES = 2  # never three
 CLOCK_ERROR = 0.5  # seconds by which two processes may see the time of their store differently
@@ -56,7 +57,7 @@ class Side:
     connection: Connection | None
     away_since: float | None = None
     left: bool = False
-    sent: list[bytes] = field(default_factory=list)
+    sent: list[Message] = field(default_factory=list)
     sent_bytes: int = 0
 
 

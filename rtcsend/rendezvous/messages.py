@@ -1,4 +1,4 @@
-"""Every message of the rendezvous protocol, version 1, as frozen dataclasses.
+"""Every message of the rendezvous protocol, version 1, as a value.
 
 What it does: the one place that knows what can be said, for the client and the server
 alike (:mod:`signal_server.messages` passes it on).
@@ -16,6 +16,8 @@ from typing import Literal
 from rtcsend.rendezvous.wire import (
     MAX_FRAME,
     BadMessage,
+    decode_base64url,
+    encode_base64url,
 )
 
 __all__ = [
@@ -148,11 +150,51 @@ class Resume:
     received: int = 0
 
 
-@dataclass(frozen=True, slots=True)
 class Message:
-    """Both: one message to or from the other side, opaque to the server."""
+    """Both: one message to or from the other side, opaque to the server.
 
-    body: bytes = field(repr=False)
+    It is kept as it travels, so that a server which passes it on decodes nothing.
+
+    Args:
+        body: At most MAX_BODY bytes; a secret between the two sides, left out of ``repr``.
+
+    Attributes:
+        text: The body in canonical base64url.
+    """
+
+    __slots__ = ("text",)
+
+    def __init__(self, body: bytes) -> None:
+        self.text = encode_base64url(body)
+
+    @classmethod
+    def of_text(cls, text: str) -> "Message":
+        """Return the message of a body in canonical base64url."""
+        message = cls.__new__(cls)
+        message.text = text
+        return message
+
+    @property
+    def body(self) -> bytes:
+        """What the other side says."""
+        return decode_base64url(self.text)
+
+    @property
+    def size(self) -> int:
+        """Of the body, in bytes."""
+        return len(self.text) * 3 // 4
+
+    def __eq__(self, other: object) -> bool:
+        """Return whether it says the same."""
+        return isinstance(other, Message) and self.text == other.text
+
+    def __hash__(self) -> int:
+        """Return a hash of what it says."""
+        return hash(self.text)
+
+    def __repr__(self) -> str:
+        """Return its size, and nothing of what it says."""
+        return f"Message({self.size} bytes)"
 
 
 @dataclass(frozen=True, slots=True)

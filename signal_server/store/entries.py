@@ -18,6 +18,7 @@ from signal_server.messages import (
     BadMessage,
     Claim,
     Meet,
+    Message,
     Resume,
     parse_client_message_untrusted,
     serialize,
@@ -63,8 +64,8 @@ def parse_entry_untrusted(head: bytes, body: bytes) -> Entry:
 
 def _values(command: Command) -> tuple[dict[str, Any], bytes]:
     match command:
-        case Say(connection=connection, body=body):
-            return {"k": "say", "c": connection}, body
+        case Say(connection=connection, message=message):
+            return {"k": "say", "c": connection}, message.body
         case Enter(connection=connection, request=request, token=token):
             # What was shown for admission has been checked, and is good for more than this room.
             if isinstance(request, Allocate):
@@ -91,7 +92,7 @@ def _command(values: dict[str, Any], body: bytes) -> Command:
         return Gone(_text(values["p"]))
     connection = _connection(values["c"])
     if kind == "say" and len(body) <= MAX_BODY:
-        return Say(connection, body)
+        return Say(connection, Message(body))
     if kind == "enter":
         request = parse_client_message_untrusted(values["r"])
         if isinstance(request, Allocate | Claim | Meet | Resume):
