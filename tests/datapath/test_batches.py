@@ -7,7 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rtcsend.datapath.batches import batches
+from rtcsend.datapath.gso import ENTRY_COST, HIGH_WATER, SendQueue, Unsent
 from rtcsend.datapath.records import OUTPUT_SIZE
+from tests.fakes.sctp_link import Conditions, Pair
+from tests.fakes.wide_open import WideOpen
 
 LARGEST = 15_900  # bytes; a packet in the largest record
 AROUND = 37  # bytes; what DTLS 1.2 with AES-GCM adds
@@ -54,3 +57,28 @@ def test_order_sizes_and_bounds(sizes: list[int]) -> None:
 
 def test_a_sealed_batch_fits_into_the_output_of_dtls() -> None:
     assert MAX_DATAGRAM < OUTPUT_SIZE
+
+
+@pytest.mark.parametrize("mtu", [1_500, 9_100, 65_000])
+def test_what_leaves_at_once_finds_room_below(mtu: int) -> None:
+    """Who asked for room, and got it, loses nothing for want of it, however full the window."""
+    pair = Pair(1, Conditions(delay=0.0005, rate=1e9, mtu=mtu), controller=WideOpen)
+    sender = pair.ends[0].association
+    pair.run(5.0)
+    for _ in range(160):
+        sender.send(1, 53, bytes(65_536))
+    packets = sender.batches_to_send(now=pair.now)
+    sent = sum(len(data) for data, _ in packets)
+    assert sent >= 256 << 10, "nothing held it back"
+    queue = SendQueue()
+    _queue(queue, HIGH_WATER - ENTRY_COST, 1_000)
+    for parts, size in batches(packets, around=AROUND):
+        count = sum((stop - start) // size for _, start, stop in parts)
+        sealed = count * (size + AROUND)
+        assert queue.fits(sealed, batch=True), sent
+        _queue(queue, sealed, size)
+
+
+def _queue(queue: SendQueue, size: int, segment: int) -> None:
+    data = memoryview(bytes(size))
+    queue.append(Unsent(data=data, segment_size=segment, address=None, is_batch=True))

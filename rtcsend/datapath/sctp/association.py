@@ -281,7 +281,7 @@ class Association:
         ]
 
     def batches_to_send(self, *, now: float) -> list[Packets]:
-        """Return the packets to send now, in order; MAX_BURST and some at most.
+        """Return the packets to send now, in order: MAX_BURST, MAX_BURST_SIZE and some at most.
 
         Packets of full size stand together, so that they can leave as segments of one buffer.
         """

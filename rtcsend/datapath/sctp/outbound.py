@@ -27,6 +27,7 @@ from rtcsend.datapath.sctp.send_queue import Chunk, Run, SendQueue, payload_for
 from rtcsend.datapath.sctp.wire import HEADER_SIZE, Packer, Packets, Sack
 
 MAX_BURST: Final = 256  # packets of one call: some batches of segmentation offload
+MAX_BURST_SIZE: Final = 640 << 10  # bytes of one call: what is below had room for some more
 
 
 class Doubt(enum.Flag):
@@ -246,7 +247,7 @@ class Outbound:
         if was_idle:
             self.controller.on_idle(now=now)
             pacer.set_rate(self.controller.pacing_rate, now=now)
-        budget = min(pacer.budget(now), MAX_BURST * self.payload)
+        budget = min(pacer.budget(now), MAX_BURST * self.payload, MAX_BURST_SIZE)
         if budget <= 0:
             self._pace_at = pacer.next_send_time(now)
             return packets

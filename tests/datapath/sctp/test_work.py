@@ -5,10 +5,10 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
-from rtcsend.datapath.congestion.base import MAX_CWND, AckSample, CongestionController
 from rtcsend.datapath.sctp.inbound import Message
 from rtcsend.datapath.sctp.outbound import MAX_BURST
 from tests.fakes.sctp_link import Conditions, Pair
+from tests.fakes.wide_open import WideOpen
 
 # Measured: 3.0 received, 1.1 sent, 40 a SACK that acknowledges 250 packets in order; and room.
 MAX_CALLS_A_RECEIVED_PACKET = 4.5
@@ -31,21 +31,6 @@ def python_calls(action: Callable[[], Any]) -> tuple[int, Any]:
     finally:
         sys.setprofile(before)
     return count, result
-
-
-class WideOpen(CongestionController):
-    """Lets everything go at once: its own work is not counted here."""
-
-    def __init__(self, *, mss: int, now: float) -> None:
-        super().__init__(mss=mss, now=now)
-        self.cwnd = MAX_CWND
-
-    def on_ack(self, sample: AckSample) -> None: ...
-    def on_loss(self, *, now: float, lost: int, flight: int, sent_at: float) -> None: ...
-    def on_rto(self, *, now: float) -> None: ...
-    def on_sent(self, *, now: float, flight: int) -> None: ...
-    def on_idle(self, *, now: float) -> None: ...
-    def set_mss(self, mss: int) -> None: ...
 
 
 def test_calls_a_packet() -> None:
