@@ -114,6 +114,8 @@ def _is_bare(name: str) -> bool:
 
 
 def _checked(text: str) -> Path:
+    if not text:  # Path("") is the current folder, and "$UNSET" no wish to send it
+        raise UsageError("A path is empty.", hint="Write . to send the folder that you are in.")
     path = Path(text)
     try:
         path.stat()

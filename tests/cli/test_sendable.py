@@ -65,6 +65,8 @@ def test_what_can_be_sent(
             (partial(check, "-", name=name), UsageError, "cannot be a name")
             for name in ("", ".", "..", "a/b", "/", "a\0b", "x" * 256)
         ),
+        (lambda: check(""), UsageError, "is empty"),
+        (lambda: check("film.iso", ""), UsageError, "is empty"),
         (lambda: check("none"), CannotRead, "There is no file none"),
         (lambda: check("film.iso/x"), CannotRead, "Not a directory"),
     ],
