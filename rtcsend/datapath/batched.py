@@ -21,6 +21,7 @@ from pyee import EventEmitter
 from rtcsend.datapath.batches import batches
 from rtcsend.datapath.carrier import Carrier
 from rtcsend.datapath.congestion.bbr import Bbr
+from rtcsend.datapath.gso import DTLS_FIRST_BYTES
 from rtcsend.datapath.records import MAX_INPUT, Records
 from rtcsend.datapath.sctp.association import (
     OUR_MAX_PACKET,
@@ -253,8 +254,10 @@ class BatchedPath:
         self._pump()
 
     def _on_datagram(self, data: bytes) -> None:
-        self._on_datagrams(memoryview(data), len(data), None)
-        self.wake()
+        """Take what is no STUN, by itself: from another event loop, or from anybody at all."""
+        if data[:1] and data[0] in DTLS_FIRST_BYTES:  # RFC 7983 §7: else it is dropped
+            self._on_datagrams(memoryview(data), len(data), None)
+            self.wake()
 
     async def _handle_data(self, packet: bytes) -> None:
         """Take a packet that aiortc's pump has read, before this path has taken over."""

@@ -311,6 +311,17 @@ class BatchedDatagramTransport(asyncio.DatagramTransport):
 
     def _on_readable(self) -> None:
         """Receive for a bounded while, then end the batch."""
+        try:
+            reads = self._receive()
+            self._end_run()
+        except BaseException:  # of whom it was handed to; the loop tells of it
+            self._forget_run()  # once is enough
+            raise
+        if reads and self.on_batch_end is not None and not self._closing:
+            self.on_batch_end()
+
+    def _receive(self) -> int:
+        """Read what has come, and hand on most of it; return how often something was read."""
         total = reads = 0
         receive = self._live_socket().recvmsg_into
         while reads < MAX_READS and total < MAX_READ_BYTES and not self._closing:
@@ -330,9 +341,7 @@ class BatchedDatagramTransport(asyncio.DatagramTransport):
                 self._collect(size, gso.coalesced_size(control, received=size), address)
             else:  # one by one, from a relay: there are many, and nothing is to be looked at
                 self._pass_on(bytes(self._free[:size]), address)
-        self._end_run()
-        if reads and self.on_batch_end is not None and not self._closing:
-            self.on_batch_end()
+        return reads
 
     def _collect(self, size: int, segment_size: int, address: Address) -> None:
         """Take what was just read: it continues the run, or ends it and begins another one."""
@@ -351,11 +360,26 @@ class BatchedDatagramTransport(asyncio.DatagramTransport):
         if self._run.address is not None:
             self._end_run()
         if not self._closing:
+            self._give(data, address)
+
+    def _give(self, data: bytes, address: Address) -> None:
+        """Hand over one datagram; an error of the protocol's costs that one and no other.
+
+        As asyncio's own transport has it. What was read with it is handed over all the same.
+        """
+        try:
             self._protocol.datagram_received(data, address)
+        except Exception as exc:  # noqa: BLE001 - told to whoever runs the event loop
+            self._loop.call_exception_handler(
+                {"message": "a datagram was not taken", "exception": exc, "protocol": self._protocol}
+            )
 
     def _end_run(self) -> None:
         """Hand on what was collected; from here on the buffer is free again."""
         self._deliver(self._run)
+        self._forget_run()
+
+    def _forget_run(self) -> None:
         self._run.reset()
         self._free = self._view[:READ_SIZE]
 
@@ -386,7 +410,7 @@ class BatchedDatagramTransport(asyncio.DatagramTransport):
             if self._closing:
                 return
             end = min(offset + segment_size, stop)
-            self._protocol.datagram_received(bytes(self._buffer[offset:end]), address)
+            self._give(bytes(self._buffer[offset:end]), address)
 
     # Ending
 

@@ -129,6 +129,19 @@ def test_messages_go_both_ways_from_the_first_moment() -> None:
     _run(both_ways)
 
 
+@pytest.mark.parametrize("data", [b"", b"x", b"\x80\x60", b"\x17\xfe\xfd", b"\x16" * 70])
+def test_what_strangers_send_is_dropped(data: bytes) -> None:
+    """What is no STUN comes to whoever takes datagrams, also an empty one: RFC 7983 §7."""
+
+    async def strange(one: End, other: End) -> None:
+        one.path._on_datagram(data)
+        other.path.data.send(b"ping")
+        await _until(lambda: one.got)
+        assert one.path.association.malformed == 0
+
+    _run(strange)
+
+
 @pytest.mark.parametrize("seconds", [5.3, 6.6, 8.1])
 def test_that_there_is_room_again_is_told_at_once(seconds: float) -> None:
     """Not when the next heartbeat, or the other side's next question, brings it up."""

@@ -179,6 +179,27 @@ async def test_a_removed_tap_gives_dtls_back(make: Make) -> None:
     assert receiver.protocol.datagrams == [STUN[:3], DTLS, DTLS]
 
 
+@pytest.mark.parametrize("bad", [b"", STUN])
+async def test_what_the_protocol_chokes_on_costs_itself(make: Make, bad: bytes) -> None:
+    """Anybody can send anything: it is handed on once, told once, and what follows is read."""
+    told: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, context: told.append(context))
+    sender, receiver = make(), make()
+    taps = Taps(receiver)
+
+    def choke(data: bytes, addr: Address) -> None:
+        receiver.protocol.changed.set()
+        raise ZeroDivisionError
+
+    receiver.protocol.datagram_received = choke  # type: ignore[method-assign]
+    sender.transport._live_socket().sendto(bad, receiver.address)
+    await receiver.protocol.until(lambda: bool(told))
+    for _ in range(3):
+        sender.transport.send_segments(DTLS * 4, len(DTLS), receiver.address)
+    await receiver.protocol.until(lambda: sum(len(data) for data, _ in taps.buffers) == 36)
+    assert len(told) == 1
+
+
 async def test_a_tap_may_close(make: Make) -> None:
     sender, receiver = make(), make()
     receiver.transport.set_tap(lambda view, size, addr: receiver.transport.close())
