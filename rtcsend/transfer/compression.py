@@ -4,12 +4,10 @@ Each frame is packed by itself, at the last moment before the channel and the fi
 everything else (blocks, digests, windows, resuming, progress) counts plain bytes, nothing is
 kept from one frame to the next, and what a packed frame becomes is known to be a frame.
 
-When it is worth it: while it takes a small share of the time. On a slow path the sender mostly
-waits, and packs meanwhile; on one that is faster than the packing it would be the other way round,
-so there frames go as they are, until the path is seen to be much slower than that. Whether content
-shrinks is tried on single frames, ever more seldom while it does not: zstd gives random bytes up
-at 2 GB/s. It runs where the frame is at hand: one takes it 0.1 to 0.2 ms, about what it takes to
-hand it to a thread and back.
+When it is worth it is :mod:`~rtcsend.transfer.packing_choice`'s matter. Whether content shrinks is
+tried on single frames, ever more seldom while it does not: zstd gives random bytes up at 2 GB/s. It
+runs where the frame is at hand: one takes it 0.1 to 0.2 ms, about what it takes to hand it to a
+thread and back.
 
 Pure; the clock is handed in. Place in the flow: between :mod:`rtcsend.transfer.sending` and the
 frames; the receiving machine unpacks. Source: docs/transfer-protocol.md §4.
@@ -23,7 +21,7 @@ from typing import Any, Final
 from rtcsend.errors import PeerProtocolError
 from rtcsend.options import Compress
 from rtcsend.transfer.frames import MAX_PAYLOAD
-from rtcsend.transfer.rate import METER_WINDOW, RateMeter
+from rtcsend.transfer.packing_choice import PackingChoice
 
 LEVEL: Final = 1  # the fastest but those that find next to nothing
 SMALLEST: Final = 256  # bytes of a piece that is worth trying
@@ -31,12 +29,6 @@ ENOUGH: Final = 7 / 8  # of the plain size; more is no gain
 FIRST_PAUSE: Final = 256 * 1024  # bytes that go plain after a piece that did not shrink,
 LONGEST_PAUSE: Final = 4 << 20  # then twice as many each time
 WINDOW_LOG: Final = 16  # a frame's content is its window: 64 KiB, RFC 8878 §3.1.1.1.2
-LARGEST_SHARE: Final = 1 / 3  # of the time, for packing; with more it might be what others wait for
-ALLOWANCE: Final = 0.03  # seconds of packing besides, to fill what is between here and the path
-AGAIN_BELOW: Final = 1 / 4  # of what packing could give out, for the path to be slow
-USUAL_SPEED: Final = 200e6  # bytes per second that packing takes in, before any was timed
-USUAL_RATIO: Final = 0.5  # of packed to plain, before anything was packed
-_SMOOTHING: Final = 1 / 8  # of each new figure in the average
 _PACKAGE: Final = "compression.zstd" if sys.version_info >= (3, 14) else "backports.zstd"
 
 
@@ -90,58 +82,45 @@ class Packer:
     """
 
     def __init__(self, mode: Compress, *, clock: Callable[[], float]) -> None:
-        self._mode = mode
         self._clock = clock
-        self._started = clock()
-        self._path = RateMeter()  # in bytes that the channel has taken
-        self._carried = 0
-        self._packing = (
-            RateMeter()
-        )  # in microseconds of packing: so it is their share, in millionths
-        self._packed_for = 0.0  # seconds
-        self._speed = USUAL_SPEED
-        self._ratio = USUAL_RATIO
-        self.is_packing = True
-        """Whether it is worth it at present, as far as the path goes."""
+        self._choice = None if mode is Compress.ALWAYS else PackingChoice(now=clock())
         self._pause = 0
         self._next_pause = FIRST_PAUSE
+
+    @property
+    def is_packing(self) -> bool:
+        """Whether it is worth it at present, as far as the path goes."""
+        return self._choice is None or self._choice.is_packing
 
     def pack(self, plain: memoryview) -> bytes | None:
         """Return a smaller form of ``plain``; None: it is better to go as it is."""
         if len(plain) < SMALLEST:
             return None
-        if self._pause > 0 and self._mode is not Compress.ALWAYS:
+        if self._pause > 0 and self._choice is not None:
             self._pause -= len(plain)
             return None
         before = self._clock()
         packed = pack(plain)
         return self._judged(packed, len(plain), seconds=self._clock() - before)
 
-    def carried(self, size: int) -> None:
-        """The channel has taken so many bytes of frames."""
-        now = self._clock()
-        self._carried += size
-        path = self._path.update(self._carried, now=now)
-        share = self._packing.update(int(self._packed_for * 1e6), now=now) / 1e6
-        if self._mode is Compress.ALWAYS:
-            return
-        if self.is_packing:
-            seconds = min(now - self._started, METER_WINDOW)  # that the share is of
-            self.is_packing = share * seconds <= LARGEST_SHARE * seconds + ALLOWANCE
-        else:
-            self.is_packing = path < self._speed * self._ratio * AGAIN_BELOW
+    def sent(self, size: int) -> None:
+        """The channel has taken frames of so many plain bytes."""
+        if self._choice is not None:
+            self._choice.sent(size, now=self._clock())
+
+    def acknowledged(self, count: int) -> None:
+        """The receiver has written so many plain bytes, of all that were sent here."""
+        if self._choice is not None:
+            self._choice.acknowledged(count, now=self._clock())
 
     def _judged(self, packed: bytes, size: int, *, seconds: float) -> bytes | None:
-        self._packed_for += seconds
-        ratio = len(packed) / size
-        if ratio >= (1 if self._mode is Compress.ALWAYS else ENOUGH):
+        if self._choice is not None:
+            self._choice.timed(size, seconds)
+        if len(packed) / size >= (1 if self._choice is None else ENOUGH):
             self._pause = self._next_pause
             self._next_pause = min(2 * self._next_pause, LONGEST_PAUSE)
             return None
         self._pause, self._next_pause = 0, FIRST_PAUSE
-        self._ratio += (ratio - self._ratio) * _SMOOTHING
-        if seconds > 0:
-            self._speed += (size / seconds - self._speed) * _SMOOTHING
         return packed
 
 

@@ -225,7 +225,7 @@ class Sending:
             await over.channels.send_frames(frames)
             self._wire += wire
             if over.packer:
-                over.packer.carried(wire)
+                over.packer.sent(size)
             rest = rest[size:]
 
     async def _room(self, over: "_Connection", wanted: int, frame_size: int) -> int:
@@ -260,6 +260,8 @@ class Sending:
                         over.answered.set_result(event)
                 case Written(bytes=count):
                     over.written = count
+                    if over.packer:
+                        over.packer.acknowledged(count)
                     over.changed.set()
                     position = over.machine.position - over.machine.in_flight
                     self._source.release(position)

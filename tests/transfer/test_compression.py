@@ -113,7 +113,7 @@ def test_without_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not load()
 
 
-# When it is worth it
+# What shrinks, and what does not; whether the path is worth it: test_packing_choice.py
 
 
 class Clock:
@@ -122,71 +122,6 @@ class Clock:
 
     def __call__(self) -> float:
         return self.now
-
-
-PACKED = 5  # times smaller
-SPEED = 300e6  # bytes per second
-
-
-class Path:
-    """A path of so many bytes per second, under a sender whose packing takes its time."""
-
-    def __init__(self, rate: float, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.rate = rate
-        self.clock = Clock()
-        self.free_at = 0.0
-        self.packer = Packer(Compress.AUTO, clock=self.clock)
-        monkeypatch.setattr(compression, "pack", self._pack)
-
-    def _pack(self, plain: memoryview) -> bytes:
-        self.clock.now += len(plain) / SPEED
-        return bytes(len(plain) // PACKED)
-
-    def send(self, seconds: float) -> float:
-        """Send as fast as it goes; return the plain bytes per second."""
-        begun, plain = self.clock.now, 0
-        while self.clock.now < begun + seconds:
-            packed = self.packer.pack(TEXT) if self.packer.is_packing else None
-            size = len(packed or TEXT)
-            self.clock.now += 1e-5  # whatever else a frame costs
-            self.free_at = max(self.free_at, self.clock.now) + size / self.rate
-            self.clock.now = max(self.clock.now, self.free_at - 1e6 / self.rate)  # what is queued
-            self.packer.carried(size)
-            plain += len(TEXT)
-        return plain / (self.clock.now - begun)
-
-
-@pytest.mark.parametrize("rate", [1e5, 1e6, 12e6, 16e6])
-def test_on_a_slow_path_it_is_faster(rate: float, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = Path(rate, monkeypatch)
-    path.send(2)
-    assert path.packer.is_packing
-    assert path.send(5) == pytest.approx(PACKED * rate, rel=0.05)
-
-
-@pytest.mark.parametrize("rate", [100e6, 500e6, 5e9])
-def test_on_a_fast_path_it_is_not_slower(rate: float, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = Path(rate, monkeypatch)
-    plain = 1 / (1 / rate + 1e-5 / MAX_PAYLOAD)
-    assert path.send(1) > 0.85 * min(plain, rate)  # all that was lost, within the allowance
-    assert not path.packer.is_packing
-    assert path.send(2) > 0.95 * min(plain, rate)
-
-
-@pytest.mark.parametrize("rate", [10e6, 20e6, 25e6, 35e6, 60e6, 200e6])
-def test_no_path_is_slower_with_it(rate: float, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert Path(rate, monkeypatch).send(4) > 0.95 * rate
-
-
-def test_a_path_that_changes(monkeypatch: pytest.MonkeyPatch) -> None:
-    path = Path(500e6, monkeypatch)
-    path.send(5)
-    path.rate = 2e6
-    path.send(5)
-    assert path.packer.is_packing
-    path.rate = 500e6
-    path.send(5)
-    assert not path.packer.is_packing
 
 
 @pytest.mark.parametrize(
