@@ -27,14 +27,13 @@ from rtcsend.errors import (
     UsageError,
 )
 from rtcsend.rendezvous.keeper import SocketKeeper, error_of
-from rtcsend.rendezvous.machine import (
+from rtcsend.rendezvous.machine import ClientMachine, State
+from rtcsend.rendezvous.machine_events import (
     Attached,
-    ClientMachine,
     Failed,
     MachineEvent,
     MessageReceived,
     PeerPresence,
-    State,
     TurnedAway,
     Welcomed,
 )

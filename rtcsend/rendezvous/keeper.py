@@ -16,7 +16,8 @@ from typing import NoReturn
 
 from rtcsend import __version__
 from rtcsend.errors import NoSuchCode, Refused, RendezvousError, RendezvousUnreachable
-from rtcsend.rendezvous.machine import ClientMachine, MachineEvent, TurnedAway, Welcomed
+from rtcsend.rendezvous.machine import ClientMachine
+from rtcsend.rendezvous.machine_events import MachineEvent, TurnedAway, Welcomed
 from rtcsend.rendezvous.messages import PROTOCOL, BadMessage, ErrorMessage
 from rtcsend.rendezvous.versions import is_older
 from rtcsend.rendezvous.websocket import (

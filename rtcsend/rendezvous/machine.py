@@ -20,12 +20,18 @@ What it does not: open sockets, wait, or decide how often to try; that is
 
 import enum
 from collections import deque
-from dataclasses import dataclass
-from itertools import islice
-from typing import Literal
 
 from rtcsend.errors import InternalError
 from rtcsend.rendezvous.frames import parse_server_message_untrusted, serialize
+from rtcsend.rendezvous.machine_events import (
+    Attached,
+    Failed,
+    MachineEvent,
+    MessageReceived,
+    PeerPresence,
+    TurnedAway,
+    Welcomed,
+)
 from rtcsend.rendezvous.messages import (
     MAX_BODY,
     PROTOCOL,
@@ -49,9 +55,7 @@ from rtcsend.rendezvous.messages import (
     ServerMessage,
     Welcome,
 )
-
-MAX_UNACKNOWLEDGED = 1_000  # messages; the most that a server keeps for one direction
-MAX_UNACKNOWLEDGED_BYTES = 2**20  # of bodies; likewise, so that nothing kept here is useless
+from rtcsend.rendezvous.unacknowledged import Unacknowledged
 
 
 class State(enum.Enum):
@@ -66,53 +70,6 @@ class State(enum.Enum):
     """It has a token, but this socket is not attached, or there is no socket."""
     ENDED = enum.auto()
     """Released by this side, or given up by the server."""
-
-
-@dataclass(frozen=True, slots=True)
-class MessageReceived:
-    """The other side sent something."""
-
-    body: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class PeerPresence:
-    """The other side came, lost its socket, came back, or ended the rendezvous."""
-
-    state: Literal["joined", "away", "back", "left"]
-
-
-@dataclass(frozen=True, slots=True)
-class Welcomed:
-    """The server said welcome on this socket."""
-
-    welcome: Welcome
-
-
-@dataclass(frozen=True, slots=True)
-class Attached:
-    """The server granted what was asked for, or took this side back."""
-
-    nameplate: str | None
-    """What was allocated or claimed; None for a meeting."""
-
-
-@dataclass(frozen=True, slots=True)
-class Failed:
-    """The server refused; ``attached`` says whether it ended something that worked."""
-
-    error: ErrorMessage
-    attached: bool
-
-
-@dataclass(frozen=True, slots=True)
-class TurnedAway:
-    """The server has no place for it now: nothing has changed, try again on another socket."""
-
-    error: ErrorMessage
-
-
-MachineEvent = MessageReceived | PeerPresence | Welcomed | Attached | Failed | TurnedAway
 
 
 class ClientMachine:
@@ -136,11 +93,9 @@ class ClientMachine:
         self._peer: PeerState | None = None
         self._relays: tuple[IceServer, ...] = ()
         self._permit: str | None = None
-        # Counting: what came in, and what went out from number _acknowledged on.
+        # Counting: what came in, and what went out.
         self._received = 0
-        self._acknowledged = 0
-        self._unacknowledged: deque[bytes] = deque()
-        self._unacknowledged_bytes = 0
+        self._sent = Unacknowledged()
         # This socket.
         self._connected = False
         self._welcomed = False
@@ -175,10 +130,7 @@ class ClientMachine:
     @property
     def has_room(self) -> bool:
         """True when another message of any size can be taken by :meth:`send`."""
-        return (
-            len(self._unacknowledged) < MAX_UNACKNOWLEDGED
-            and self._unacknowledged_bytes + MAX_BODY <= MAX_UNACKNOWLEDGED_BYTES
-        )
+        return self._sent.has_room
 
     def request(self, request: Allocate | Claim | Meet) -> None:
         """Ask for a mailbox; the answer is :class:`Attached` or :class:`Failed`.
@@ -206,10 +158,10 @@ class ClientMachine:
             raise InternalError("A rendezvous message was sent outside a mailbox.")
         if not self.has_room:
             raise InternalError("Too many rendezvous messages at once.")
-        self._unacknowledged.append(body)
-        self._unacknowledged_bytes += len(body)
+        message = Message(body)
+        self._sent.add(message)
         if self._state is State.ATTACHED:
-            self._outgoing.append(Message(body))
+            self._outgoing.append(message)
 
     def report(self, route: ReportedRoute) -> None:
         """Tell the server how the two were connected, if it can hear that now; else never."""
@@ -342,16 +294,11 @@ class ClientMachine:
         At a nameplate of its own nothing is forgotten before the other side has come: a server that
         has been restarted gets all of it again.
         """
-        total = self._acknowledged + len(self._unacknowledged)
-        if not self._acknowledged <= received <= total:
-            raise BadMessage("an impossible count of messages")
+        missing = self._sent.missing_untrusted(received)
         if self._peer is not None or not isinstance(self._request, Allocate):
-            for _ in range(received - self._acknowledged):
-                self._unacknowledged_bytes -= len(self._unacknowledged.popleft())
-            self._acknowledged = received
+            self._sent.forget(received)
         self._state = State.ATTACHED
-        missing = islice(self._unacknowledged, received - self._acknowledged, None)
-        self._outgoing.extend(Message(body) for body in missing)
+        self._outgoing.extend(missing)
         self._events.append(Attached(self._nameplate()))
 
     def _on_message(self, message: Message) -> None:
@@ -395,11 +342,10 @@ class ClientMachine:
         self._state = State.ENDED if attached else State.IDLE
         if not attached:
             self._request = None
-            self._unacknowledged.clear()
-            self._unacknowledged_bytes = 0
+            self._sent.clear()
         self._events.append(Failed(error, attached=attached))
 
     def _can_begin_again(self) -> bool:
         """Return whether a new mailbox with the same nameplate would be as good as the old one."""
-        unused = self._peer is None and self._received == self._acknowledged == 0
+        unused = self._peer is None and self._received == self._sent.first == 0
         return unused and self._state is State.RESUMING and isinstance(self._request, Allocate)

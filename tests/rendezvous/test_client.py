@@ -16,7 +16,6 @@ from rtcsend.errors import (
 )
 from rtcsend.rendezvous.client import MessageReceived, PeerPresence, RendezvousClient
 from rtcsend.rendezvous.frames import serialize
-from rtcsend.rendezvous.machine import MAX_UNACKNOWLEDGED
 from rtcsend.rendezvous.messages import (
     MAX_BODY,
     Claimed,
@@ -27,6 +26,7 @@ from rtcsend.rendezvous.messages import (
     Resumed,
     Welcome,
 )
+from rtcsend.rendezvous.unacknowledged import MAX_UNACKNOWLEDGED
 from signal_server.limits import Limits
 from tests.fakes.clock import run_virtual
 from tests.rendezvous.fake_server import FakeServer

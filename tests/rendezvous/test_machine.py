@@ -4,15 +4,13 @@ from hypothesis import strategies as st
 
 from rtcsend.errors import InternalError
 from rtcsend.rendezvous.frames import parse_client_message_untrusted, serialize
-from rtcsend.rendezvous.machine import (
-    MAX_UNACKNOWLEDGED,
+from rtcsend.rendezvous.machine import ClientMachine, State
+from rtcsend.rendezvous.machine_events import (
     Attached,
-    ClientMachine,
     Failed,
     MachineEvent,
     MessageReceived,
     PeerPresence,
-    State,
     TurnedAway,
     Welcomed,
 )
@@ -37,6 +35,7 @@ from rtcsend.rendezvous.messages import (
     ServerMessage,
     Welcome,
 )
+from rtcsend.rendezvous.unacknowledged import MAX_UNACKNOWLEDGED
 
 SIDE = "A" * 22
 TOKEN = "t" * 22

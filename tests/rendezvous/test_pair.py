@@ -14,14 +14,13 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from rtcsend.rendezvous.frames import serialize
-from rtcsend.rendezvous.machine import (
+from rtcsend.rendezvous.machine import ClientMachine, State
+from rtcsend.rendezvous.machine_events import (
     Attached,
-    ClientMachine,
     Failed,
     MachineEvent,
     MessageReceived,
     PeerPresence,
-    State,
 )
 from rtcsend.rendezvous.messages import Allocate, Claim, Meet, Welcome
 from signal_server.limits import Limits

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from rtcsend.rendezvous.client import RendezvousClient
-from rtcsend.rendezvous.machine import MessageReceived
+from rtcsend.rendezvous.machine_events import MessageReceived
 from signal_server import accepting
 from signal_server.accepting import MAX_ACCEPTS
 from signal_server.event_loop import name_of, new_event_loop
