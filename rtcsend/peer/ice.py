@@ -9,6 +9,7 @@ The private names of aioice that are touched are held by tests/peer/test_private
 
 import asyncio
 import logging
+import struct
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
@@ -34,12 +35,27 @@ if TYPE_CHECKING:
 
     from aioice.ice import CandidatePair
 
+MAX_UNREAD: Final = 4_096  # datagrams that wait for the handshake; anybody can send some
 RELEASE_GRACE: Final = 5.0  # seconds; the other side may have begun to look a little later
 
 logger = logging.getLogger("rtcsend.peer")
 
 Way = tuple[asyncio.DatagramTransport, tuple[str, int]]
 """What to send with, and where to."""
+
+
+class IceProtocol(StunProtocol):
+    """What hears a socket or an allocation: from whoever knows the address."""
+
+    def datagram_received(self, data: bytes | str, addr: tuple[Any, ...]) -> None:
+        """Take a datagram; STUN that cannot be read is passed over (RFC 8489 §6.3).
+
+        An attribute that is shorter than its kind escapes aioice, before anything is authenticated.
+        """
+        try:
+            super().datagram_received(data, addr)
+        except struct.error:
+            logger.debug("! STUN that cannot be read")
 
 
 class IceConnection(CheckingConnection):
@@ -95,7 +111,7 @@ class IceConnection(CheckingConnection):
 
     def make_protocol(self) -> StunProtocol:
         """Return a new protocol for a socket or an allocation."""
-        return StunProtocol(self)
+        return IceProtocol(self)
 
     def add_local(self, protocol: StunProtocol, server: TurnServer | None = None) -> None:
         """Take a socket or an allocation, and check it with all that is known of the other side."""
@@ -143,7 +159,8 @@ class IceConnection(CheckingConnection):
             self.on_datagram(data)
             return
         self._repeater.on_heard(data)
-        super().data_received(data, component)
+        if self._queue.qsize() < MAX_UNREAD:
+            super().data_received(data, component)
 
     async def sendto(self, data: bytes, component: int) -> None:
         """Send a datagram of the handshake.

@@ -16,6 +16,7 @@ A shell. Place in the flow: made where an allocation is made. Sources: RFC 8656 
 import asyncio
 import logging
 import ssl
+import struct
 from typing import TYPE_CHECKING, Any, Final
 
 from aioice import stun
@@ -101,6 +102,13 @@ class _Kept(_Base):
         """Give the allocation back."""
         await cancel_all(list(self._keepers.values()))
         await super().delete()
+
+    def datagram_received(self, data: bytes | str, addr: Address) -> None:
+        """Take a message; one that cannot be read is passed over (RFC 8489 §6.3)."""
+        try:
+            super().datagram_received(data, addr)
+        except struct.error:
+            logger.debug("! a message that cannot be read")
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Keep nothing any more."""

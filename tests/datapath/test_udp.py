@@ -487,6 +487,28 @@ async def test_the_protocol_can_be_replaced(make: Make) -> None:
     end.transport.set_protocol(end.protocol)
 
 
+async def test_an_error_of_the_protocol_costs_one_datagram(make: Make) -> None:
+    class Fussy(Recorder):
+        def datagram_received(self, data: bytes, addr: Any) -> None:
+            if data == b"bad":
+                raise ZeroDivisionError
+            super().datagram_received(data, addr)
+
+    told: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, context: told.append(context))
+    end, other = make(), make()
+    await end.protocol.until(lambda: "made" in end.protocol.calls)
+    fussy = Fussy()
+    end.transport.set_protocol(fussy)
+    other.transport.send_segments(b"onebadtwo", 3, end.address)
+    await fussy.until(lambda: b"two" in fussy.datagrams)
+    other.transport.sendto(b"later", end.address)
+    await fussy.until(lambda: b"later" in fussy.datagrams)
+    assert fussy.datagrams == [b"one", b"two", b"later"]
+    assert [type(context["exception"]) for context in told] == [ZeroDivisionError]
+    end.transport.set_protocol(end.protocol)
+
+
 async def test_the_socket_is_prepared(make: Make, host: str) -> None:
     end = make(host)
     fresh = socket.socket(end.sock.family, socket.SOCK_DGRAM)

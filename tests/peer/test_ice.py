@@ -1,6 +1,7 @@
 import asyncio
 import gc
 import ipaddress
+import struct
 from collections.abc import Callable
 
 import aioice
@@ -10,13 +11,14 @@ from aioice.ice import CandidatePair, StunProtocol
 
 from rtcsend.peer.consent import CONSENT_EXPIRY, CONSENT_INTERVAL
 from rtcsend.peer.gathering import loopback_addresses
-from rtcsend.peer.ice import IceConnection, SelectedPair
+from rtcsend.peer.ice import MAX_UNREAD, IceConnection, SelectedPair
 from rtcsend.peer.ice_servers import Servers, StunServer
 from rtcsend.peer.transaction import CONSENT_WAITS
 from tests.fakes.clock import run_virtual
 
 LOCAL, REMOTE = ("127.0.0.1", 1000), ("127.0.0.1", 2000)
 PASSWORD = "p" * 22
+STUN_HEADER = struct.Struct("!HHI12s")  # RFC 8489 §5
 
 
 class Wire(asyncio.DatagramTransport):
@@ -165,6 +167,35 @@ async def test_before_there_is_a_pair() -> None:
     connection = IceConnection(ice_controlling=True)
     assert connection.selected_pair() is None
     assert await connection.measure_rtt() is None
+
+
+UNREADABLE = [  # a header, and an attribute that is shorter than its kind: LIFETIME, PRIORITY, …
+    STUN_HEADER.pack(0x0001, 8, 0x2112_A442, bytes(12))
+    + bytes([kind >> 8, kind & 0xFF, 0, 1])
+    + bytes(4)
+    for kind in (0x000C, 0x000D, 0x0024, 0x8029)
+]
+
+
+@pytest.mark.parametrize("datagram", UNREADABLE)
+async def test_stun_that_nobody_can_read_is_dropped(datagram: bytes) -> None:
+    connection = IceConnection(ice_controlling=True)
+    taken: list[bytes] = []
+    connection.on_datagram = taken.append
+    protocol = connection.make_protocol()
+    protocol.local_candidate = candidate(LOCAL, "host")
+    protocol.datagram_received(datagram, REMOTE)
+    protocol.datagram_received(b"data", REMOTE)
+    assert taken == [b"data"]
+
+
+async def test_what_waits_for_the_handshake_is_bounded() -> None:
+    connection = IceConnection(ice_controlling=True)
+    protocol = connection.make_protocol()
+    protocol.local_candidate = candidate(LOCAL, "host")
+    for _ in range(MAX_UNREAD + 10):
+        protocol.datagram_received(b"of anybody", REMOTE)
+    assert connection._queue.qsize() == MAX_UNREAD
 
 
 def without_network(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -28,6 +28,7 @@ ROOT = Path(__file__).parent.parent.parent
 KNOWN_PRIVATE = {
     "_nominated",
     "_protocols",
+    "_queue",
     "_check_list",
     "_early_checks",
     "_find_pair",
@@ -72,6 +73,7 @@ def as_tuple(text: str) -> tuple[int, ...]:
         ("_early_checks", "check what was heard before the description"),
         ("_early_checks_done", "hear of checks from then on"),
         ("_local_candidates", "keep what is gathered"),
+        ("_queue", "bound what waits for the handshake"),
         ("_remote_candidates", "add peer-reflexive ones"),
         ("_closing", "end with it"),
         ("_transport_policy", "keep loopback addresses out when only relays are allowed"),

@@ -1,6 +1,7 @@
 """Allocations and channels outlive their lifetimes: virtual time, a server that is a function."""
 
 import asyncio
+import struct
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from itertools import pairwise
@@ -123,6 +124,14 @@ def run(test: Coroutine[Any, Any, None]) -> None:
 @pytest.mark.parametrize(("lifetime", "delay"), [(600, 480), (3600, 3480), (100, 50), (3, 1.5)])
 def test_when_a_lifetime_is_renewed(lifetime: float, delay: float) -> None:
     assert refresh_delay(lifetime) == delay
+
+
+@pytest.mark.parametrize("client", [TurnUdpClient, TurnTcpClient])
+async def test_what_cannot_be_read_is_dropped(
+    client: type[TurnUdpClient | TurnTcpClient],
+) -> None:
+    short = struct.pack("!HHI12sHH4s", 0x0104, 8, 0x2112_A442, bytes(12), 0x000D, 1, bytes(4))
+    client(SERVER, username=USER, password=PASSWORD).datagram_received(short, SERVER)
 
 
 def test_both_are_renewed_before_they_end() -> None:
