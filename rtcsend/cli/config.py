@@ -30,7 +30,7 @@ _PASSWORD: Final = re.compile(r"(turns?:[^:@\"]*):[^@\"]*@")
 Name = Annotated[str, typer.Argument(metavar="NAME", help=f"One of {', '.join(SETTINGS)}.")]
 Values = Annotated[
     list[str] | None,
-    typer.Argument(metavar="VALUE", help="Its value; none removes it. Several for ice."),
+    typer.Argument(metavar="[VALUE]...", help="Its value; none removes it. Several for ice."),
 ]
 
 

@@ -84,7 +84,7 @@ def _command(name: str, command: Any, parent: Any) -> Iterator[str]:
 
 
 def _argument(argument: Any) -> str:
-    name = str(argument.metavar or argument.name.upper()).strip("{}[]")
+    name = str(argument.metavar or argument.name.upper()).strip("{}[].")
     name += "..." if argument.nargs == -1 else ""
     return name if argument.required else f"[{name}]"
 

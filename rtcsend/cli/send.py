@@ -31,7 +31,8 @@ from rtcsend.options import DEFAULT_TIMEOUT, DEFAULT_WORDS, Compress, Links, Sen
 
 Paths = Annotated[
     list[str] | None,
-    typer.Argument(metavar="PATH", help="Files and folders; - is standard input."),
+    # typer shows no sign of its own for "any number".
+    typer.Argument(metavar="[PATH]...", help="Files and folders; - is standard input."),
 ]
 Exclude = Annotated[
     list[str] | None,

@@ -29,6 +29,18 @@ def test_help_names_the_commands(arguments: list[str], capfd: Capture) -> None:
 
 
 @pytest.mark.parametrize(
+    ("command", "usage"),
+    [
+        (["send"], "rtcsend send [OPTIONS] [PATH]..."),
+        (["config", "set"], "rtcsend config set [OPTIONS] {NAME} [VALUE]..."),
+    ],
+)
+def test_usage_says_that_there_may_be_many(command: list[str], usage: str, capfd: Capture) -> None:
+    assert main([*command, "--help"]) == 0
+    assert capfd.readouterr().out.splitlines()[0] == f"Usage: {usage}"
+
+
+@pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["sned"], "No such command 'sned'. Did you mean 'send'?"),
