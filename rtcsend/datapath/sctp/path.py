@@ -11,7 +11,6 @@ from rtcsend.datapath.sctp.heartbeat import Heartbeats, parse_ack_untrusted, pro
 from rtcsend.datapath.sctp.outbound import Outbound
 from rtcsend.datapath.sctp.pmtud import BASE_PLPMTU, PathMtu
 from rtcsend.datapath.sctp.send_queue import payload_for
-from rtcsend.datapath.sctp.serial import add, distance
 
 
 class Path:
@@ -28,7 +27,7 @@ class Path:
         controller = config.controller(payload_for(self.mtu.size), now)
         self.outbound = Outbound(config.initial_tsn, controller=controller, now=now)
         """What goes along the path."""
-        self._oversize_until = self.outbound.outstanding.cumulative_tsn
+        self._oversize_until = 0  # the order of the first chunk that is small again
         self._heartbeats = Heartbeats(now=now)
         self._since = now
 
@@ -39,7 +38,7 @@ class Path:
         A chunk has its TSN and cannot be made smaller: RFC 9260 §6.9. While this is true, no
         probe of the path's size is sent.
         """
-        return distance(self.outbound.outstanding.cumulative_tsn, self._oversize_until) > 0
+        return self.outbound.outstanding.cumulative_order < self._oversize_until
 
     def changed(self, *, now: float) -> None:
         """Packets go another way from now on; nothing is known of it."""
@@ -101,4 +100,4 @@ class Path:
 
     def _note_oversize(self) -> None:
         if self.mtu.size > BASE_PLPMTU:
-            self._oversize_until = add(self.outbound.queue.next_tsn, -1)
+            self._oversize_until = self.outbound.outstanding.next_order

@@ -12,6 +12,7 @@ from rtcsend.datapath.sctp.pmtud import (
     SIZES,
     PathMtu,
 )
+from rtcsend.datapath.sctp.serial import add
 from tests.fakes.sctp_link import Conditions, Pair
 
 EXPECTED = [
@@ -133,3 +134,21 @@ def test_one_large_packet_among_small_ones_is_not_lost_for_ever() -> None:
     assert pair.run(6.0, lambda: 1 in receiver.received)
     assert sender.association._path.mtu.size == BASE_PLPMTU
     assert pair.run(30.0, lambda: len(receiver.received.get(2, [])) == 1_500)
+
+
+def test_after_two_terabytes_packets_are_not_taken_for_too_large() -> None:
+    """Half of all TSNs have gone by since the start, when nothing was too large either."""
+    pair = Pair(4, Conditions())
+    sender, receiver = (end.association for end in pair.ends)
+    pair.run(5.0)
+    outbound, inbound = sender._outbound, receiver._inbound
+    assert inbound is not None
+    sent = 2**31 + 10
+    outbound.queue.next_tsn = add(outbound.queue.next_tsn, sent)
+    outbound.outstanding._first_tsn = add(outbound.outstanding._first_tsn, sent)
+    outbound.outstanding.first_order += sent
+    inbound.cumulative_tsn = add(inbound.cumulative_tsn, sent)
+    assert not sender.needs_fragmentation
+    pair.ends[0].to_send = [(pair.now, 1, bytes(100_000))]
+    assert pair.run(10.0, lambda: 1 in pair.ends[1].received)
+    assert not sender.needs_fragmentation
