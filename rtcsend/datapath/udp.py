@@ -369,9 +369,13 @@ class BatchedDatagramTransport(asyncio.DatagramTransport):
         """
         try:
             self._protocol.datagram_received(data, address)
-        except Exception as exc:  # noqa: BLE001 - told to whoever runs the event loop
+        except Exception as exc:
             self._loop.call_exception_handler(
-                {"message": "a datagram was not taken", "exception": exc, "protocol": self._protocol}
+                {
+                    "message": "a datagram was not taken",
+                    "exception": exc,
+                    "protocol": self._protocol,
+                }
             )
 
     def _end_run(self) -> None:
