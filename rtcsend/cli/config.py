@@ -46,12 +46,11 @@ def show() -> None:
 def set_value(name: Name, values: Values = None) -> None:
     """Set a default, or remove it. Comments in the file are lost."""
     path = config_path(os.environ)
-    settings = read_config(path)
+    settings = read_config(path, without=name)
     if values:
         settings[name] = parse_setting(name, values)
     else:
         setting_of(name)  # there is one of that name
-        settings.pop(name, None)
     write_config(path, settings)
 
 

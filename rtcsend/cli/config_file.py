@@ -38,6 +38,7 @@ from rtcsend.rendezvous.server_url import normalise_server_url
 MAX_SIZE: Final = 65_536  # bytes
 MODE: Final = 0o600  # a TURN address holds a password
 _HINT: Final = "Run “rtcsend config set” to change it, or edit the file (“rtcsend config path”)."
+_MEND: Final = "Edit the file, or remove it."  # config set reads it, too
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 
 Value = str | int | float | bool | list[str]
@@ -131,8 +132,12 @@ def config_path(environment: Mapping[str, str]) -> Path:
     return (Path(base) if base else Path.home() / ".config") / "rtcsend" / "config.toml"
 
 
-def read_config(path: Path) -> dict[str, Value]:
+def read_config(path: Path, *, without: str | None = None) -> dict[str, Value]:
     """Return what the file holds, checked; nothing, if it is not there.
+
+    Args:
+        path: As of :func:`config_path`.
+        without: A setting that is about to be replaced, and may be wrong.
 
     Raises:
         CannotRead: It cannot be read.
@@ -152,9 +157,10 @@ def read_config(path: Path) -> dict[str, Value]:
     try:
         values = tomllib.loads(data[:MAX_SIZE].decode())
     except ValueError as exc:
-        raise UsageError(f"{shown} is no TOML: {escape(str(exc))}.", hint=_HINT) from exc
+        raise UsageError(f"{shown} is no TOML: {escape(str(exc))}.", hint=_MEND) from exc
     if len(data) > MAX_SIZE:
-        raise UsageError(f"{shown} is too long.", hint=_HINT)
+        raise UsageError(f"{shown} is too long.", hint=_MEND)
+    values.pop(without or "", None)
     return {name: _checked(name, value, where=f" in {shown}") for name, value in values.items()}
 
 
@@ -183,7 +189,7 @@ def parse_setting(name: str, texts: Sequence[str]) -> Value:
             values = [setting.read(text) for text in texts if not _CONTROL.search(text)]
             if len(values) == len(texts):
                 return [str(value) for value in values] if setting.is_list else values[0]
-    raise UsageError(f"“{name}” takes {setting.takes}.", hint=_HINT)
+    raise UsageError(f"“{name}” takes {setting.takes}.", hint="Nothing was changed.")
 
 
 def _checked(name: str, value: object, *, where: str) -> Value:
@@ -193,7 +199,7 @@ def _checked(name: str, value: object, *, where: str) -> Value:
         return parse_setting(name, texts)
     except UsageError as exc:
         message = exc.message.removesuffix(".") + f"{where}."
-        raise UsageError(message, hint=exc.hint) from None
+        raise UsageError(message, hint=_HINT if name in SETTINGS else exc.hint) from None
 
 
 def write_config(path: Path, values: Mapping[str, Value]) -> None:

@@ -110,6 +110,26 @@ def test_what_cannot_be_set(arguments: list[str], file: Path) -> None:
     assert not file.exists()
 
 
+@pytest.mark.parametrize("values", [["3"], []])
+def test_what_is_wrong_is_mended_as_the_hint_says(
+    values: list[str], file: Path, capfd: Capture
+) -> None:
+    file.parent.mkdir(parents=True)
+    file.write_text("words = 9\nplain = true\n")
+    assert main(["config", "show"]) == 2
+    assert "Run “rtcsend config set”" in capfd.readouterr().err
+    assert main(["config", "set", "words", *values]) == 0
+    assert read_config(file) == {"plain": True} | ({"words": 3} if values else {})
+
+
+def test_what_cannot_be_mended_by_setting_something(file: Path, capfd: Capture) -> None:
+    file.parent.mkdir(parents=True)
+    file.write_text("words =")
+    assert main(["config", "set", "words", "3"]) == 2
+    assert "Edit the file, or remove it." in capfd.readouterr().err
+    assert file.read_text() == "words ="
+
+
 def test_a_file_that_cannot_be_read_or_written(file: Path) -> None:
     file.mkdir(parents=True)
     assert main(["config", "show"]) == 50
