@@ -117,6 +117,8 @@ class Sender:
     ) -> None:
         if isinstance(paths, str | os.PathLike):
             raise UsageError("One path is no list of paths.", hint="Write Sender([path]).")
+        if any(path == "" for path in paths):  # Path("") is the current folder
+            raise UsageError("A path is empty.", hint="Write . to send the current folder.")
         if (not paths) is (text is None):
             raise UsageError(
                 "A Sender sends either paths or a text.", hint="Give it one of the two."

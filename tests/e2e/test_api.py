@@ -116,9 +116,10 @@ async def test_what_is_left_out_is_told(tmp_path: Path, out: Path) -> None:
     assert listing(out) == ["photos", "photos/a"]
 
 
-async def test_nothing_to_send() -> None:
+@pytest.mark.parametrize("paths", [[], [""], ["film.iso", ""]])
+async def test_nothing_to_send(paths: list[str]) -> None:
     with pytest.raises(errors.UsageError):
-        rtcsend.Sender([])
+        rtcsend.Sender(paths)
 
 
 async def test_events_need_not_be_read_in_time(film: Path, out: Path) -> None:
