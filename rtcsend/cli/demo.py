@@ -99,6 +99,7 @@ class Stop:
             Terminated: SIGTERM or SIGHUP.
         """
         if self._reason is not None:
+            self._reason.hint = "Nothing is left of it; run it again."
             raise self._reason
 
     @contextlib.contextmanager

@@ -161,6 +161,7 @@ def test_ctrl_c_leaves_nothing_behind() -> None:
         process.type("\x03")
         assert process.wait() == 130
         assert "Stopped by Ctrl-C." in process.output
+        assert "Nothing is left of it; run it again." in process.output
         assert "Traceback" not in process.output
     mark = f"BENCH_TEST={os.getpid()}".encode()
     left = [each for each in Path("/proc").glob("[0-9]*/environ") if mark in _read(each)]
