@@ -114,14 +114,21 @@ def test_caddy_may_say_where_clients_come_from() -> None:
     caddy = COMPOSE["services"]["caddy"]["networks"]["inside"]["ipv4_address"]
     trusted = COMPOSE["services"]["rendezvous"]["environment"]["RTCSEND_SERVER_TRUSTED_PROXY"]
     assert trusted == f"{caddy}/32"
+    assert "versions ipv4" in (DEPLOY / "caddy" / "Caddyfile").read_text()  # so by that address
+
+
+def test_who_comes_by_ipv6_is_not_taken_for_the_gateway() -> None:
+    """Where the network has no IPv6, Docker's proxy passes on such connections as its own."""
+    assert COMPOSE["networks"]["inside"]["enable_ipv6"] is True
 
 
 def test_nobody_else_can_have_caddys_address() -> None:
     """Docker gives the first free one of the range to whoever starts first."""
-    (config,) = COMPOSE["networks"]["inside"]["ipam"]["config"]
+    config, _ = COMPOSE["networks"]["inside"]["ipam"]["config"]
     caddy = ip_address(COMPOSE["services"]["caddy"]["networks"]["inside"]["ipv4_address"])
     assert caddy in ip_network(config["subnet"])
     assert caddy not in ip_network(config["ip_range"])
+    assert ip_address(config["gateway"]) not in ip_network(config["ip_range"])
 
 
 def test_no_service_is_started_without_what_its_image_needs() -> None:
