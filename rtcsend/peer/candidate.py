@@ -59,6 +59,19 @@ class Candidate:
         return text
 
 
+def can_be_offered_untrusted(address: tuple[str, int], *, like: str | None = None) -> bool:
+    """Return whether what a server calls an address can be one of a candidate.
+
+    Args:
+        address: Address literal and port.
+        like: An address of the same IP version; None: of either.
+    """
+    ip, port = ipaddress.ip_address(address[0]), address[1]
+    if like is not None and ip.version != ipaddress.ip_address(like).version:
+        return False
+    return 0 < port <= MAX_PORT and not (ip.is_unspecified or ip.is_multicast)
+
+
 def enumeration(kinds: Iterable[str]) -> str:
     """Return types of candidates as people read them: ``host and relay candidates``."""
     found = [kind for kind in _TYPES if kind in set(kinds)]

@@ -19,6 +19,7 @@ from aioice import Candidate, stun
 from aioice.ice import StunProtocol
 
 from rtcsend.peer.allocation import allocate
+from rtcsend.peer.candidate import can_be_offered_untrusted
 from rtcsend.peer.ice_servers import Ladder, Servers, StunServer, TurnServer
 from rtcsend.peer.interfaces import HostAddress
 from rtcsend.peer.priorities import Network, host_preference, priority
@@ -147,6 +148,9 @@ class Gathering:
         base = host.local_candidate
         if mapped is None or mapped == (base.host, base.port):
             return  # RFC 8445 §5.1.3: it is the host candidate again
+        if not can_be_offered_untrusted(mapped, like=base.host):
+            logger.info("= a STUN server says what no address can be")
+            return
         if ((base.host, base.port), mapped) in self._mapped:
             return
         self._mapped.add(((base.host, base.port), mapped))

@@ -26,6 +26,7 @@ from aioice.turn import (
     TurnClientUdpProtocol,
 )
 
+from rtcsend.peer.candidate import can_be_offered_untrusted
 from rtcsend.proxy.settings import ProxyFailed
 from rtcsend.tasks import cancel_all
 from rtcsend.trace import Step, note
@@ -70,6 +71,18 @@ class _Kept(_Base):
             channel_refresh_time=_NEVER,
         )
         self._keepers: dict[int, asyncio.Task[None]] = {}
+
+    async def connect(self) -> Address:
+        """Get an allocation; return the relayed address.
+
+        Raises:
+            ConnectionError: The answer makes no sense.
+            aioice.stun.TransactionError: The server gives none.
+        """
+        relayed = await super().connect()
+        if not can_be_offered_untrusted(relayed):
+            raise ConnectionError("what is granted cannot be an address")
+        return relayed
 
     async def channel_bind(self, channel_number: int, addr: Address) -> None:
         """Bind a channel, and keep it.

@@ -13,6 +13,7 @@ from rtcsend.peer.candidate import (
     MAX_PRIORITY,
     Candidate,
     CandidateType,
+    can_be_offered_untrusted,
     enumeration,
     maybe_parse_candidate_untrusted,
 )
@@ -255,3 +256,23 @@ def test_any_text_is_a_candidate_nothing_or_the_one_error(text: str) -> None:
 )
 def test_types_as_people_read_them(kinds: list[str], text: str) -> None:
     assert enumeration(kinds) == text
+
+
+@pytest.mark.parametrize(
+    ("address", "port", "like", "expected"),
+    [
+        ("203.0.113.9", 1, None, True),
+        ("203.0.113.9", 65_535, "10.0.0.1", True),
+        ("2001:db8::9", 9, "2001:db8::1", True),
+        ("2001:db8::9", 9, "10.0.0.1", False),
+        ("203.0.113.9", 0, None, False),
+        ("0.0.0.0", 9, None, False),
+        ("::", 9, None, False),
+        ("224.0.0.1", 9, None, False),
+        ("ff02::1", 9, None, False),
+    ],
+)
+def test_what_servers_call_an_address(
+    address: str, port: int, like: str | None, *, expected: bool
+) -> None:
+    assert can_be_offered_untrusted((address, port), like=like) is expected

@@ -168,6 +168,16 @@ def test_the_end_comes_when_all_have_answered(world: World) -> None:
     assert world.gather(servers=("10.0.0.1",), ladders=(ladder("a"),)) == pytest.approx(0.06)
 
 
+@pytest.mark.parametrize(
+    "said", [("203.0.113.9", 0), ("0.0.0.0", 9), ("224.0.0.1", 9), ("2001:db8::9", 9)]
+)
+def test_what_cannot_be_an_address_is_not_offered(world: World, said: Address) -> None:
+    # The other side would find it at fault, and end.
+    world.stun = {"10.0.0.1": (0.01, said), "10.0.0.2": (0.02, ("203.0.113.7", 7))}
+    world.gather(servers=tuple(world.stun))
+    assert [host for _, kind, host in world.found if kind == "srflx"] == ["203.0.113.7"]
+
+
 def test_an_address_is_told_once(world: World) -> None:
     same, another, own = ("198.18.0.1", 5), ("198.18.0.1", 6), ("192.0.2.1", 1000)
     world.stun = {

@@ -126,6 +126,24 @@ def test_when_a_lifetime_is_renewed(lifetime: float, delay: float) -> None:
     assert refresh_delay(lifetime) == delay
 
 
+def test_a_grant_that_cannot_be_an_address_is_none() -> None:
+    def forge(message: stun.Message) -> stun.Message:
+        if "XOR-RELAYED-ADDRESS" in message.attributes:
+            message.attributes["XOR-RELAYED-ADDRESS"] = ("203.0.113.10", 0)
+        return message
+
+    async def test() -> None:
+        made = Allocated()
+        made.server.forge = forge
+        with pytest.raises(ConnectionError, match="cannot be an address"):
+            await made.relay._connect(made.receiver)
+        made.wire.close()  # as who has asked does
+        await asyncio.sleep(1)
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+
+    run(test())
+
+
 @pytest.mark.parametrize("client", [TurnUdpClient, TurnTcpClient])
 async def test_what_cannot_be_read_is_dropped(
     client: type[TurnUdpClient | TurnTcpClient],
