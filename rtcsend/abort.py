@@ -8,6 +8,7 @@ that it arrives at once also when the data path is full or dead.
 from typing import Final
 
 from rtcsend.errors import (
+    SOMEBODY_BETWEEN,
     CannotRead,
     CannotWrite,
     ConnectionLost,
@@ -38,7 +39,6 @@ _SAME_ON_BOTH_SIDES: Final[dict[str, type[RtcsendError]]] = {
         DigestMismatch,
         IncompatiblePeer,
         NoRoute,
-        WrongCode,
     )
 }
 """Ends that both sides report with the same exit code: they are nobody's private affair."""
@@ -83,6 +83,8 @@ def _error(slug: str, reason: str) -> RtcsendError:
         return PeerAborted(f"The sender stopped: {reason}")
     if slug == CannotWrite.slug:
         return CannotWrite(reason or "The other side stopped.", hint=_SEE_THERE)
+    if slug == WrongCode.slug:  # not of the words: who has those wrong cannot say anything sealed
+        return WrongCode(reason or "The other side stopped.", hint=SOMEBODY_BETWEEN)
     if error := _SAME_ON_BOTH_SIDES.get(slug):
         return error(reason or "The other side stopped.")
     return PeerAborted(f"The other side stopped: {reason}")

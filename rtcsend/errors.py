@@ -38,6 +38,11 @@ tests/test_errors.py holds class, code and that page together.
 
 from typing import ClassVar, Final
 
+SOMEBODY_BETWEEN: Final = (
+    "Somebody may be between the two machines: try again over another network."
+)
+"""Where two people saw different verification strings."""
+
 GO_ON: Final = "to go on where it stopped"
 """What a hint says where another run goes on; of a stream none can."""
 

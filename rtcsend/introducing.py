@@ -19,7 +19,7 @@ from rtcsend import __version__
 from rtcsend.abort import abort_message
 from rtcsend.by_words import PAIRING_TIMEOUT, SILENT, Visit, come_to_code, within
 from rtcsend.code.code import generate_code, parse_code_untrusted
-from rtcsend.errors import IncompatiblePeer, PeerAborted, RtcsendError, UsageError
+from rtcsend.errors import IncompatiblePeer, PeerAborted, RtcsendError, UsageError, WrongCode
 from rtcsend.events import CodeReady, Known, Paired
 from rtcsend.front_door import FrontDoor
 from rtcsend.known.names import check_name
@@ -50,6 +50,7 @@ from rtcsend.strict_json import JsonObject
 
 FAREWELL_TIMEOUT: Final = 1.5  # seconds; who presses Ctrl-C does not wait for more
 _TRANSFERS: Final = "The other side transfers, and does not run “rtcsend pair”."
+_PAIR_AGAIN: Final = "The code is used up: run “rtcsend pair” again on both machines."
 _UNSURE: Final = "The other side went away before it had said that it knows this machine."
 
 
@@ -69,7 +70,11 @@ async def introduce(options: PairOptions, *, emit: Emit) -> Known:
     async with AsyncExitStack() as stack:
         role = Role.SENDER if options.code is None else Role.RECEIVER
         meet = _show_code if role is Role.SENDER else _take_code
-        met = await meet(stack, options, emit)
+        try:
+            met = await meet(stack, options, emit)
+        except WrongCode as exc:
+            exc.hint = _PAIR_AGAIN
+            raise
         emit(Paired(verification=met.keys.verification))
         talk = _Talk(role, met.keys, met.mailbox)
         try:

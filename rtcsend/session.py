@@ -31,6 +31,7 @@ from rtcsend import __version__
 from rtcsend.by_words import PAIRING_TIMEOUT, SILENT, Visit, come_to_code, within
 from rtcsend.code.code import Code, generate_code, parse_code_untrusted
 from rtcsend.errors import (
+    SOMEBODY_BETWEEN,
     ConnectionLost,
     RtcsendError,
     WrongCode,
@@ -366,10 +367,7 @@ async def _loading_webrtc() -> AsyncIterator["asyncio.Task[ModuleType]"]:
 
 async def _compare(questions: Questions, verification: str) -> None:
     if not await questions.verification_matches(verification):
-        raise WrongCode(
-            "The verification strings did not match.",
-            hint="Somebody may be between the two machines: try again over another network.",
-        )
+        raise WrongCode("The verification strings did not match.", hint=SOMEBODY_BETWEEN)
 
 
 def _hello(options: CommonOptions, webrtc: "ModuleType") -> Hello:

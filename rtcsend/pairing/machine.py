@@ -41,6 +41,7 @@ from rtcsend.pairing.keys import (
 PAKE_MESSAGE_SIZE: Final = 33  # bytes: side byte and compressed Ed25519 point
 CONFIRMATION_SIZE: Final = 33  # bytes: kind byte and HMAC-SHA256
 _CONFIRMATION: Final = b"C"
+_IF_ENDED: Final = "If the sender has ended, the code is used up: send again; else type it again."
 _SIDE_BYTE: Final = {Role.SENDER: b"A", Role.RECEIVER: b"B"}
 
 
@@ -144,7 +145,8 @@ class PairingMachine:
         if body[:1] != _CONFIRMATION or len(body) != CONFIRMATION_SIZE:
             raise PeerProtocolError("The other side's key confirmation is malformed.")
         if not hmac.compare_digest(body[1:], self._confirmation_of(self._role.peer)):
-            raise WrongCode("The words of the code do not match.")
+            hint = _IF_ENDED if self._role is Role.RECEIVER else None
+            raise WrongCode("The words of the code do not match.", hint=hint)
         self._state = State.CONFIRMED
 
     def _confirmation_of(self, role: Role) -> bytes:

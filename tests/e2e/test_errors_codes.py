@@ -37,10 +37,15 @@ async def test_wrong_words_end_both_and_burn_the_code(
     async with machine.send(film) as sender:
         code = await sender.code()
         async with machine.receive(wrong(code), "-o", out) as receiver:
+            hints = []
             for side in (sender, receiver):
                 error = await side.fails("wrong-code")
                 assert error["exit"] == 20
-                assert "code is used up" in error["hint"]
+                hints.append(error["hint"])
+    assert hints == [
+        "The code is used up: send again, and type the new code.",
+        "If the sender has ended, the code is used up: send again; else type it again.",
+    ]
     assert sender.names() == ["code", "error"]
     assert receiver.names() == ["error"]
     async with machine.receive(code, "-o", out) as late:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from rtcsend.cli.signals import SERVES_ON
 from rtcsend.known.store import Store
 from tests.e2e.processes import Machine, Side, random_file
 from tests.known.pairs import acquaint
@@ -61,6 +62,7 @@ class Machines:
             side.signal(signal.SIGTERM)
             assert await side.exit() == 143, side.stderr
             assert (side.last()["event"], side.last()["code"]) == ("error", "terminated")
+            assert side.last()["hint"] == SERVES_ON
 
     def acquaint(self, who: str) -> None:
         """Have ``who`` and the laptop know each other, as a pairing leaves them."""
@@ -254,8 +256,9 @@ async def test_a_wrong_code_pairs_nobody(alone: Machines) -> None:
         number = (await shows.code()).partition("-")[0]
         wrong = f"{number}-zoo-zebra"
         async with alone.run("laptop", "pair", "--json", "other", wrong) as takes:
-            await takes.fails("wrong-code")
-        await shows.fails("wrong-code")
+            errors = [await takes.fails("wrong-code"), await shows.fails("wrong-code")]
+    again = "The code is used up: run “rtcsend pair” again on both machines."
+    assert [error["hint"] for error in errors] == [again, again]
 
 
 async def test_the_code_may_come_from_standard_input(alone: Machines) -> None:

@@ -197,9 +197,10 @@ async def test_wrong_words(machine: Machine, film: Path, out: Path) -> None:
         await sender.stderr_has(CODE)
         async with machine.on_terminal("receive", "7-guitar-zebra", "-o", out) as receiver:
             assert (await receiver.exit(), await sender.exit()) == (20, 20)
-            for side in (sender, receiver):
-                assert screen(side)[-2:] == [
-                    "rtcsend: The words of the code do not match.",
-                    "The code is used up: send again, and type the new code.",
-                ]
+            hints = (
+                "The code is used up: send again, and type the new code.",
+                "If the sender has ended, the code is used up: send again; else type it again.",
+            )
+            for side, hint in zip((sender, receiver), hints, strict=True):
+                assert screen(side)[-2:] == ["rtcsend: The words of the code do not match.", hint]
     assert listing(out) == []
