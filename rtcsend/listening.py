@@ -23,6 +23,7 @@ from rtcsend.known_receiving import Doors, Guest
 from rtcsend.met import Met
 from rtcsend.options import Emit, ReceiveOptions
 from rtcsend.tasks import cancel_all
+from rtcsend.trace import about
 
 AT_ONCE: Final = 4  # visits; each has a connection, and writes to the same disk
 
@@ -59,7 +60,8 @@ async def serve_known(options: ReceiveOptions, *, serve: Serve, emit: Emit) -> N
             while True:
                 guest = await doors.next_guest()
                 number += 1
-                task = asyncio.create_task(_host(guest, serve, _of_visit(number, emit)))
+                with about(("visit", number)):
+                    task = asyncio.create_task(_host(guest, serve, _of_visit(number, emit)))
                 visits.add(task)
                 task.add_done_callback(visits.discard)
     finally:

@@ -44,11 +44,15 @@ from rtcsend.outcome import Outcome, combined
 from rtcsend.pairing.keys import Role
 from rtcsend.rendezvous.client import RendezvousClient
 from rtcsend.tasks import cancel_all
+from rtcsend.trace import about
 
 MAX_TROUBLE: Final = 5  # times in a row that the server may fail before nobody else is waited for
 LONGEST_TROUBLE: Final = 60.0  # seconds until a server that fails is asked again
 _GUESSED: Final = "Too many wrong codes were tried."
 _SEND_AGAIN: Final = "Send again, with a new code, to those who have not got it."
+_STILL_GOOD: Final = "The code is still good for the others."
+_RENEWED: Final = "The code is used up: from now on it is another one."
+_BURNT: Final = "The code is used up: nobody else gets in with it."
 
 logger = logging.getLogger("rtcsend.session")
 
@@ -148,7 +152,7 @@ class Several:
         """Return when the nameplate may be open again; False: it never may."""
         admission, told = self._admission, 0.0
         while True:
-            if admission.is_burnt and self._options.forever and self._options.code is None:
+            if admission.is_burnt and self._renews:
                 admission.renew()
                 self._code = self._new_code()
             if admission.is_over:
@@ -182,8 +186,9 @@ class Several:
             self._trouble = None
             await visit.wait()
             self._admission.came()
-            receiver = self._receive(self._next_number(), visit, place.pop_all())
-            task = asyncio.create_task(receiver)
+            number = self._next_number()
+            with about(("receiver", number)):
+                task = asyncio.create_task(self._receive(number, visit, place.pop_all()))
             self._inside.add(task)
             task.add_done_callback(self._inside.discard)
 
@@ -192,10 +197,8 @@ class Several:
         has_proven = False
         async with place:
             try:
-                met = await visit.pair()
+                met = await self._pair(visit)
                 has_proven = True
-                self._admission.proved()
-                self._changed.set()
                 done = await self._serve(met, self._emit_about(number))
             except RtcsendError as exc:
                 self._note_end(number, exc, has_proven=has_proven)
@@ -210,10 +213,35 @@ class Several:
             finally:
                 if has_proven:
                     self._admission.left()
-                else:
-                    self._admission.failed(now=self._clock())
                 self._changed.set()
                 await visit.client.release()
+
+    async def _pair(self, visit: Visit) -> Met:
+        """Return when he has proven the words.
+
+        Raises:
+            RtcsendError: He has not; its hint says what has become of the code.
+        """
+        try:
+            met = await visit.pair()
+        except BaseException as exc:
+            self._admission.failed(now=self._clock())
+            if isinstance(exc, RtcsendError):
+                exc.hint = self._hint_after_guess()
+            raise
+        self._admission.proved()
+        self._changed.set()
+        return met
+
+    def _hint_after_guess(self) -> str:
+        if not self._admission.is_burnt:
+            return _STILL_GOOD
+        return _RENEWED if self._renews else _BURNT
+
+    @property
+    def _renews(self) -> bool:
+        """Whether another code is drawn when this one is burnt."""
+        return self._options.forever and self._options.code is None
 
     def _note_end(self, number: int, end: Done | RtcsendError, *, has_proven: bool = True) -> None:
         """Tell how it ended; who only guessed is none of those that were to come."""

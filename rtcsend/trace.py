@@ -10,8 +10,9 @@ together. No fact is a secret, a file name or a file's content. What is an addre
 :class:`Where`, and shown only where the user asks for it; otherwise as ``#1``, ``#2``: the
 same one, the same number.
 
-Pure: a recorder is bound for one transfer and all its tasks by :func:`recording`; where its lines
-go, and what the time is, is its owner's matter (:mod:`rtcsend.cli.trace_file`).
+Pure: a recorder is bound for one transfer and all its tasks by :func:`recording`, and in it all
+that belongs to one of several transfers by :func:`about`; where the lines go, and what the time is,
+is the owner's matter (:mod:`rtcsend.cli.trace_file`).
 """
 
 import enum
@@ -19,11 +20,12 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 from rtcsend.events import (
     Connected,
     Done,
+    Error,
     Event,
     Progress,
     Proposal,
@@ -47,6 +49,9 @@ class Where(NamedTuple):
     host: str
     port: int
 
+
+About = tuple[Literal["receiver", "visit"], int]
+"""Which of several transfers, as in the events about it, from 1: a sender's, or a listener's."""
 
 Fact = str | int | float | bool | None | Where
 
@@ -80,12 +85,25 @@ class Step(enum.Enum):
     RECONNECTING = "reconnecting", ("attempt", "reason")
     RESUMED = "resumed", ("bytes",)
     DONE = "done", ("bytes", "moved", "seconds")
+    FAILED = "failed", ("exit", "error")
     CUT = "cut", ("lines",)
     END = "end", ("exit", "error")
 
     def __init__(self, label: str, facts: tuple[str, ...]) -> None:
         self.label = label
         self.facts = facts
+
+
+_STEPS: Final[dict[type[Event], Step]] = {
+    Connected: Step.CONNECTED,
+    RouteChanged: Step.ROUTE,
+    Proposal: Step.PROPOSAL,
+    Reconnecting: Step.RECONNECTING,
+    Resumed: Step.RESUMED,
+    Stalled: Step.STALLED,
+    Done: Step.DONE,
+}
+"""Events that are steps, with fields of the names of the facts."""
 
 
 class Recorder:
@@ -108,21 +126,30 @@ class Recorder:
         self._began = clock()
         self._numbers: dict[str, int] = {}
         self._lines = 0
-        self._has_moved = False
+        self._have_moved: set[About | None] = set()
 
-    def note(self, step: Step, facts: dict[str, Fact]) -> None:
-        """Write a step; facts that it has not got are left out."""
+    def note(self, step: Step, facts: dict[str, Fact], *, about: About | None = None) -> None:
+        """Write a step; facts that it has not got are left out.
+
+        Args:
+            step: Which.
+            facts: By the names that ``step.facts`` has.
+            about: Which of several transfers; None: the one that is bound, if any.
+        """
         assert set(facts) <= set(step.facts), f"{step.label} has no such fact: {facts}"
+        about = about or _about.get()
         if step is Step.FIRST_BYTE:
-            if self._has_moved:
+            if about in self._have_moved:
                 return  # of the first connection alone, and once
-            self._has_moved = True
+            self._have_moved.add(about)
         self._lines += 1
         if self._lines == MAX_LINES and step is not Step.END:
             step, facts = Step.CUT, {"lines": MAX_LINES}
         elif self._lines > MAX_LINES and step is not Step.END:
             return
-        line = {"t": round(self.seconds(), 4), "step": step.label}
+        line: dict[str, object] = {"t": round(self.seconds(), 4), "step": step.label}
+        if about is not None:
+            line |= [about]
         shown = {name: self._shown(fact) for name, fact in facts.items()}
         self._write(json.dumps(line | shown) + "\n")
 
@@ -133,28 +160,20 @@ class Recorder:
     def observe(self, event: Event) -> None:
         """Write what an event tells."""
         match event:
-            case Connected():
-                self._note_fields(Step.CONNECTED, event)
-            case RouteChanged():
-                self._note_fields(Step.ROUTE, event)
-            case Proposal():
-                self._note_fields(Step.PROPOSAL, event)
             case Progress(bytes=count):
                 if count:
-                    self.note(Step.FIRST_BYTE, {})
-            case Reconnecting():
-                self._note_fields(Step.RECONNECTING, event)
-            case Resumed():
-                self._note_fields(Step.RESUMED, event)
-            case Stalled():
-                self._note_fields(Step.STALLED, event)
-            case Done():
-                self._note_fields(Step.DONE, event)
+                    self.note(Step.FIRST_BYTE, {}, about=_about_of(event))
+            case Error():
+                facts: dict[str, Fact] = {"exit": event.exit, "error": event.code}
+                self.note(Step.FAILED, facts, about=_about_of(event))
+            case _ if step := _STEPS.get(type(event)):
+                self._note_fields(step, event)
             case _:  # the code, the verification string: secrets; and what is no step
                 return
 
     def _note_fields(self, step: Step, event: Event) -> None:
-        self.note(step, {name: getattr(event, name) for name in step.facts})
+        facts = {name: getattr(event, name) for name in step.facts}
+        self.note(step, facts, about=_about_of(event))
 
     def _shown(self, fact: Fact) -> str | int | float | bool | None:
         if isinstance(fact, Where):
@@ -178,6 +197,7 @@ class Recorder:
 
 
 _recorder: ContextVar[Recorder | None] = ContextVar("rtcsend-trace", default=None)
+_about: ContextVar[About | None] = ContextVar("rtcsend-trace-about", default=None)
 
 
 def note(step: Step, **facts: Fact) -> None:
@@ -225,3 +245,19 @@ def recording(recorder: Recorder) -> Iterator[None]:
         yield
     finally:
         _recorder.reset(token)
+
+
+@contextmanager
+def about(transfer: About) -> Iterator[None]:
+    """Have the steps of this context, and of all tasks that are started in it, say of which."""
+    token = _about.set(transfer)
+    try:
+        yield
+    finally:
+        _about.reset(token)
+
+
+def _about_of(event: Event) -> About | None:
+    if event.receiver is not None:
+        return "receiver", event.receiver
+    return None if event.visit is None else ("visit", event.visit)

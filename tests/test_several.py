@@ -181,6 +181,7 @@ async def test_a_wrong_code_takes_no_place_and_tells_the_others_nothing(scene: S
         await scene.come()
         await sender
     assert [end for _, end in scene.ends()].count("wrong-code") == 2
+    assert hints(scene) == 2 * ["The code is still good for the others."]
     assert [end for _, end in scene.ends()].count("done") == 3
 
 
@@ -195,6 +196,15 @@ async def test_a_code_that_was_guessed_at_too_often_lets_nobody_in(
         with pytest.raises(WrongCode, match=f"Of {receivers} receivers 1 got everything"):
             await sender
     assert [end for _, end in scene.ends()].count("done") == 1
+    *good, burnt = hints(scene)[:bears]
+    assert set(good) == {"The code is still good for the others."}
+    assert burnt == "The code is used up: nobody else gets in with it."
+
+
+def hints(scene: Scene) -> list[str]:
+    """Return what those are told about the code whose sender has seen a wrong one, in order."""
+    ends = [event for event in scene.events if isinstance(event, Error)]
+    return [event.hint for event in ends if event.code == WrongCode.slug]
 
 
 async def test_guessers_at_the_same_moment_get_no_more_guesses(scene: Scene) -> None:
@@ -323,7 +333,10 @@ async def test_for_ever_words_are_replaced_before_they_are_guessed_at_too_often(
         assert not sender.done()
     assert len(scene.codes) == 2
     closed = [event for event in scene.events if isinstance(event, Closed)]
-    assert {event.reason for event in closed} == {"A wrong code was tried."}
+    assert {event.reason for event in closed} <= {"A wrong code was tried."}  # a pause may be over
+    good, renewed = hints(scene)[:3], hints(scene)[3]
+    assert set(good) == {"The code is still good for the others."}
+    assert renewed == "The code is used up: from now on it is another one."
 
 
 async def test_for_ever_a_code_of_one_s_own_is_the_end_then(

@@ -12,8 +12,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rtcsend.events import CodeReady, Connected, Paired, Progress, RouteChanged
-from rtcsend.trace import MAX_LINES, MAX_TEXT, Recorder, Step, Where, attempt, note, recording
+from rtcsend.events import CodeReady, Connected, Error, Paired, Progress, RouteChanged
+from rtcsend.trace import (
+    MAX_LINES,
+    MAX_TEXT,
+    Recorder,
+    Step,
+    Where,
+    about,
+    attempt,
+    note,
+    recording,
+)
 
 ROOT = Path(__file__).parent.parent
 PAGE = (ROOT / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
@@ -53,7 +63,7 @@ def test_the_example_is_of_this_vocabulary() -> None:
     assert len(lines) > 4
     for line in lines:
         assert list(line)[:2] == ["t", "step"]
-        assert set(line) - {"t", "step"} <= set(facts[line["step"]])
+        assert set(line) - {"t", "step", "receiver"} <= set(facts[line["step"]])
 
 
 def calls() -> list[ast.Call]:
@@ -112,6 +122,38 @@ async def test_tasks_are_recorded_with_their_transfer() -> None:
     await asyncio.gather(transfer(one, 1), transfer(other, 2))
     assert [line["attempt"] for line in one.all()] == [1, 1]
     assert [line["attempt"] for line in other.all()] == [2, 2]
+
+
+async def test_steps_of_one_of_several_say_of_which() -> None:
+    lines = Lines()
+
+    async def serve(number: int) -> None:
+        note(Step.GATHERED)
+        await asyncio.create_task(connect())
+        progress = Progress(bytes=number, total=9, bytes_per_s=0, receiver=number)
+        lines.recorder.observe(progress)  # by whoever shows the events, outside of all that
+        lines.recorder.observe(progress)
+
+    async def connect() -> None:
+        note(Step.DTLS, result="ok")
+
+    with recording(lines.recorder):
+        tasks = []
+        for number in (1, 2):
+            with about(("receiver", number)):
+                tasks.append(asyncio.create_task(serve(number)))
+        await asyncio.gather(*tasks)
+        note(Step.GATHERED)
+    lines.recorder.observe(
+        Error(code="declined", exit=40, message="No.", hint="", receiver=2),
+    )
+    lines.recorder.observe(Error(code="declined", exit=40, message="No.", hint="", visit=3))
+    told = [(line["step"], line.get("receiver"), line.get("visit")) for line in lines.all()]
+    assert sorted(told[:6]) == [
+        (step, number, None) for step in ("dtls", "first-byte", "gathered") for number in (1, 2)
+    ]
+    assert told[6:] == [("gathered", None, None), ("failed", 2, None), ("failed", None, 3)]
+    assert list(lines.all()[0])[:3] == ["t", "step", "receiver"]
 
 
 def test_it_comes_to_an_end_but_the_end_is_told() -> None:

@@ -1,12 +1,14 @@
 """One sender, several receivers: real processes, at its own rendezvous and at a server."""
 
 import asyncio
+import json
 import signal
 from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
 
+from rtcsend.cli.signals import SERVES_ON
 from tests.cli.pty_process import Screen
 from tests.e2e.processes import Machine, Side, random_file
 from tests.files.trees import MIXED, digest, make, read
@@ -76,6 +78,41 @@ async def test_one_is_wrong_one_declines_and_one_gets_it(machine: Machine) -> No
     assert results(sender) == {1: "wrong-code", 2: "declined", 3: "done"}
 
 
+async def test_the_trace_says_whose_step_each_is(machine: Machine) -> None:
+    source = random_file(machine.folder / "x", 500_000)
+    one, two = folders(machine, 2)
+    options = ("--receivers", "2", "--code", CODE, "--trace", "trace")
+    async with machine.send(source, *options) as sender:
+        await sender.code()
+        async with machine.receive("7-zebra-zebra") as wrong:
+            await wrong.fails("wrong-code")
+        for folder in (one, two):
+            async with machine.receive(CODE, "-o", folder, *PATIENT) as receiver:
+                await receiver.succeeds()
+        await sender.succeeds()
+    lines = [json.loads(line) for line in (machine.folder / "trace").read_text().splitlines()]
+    steps = {
+        number: [line["step"] for line in lines if line.get("receiver") == number]
+        for number in (1, 2, 3)
+    }
+    assert steps[1][-1] == "failed"
+    for number in (2, 3):
+        for step in ("pairing", "hello", "check", "nominated", "dtls", "sctp", "connected"):
+            assert step in steps[number]
+        assert [steps[number].count(step) for step in ("first-byte", "done")] == [1, 1]
+    nobody_s = {line["step"] for line in lines if "receiver" not in line}
+    assert {"start", "nameplate", "rendezvous-open", "end"} <= nobody_s
+    assert not nobody_s & {
+        "hello",
+        "gather",
+        "candidate",
+        "check",
+        "nominated",
+        "dtls",
+        "connected",
+    }
+
+
 async def test_a_folder_of_which_one_has_a_part_already(machine: Machine) -> None:
     make(machine.folder, MIXED)
     one, two = folders(machine, 2)
@@ -132,7 +169,7 @@ async def test_for_ever_each_gets_what_is_there_when_it_comes(machine: Machine) 
         while len(results(sender)) < 2:
             await sender.event("done", after=len(sender.events))
         sender.signal(signal.SIGTERM)
-        await sender.fails("terminated")
+        assert (await sender.fails("terminated"))["hint"] == SERVES_ON
     assert [(folder / "x").read_text() for folder in (one, two)] == ["one", "another"]
     assert results(sender) == {1: "done", 2: "done"}
 
