@@ -121,13 +121,11 @@ class Entrance:
             is_here=lambda: not visitor.is_gone,
             drawn=drawn,
         )
-        # Rooms may be dear to look at: who is unknown there is admitted before.
-        if await self._store.is_stranger(name, request):
-            arrival.admit_newcomer()
         visitor.room = name
         try:
             while not arrival.entered:
-                await self._store.commit(name, arrival.decide, anew=True)
+                # Rooms may be dear to look at: who is unknown there is admitted before.
+                await self._store.enter(name, request, arrival.decide, admit=arrival.admit_newcomer)
         except (RequestRefused, NameTaken, Superseded):
             visitor.room = None
             raise

@@ -129,28 +129,34 @@ class Store(Protocol):
         """
         ...
 
-    async def is_stranger(self, name: Name, request: Request) -> bool:
-        """Return whether a request certainly is of nobody who is known under a name.
-
-        That costs the same however much has been said there; a commit may cost more. False may
-        be wrong: a commit decides.
-
-        Raises:
-            StoreUnavailable: It does not answer.
-        """
-        ...
-
-    async def commit(self, name: Name, decide: Decide, *, anew: bool = False) -> None:
+    async def commit(self, name: Name, decide: Decide) -> None:
         """Let ``decide`` look at a room as it is, and carry out what it returns.
 
         Args:
             name: Of the room.
             decide: What it returns is carried out only if nothing has come in between; what it
                 raises, or None, may be of a state some milliseconds ago.
-            anew: Not so: of what was there when this was called, it sees all.
 
         Raises:
-            StoreUnavailable: It does not answer.
+            StoreUnavailable: The store does not answer.
             Exception: Whatever ``decide`` raises.
+        """
+        ...
+
+    async def enter(
+        self, name: Name, request: Request, decide: Decide, *, admit: Callable[[], None]
+    ) -> None:
+        """Commit what is decided on a request, having seen all that there was when it was made.
+
+        Args:
+            name: Of the room.
+            request: Of who wants to enter.
+            decide: As for :meth:`commit`.
+            admit: May be called before what costs more the more has been said in the room, if
+                the request certainly is of nobody who is known there; may raise.
+
+        Raises:
+            StoreUnavailable: The store does not answer.
+            Exception: Whatever ``decide`` or ``admit`` raises.
         """
         ...

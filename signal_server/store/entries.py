@@ -1,4 +1,7 @@
-"""Commands as entries of a log that processes share: a head in JSON, and a body as it is.
+"""Commands as entries of a log that processes share: a head of words, and a body as it is.
+
+A head is ``ORIGIN KIND …`` with single spaces: a socket is ``OPENED PROCESS NUMBER``, and a request
+is as on the wire, at the end. Nearly all are messages, whose head costs next to nothing.
 
 The log is only as trustworthy as who else can write to it, so entries are checked like
 anything from outside.
@@ -8,8 +11,8 @@ Pure. Place in the flow: between :mod:`signal_server.commands` and
 """
 
 import dataclasses
-import json
-from typing import Any, NamedTuple
+import math
+from typing import NamedTuple
 
 from signal_server.commands import Away, Command, Enter, Expire, Gone, Leave, Say
 from signal_server.messages import (
@@ -26,6 +29,7 @@ from signal_server.messages import (
 from signal_server.storage import SIDES, Connection
 
 MAX_HEAD = 4_096  # characters; the longest request has two names of 64 characters
+MAX_WORDS = 7  # of a head; the last one may have spaces
 MAX_TEXT = 64  # characters of a process, a token or an origin
 
 
@@ -43,8 +47,8 @@ class Entry(NamedTuple):
 
 def encode_entry(entry: Entry) -> tuple[str, bytes]:
     """Return head and body."""
-    values, body = _values(entry.command)
-    return json.dumps({"o": entry.origin, **values}, separators=(",", ":")), body
+    words, body = _words(entry.command)
+    return f"{entry.origin} {words}", body
 
 
 def parse_entry_untrusted(head: bytes, body: bytes) -> Entry:
@@ -53,63 +57,70 @@ def parse_entry_untrusted(head: bytes, body: bytes) -> Entry:
     Raises:
         BadEntry: It is none.
     """
+    if len(head) > MAX_HEAD or len(body) > MAX_BODY:
+        raise BadEntry("too long")
     try:
-        values = json.loads(head) if len(head) <= MAX_HEAD else None
-        if not isinstance(values, dict):
-            raise BadEntry("no object")
-        return Entry(_text(values["o"]), _command(values, body))
-    except (KeyError, TypeError, ValueError, ArithmeticError, RecursionError, BadMessage) as exc:
+        origin, kind, *rest = head.decode().split(" ", MAX_WORDS - 1)
+        return Entry(_text(origin), _command(kind, rest, body))
+    except (ValueError, ArithmeticError, RecursionError, BadMessage) as exc:
         raise BadEntry(f"malformed: {type(exc).__name__}") from exc
 
 
-def _values(command: Command) -> tuple[dict[str, Any], bytes]:
+def _words(command: Command) -> tuple[str, bytes]:
     match command:
         case Say(connection=connection, message=message):
-            return {"k": "say", "c": connection}, message.body
+            return f"say {_place(connection)}", message.body
         case Enter(connection=connection, request=request, token=token):
             # What was shown for admission has been checked, and is good for more than this room.
             if isinstance(request, Allocate):
                 request = dataclasses.replace(request, auth=None)
             elif isinstance(request, Meet):
                 request = dataclasses.replace(request, permit=None)
-            return {"k": "enter", "c": connection, "r": serialize(request), "t": token}, b""
+            return f"enter {_place(connection)} {token} {serialize(request)}", b""
         case Away(connection=connection):
-            return {"k": "away", "c": connection}, b""
+            return f"away {_place(connection)}", b""
         case Leave(connection=connection):
-            return {"k": "leave", "c": connection}, b""
+            return f"leave {_place(connection)}", b""
         case Expire(tokens=tokens, code=code):
-            return {"k": "expire", "t": tokens, "e": code is not None}, b""
+            return " ".join(("expire", "over" if code is None else "expired", *tokens)), b""
         case Gone(process=process):
-            return {"k": "gone", "p": process}, b""
+            return f"gone {process}", b""
 
 
-def _command(values: dict[str, Any], body: bytes) -> Command:
-    kind = values["k"]
-    if kind == "expire":
-        tokens = tuple(_text(token) for token in values["t"][:SIDES])
-        return Expire(tokens, "expired" if values["e"] is True else None)
-    if kind == "gone":
-        return Gone(_text(values["p"]))
-    connection = _connection(values["c"])
-    if kind == "say" and len(body) <= MAX_BODY:
-        return Say(connection, Message(body))
-    if kind == "enter":
-        request = parse_client_message_untrusted(values["r"])
-        if isinstance(request, Allocate | Claim | Meet | Resume):
-            return Enter(connection, request, _text(values["t"]))
-    if kind == "away":
-        return Away(connection)
-    if kind == "leave":
-        return Leave(connection)
+def _command(kind: str, rest: list[str], body: bytes) -> Command:
+    if kind == "say":  # most are
+        opened, process, number = rest
+        return Say(_connection(opened, process, number), Message(body))
+    match kind, rest:
+        case "enter", [opened, process, number, token, text]:
+            request = parse_client_message_untrusted(text)
+            if isinstance(request, Allocate | Claim | Meet | Resume):
+                return Enter(_connection(opened, process, number), request, _text(token))
+        case "away", [opened, process, number]:
+            return Away(_connection(opened, process, number))
+        case "leave", [opened, process, number]:
+            return Leave(_connection(opened, process, number))
+        case "expire", ["over" | "expired" as code, *tokens] if len(tokens) <= SIDES:
+            return Expire(tuple(map(_text, tokens)), "expired" if code == "expired" else None)
+        case "gone", [process]:
+            return Gone(_text(process))
+        case _:
+            pass
     raise BadEntry("of no known kind")
 
 
-def _connection(value: Any) -> Connection:
-    opened, process, number = value
-    return Connection(float(opened), _text(process), int(number))
+def _place(connection: Connection) -> str:
+    return f"{connection.opened!r} {connection.process} {connection.number}"
 
 
-def _text(value: object) -> str:
-    if not isinstance(value, str) or len(value) > MAX_TEXT:
+def _connection(opened: str, process: str, number: str) -> Connection:
+    seconds = float(opened)
+    if not math.isfinite(seconds):
+        raise BadEntry("at no time")
+    return Connection(seconds, _text(process), int(number))
+
+
+def _text(value: str) -> str:
+    if not 0 < len(value) <= MAX_TEXT:
         raise BadEntry("no text, or too long")
     return value

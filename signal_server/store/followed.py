@@ -7,6 +7,8 @@ import asyncio
 
 from signal_server.store.replica import Replica
 
+MAX_HELD = 16  # entries; with more than that coming while one call is under way, the log is read
+
 
 class Followed:
     """A room that this process follows, or is about to.
@@ -18,9 +20,11 @@ class Followed:
     Attributes:
         lock: Held by whoever appends to the log, or reads it.
         users: Commits that run or wait.
-        subscribed: What is appended comes by the feed, or will.
+        held: What others have published while the lock was held: it may follow on an answer
+            that has not been read yet.
         read: The whole log, as far as it was then, has been read; not of one that is lost.
-        behind: Something came that does not follow on what is known.
+        unsure: An entry was sent, and no answer to it has come.
+        behind: Something came that does not follow on what is known, or may be missing.
         catching_up: What is missing is being read.
     """
 
@@ -29,7 +33,8 @@ class Followed:
         self.key = key
         self.lock = asyncio.Lock()
         self.users = 0
-        self.subscribed = False
+        self.held: list[bytes] = []
         self.read = False
+        self.unsure = False
         self.behind = False
         self.catching_up = False

@@ -52,17 +52,6 @@ def marks_after(room: Room, command: Command) -> str | None:
     return " ".join(sorted(marks))
 
 
-def is_among_untrusted(mark: str | None, marks: bytes | None) -> bool:
-    """Return whether the side of ``mark`` may be known; so it is where no marks are kept.
-
-    Nothing is kept for a room in which nobody is; reading its log costs nothing, and is right
-    whatever has happened to the marks.
-    """
-    if marks is None:
-        return True
-    return mark is not None and mark.encode() in marks.split(b" ")
-
-
 def _copy(room: Room) -> Room:
     copy = Room(room.name)
     copy.mailboxes = [

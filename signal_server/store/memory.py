@@ -69,14 +69,8 @@ class MemoryStore:
         drawn = None if again else self.directory.drawn_for(side)
         return drawn or name
 
-    async def is_stranger(self, name: Name, request: Request) -> bool:
-        """Look for the request's place."""
-        room = self.directory.get(name)
-        return room is None or room.place_of(request) is None
-
-    async def commit(self, name: Name, decide: Decide, *, anew: bool = False) -> None:
-        """Decide, and carry it out; there is nothing else that could be known."""
-        del anew
+    async def commit(self, name: Name, decide: Decide) -> None:
+        """Decide, and carry it out."""
         room = self.directory.get(name) or Room(name)
         now = self.now()
         command = decide(room, now)
@@ -85,3 +79,10 @@ class MemoryStore:
         told, facts = self.directory.apply(room, command, now=now)
         if self._listener is not None:
             self._listener.carried_out(room, command, told, facts, own=True)
+
+    async def enter(
+        self, name: Name, request: Request, decide: Decide, *, admit: Callable[[], None]
+    ) -> None:
+        """Do the same: there is nothing else that could be known, and nothing dear."""
+        del request, admit
+        await self.commit(name, decide)

@@ -13,13 +13,14 @@ from signal_server.store.memory import MemoryStore
 
 MEMORY = "memory"
 SCHEMES = ("redis://", "rediss://", "unix://")
+PACKAGES = ("redis", "hiredis")
 
 
 def check_store(address: str) -> None:
     """Check an address as far as that goes without connecting.
 
     Raises:
-        UsageError: It names no store, cannot be understood, or its package is not installed.
+        UsageError: It names no store, cannot be understood, or its packages are not installed.
     """
     if address == MEMORY:
         return
@@ -28,9 +29,9 @@ def check_store(address: str) -> None:
             "This is no store for mailboxes.",
             hint="Give memory, redis://HOST:PORT/0, rediss://HOST:PORT/0 or unix:///PATH.",
         )
-    if importlib.util.find_spec("redis") is None:
+    if any(importlib.util.find_spec(package) is None for package in PACKAGES):
         raise UsageError(
-            "A store in Redis needs the package redis.",
+            "A store in Redis needs the packages redis and hiredis.",
             hint="Install rtcsend with it: pip install 'rtcsend[redis]'.",
         )
     _check_redis_address(address)
@@ -52,10 +53,12 @@ def open_store(address: str = MEMORY) -> Store:
 
 def _check_redis_address(address: str) -> None:
     """Refuse what the package cannot parse, or passes over: a database that is no number."""
-    from redis.connection import parse_url  # noqa: PLC0415 - an optional package
+    from signal_server.store.redis_connection import (  # noqa: PLC0415 - needs optional packages
+        RedisAddress,
+    )
 
     try:
-        parse_url(address)  # type: ignore[no-untyped-call]
+        RedisAddress(address)
         database = urlsplit(address).path.strip("/")
         understood = address.startswith("unix:") or not database or database.isdecimal()
     except ValueError:

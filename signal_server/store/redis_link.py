@@ -1,28 +1,24 @@
-"""The connection to Redis: calls that are patient, the time there, and who else is connected.
+"""The way to Redis: calls that are patient, the time there, and who else is connected.
 
 Shell. Place in the flow: below :mod:`signal_server.store.redis_store`, which knows the rooms.
 """
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
-from redis.asyncio import BlockingConnectionPool, Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from signal_server.store import redis_scripts as scripts
 from signal_server.store.base import StoreUnavailable
 from signal_server.store.processes import FORGET_SECONDS, Processes, parse_heartbeat
 from signal_server.store.redis_clock import ClockEstimate
+from signal_server.store.redis_connection import RedisAddress, Word, Words
+from signal_server.store.redis_shared import SharedConnection
 
 PATIENCE = 5.0  # seconds for a commit; then its socket is closed, and the client comes again
-CALL_TIMEOUT = 2.0  # seconds for one answer of Redis
-CONNECT_TIMEOUT = 2.0  # seconds
 PAUSE = 0.1  # seconds between two tries
-MAX_CONNECTIONS = 16  # of this process; a call takes well under a millisecond
 
 FAILURES = (RedisError, OSError, TimeoutError)
 """What a call raises when Redis is not there, or refuses."""
@@ -35,36 +31,20 @@ class RedisLink:
     """Calls to one Redis.
 
     Args:
-        address: As :class:`signal_server.store.redis_store.RedisStore` takes it.
+        address: Of Redis.
         process: The name of this one.
-
-    Raises:
-        ValueError: The address cannot be understood (on construction).
 
     Attributes:
         available: Whether it answered last.
-        client: For calls; each has to go through :meth:`call`.
-        append: The scripts of :mod:`signal_server.store.redis_scripts`.
-        read: Likewise.
     """
 
-    def __init__(self, address: str, *, process: str) -> None:
+    def __init__(self, address: RedisAddress, *, process: str) -> None:
         self.available = False
         self._process = process
         self._clock = ClockEstimate()  # of the Redis server, on the loop's
         self._processes = Processes(process)
-        pool = BlockingConnectionPool.from_url(
-            address,
-            max_connections=MAX_CONNECTIONS,
-            timeout=CALL_TIMEOUT,
-            socket_timeout=CALL_TIMEOUT,
-            socket_connect_timeout=CONNECT_TIMEOUT,
-            retry=Retry(NoBackoff(), 0),
-        )
-        self.client = Redis.from_pool(pool)
-        self.append = self.client.register_script(scripts.APPEND)
-        self.read = self.client.register_script(scripts.READ)
-        self._heartbeat = self.client.register_script(scripts.HEARTBEAT)
+        self._short = SharedConnection(address, scripts=scripts.SHORT)
+        self._long = SharedConnection(address, scripts=scripts.LONG)
 
     @property
     def live(self) -> int:
@@ -87,25 +67,33 @@ class RedisLink:
         """
         loop = asyncio.get_running_loop()
         asked = loop.time()
-        answer = await self.call(
-            self._heartbeat(list(scripts.PROCESSES), [self._process, live, FORGET_SECONDS])
-        )
+        keys = scripts.PROCESSES
+        answer = await self.run(scripts.HEARTBEAT, keys, self._process, live, FORGET_SECONDS)
         seconds, seen = parse_heartbeat(answer)
         now = loop.time()
         self._clock.answered(seconds, asked=asked, now=now)
         self._processes.heard(seen, now=now)
 
-    async def call(self, call: Any) -> Any:
-        """Return what Redis answers.
+    async def call(self, *words: Word) -> Any:
+        """Return what Redis answers to a command.
 
         Raises:
             FAILURES: It does not.
         """
-        answer = await call
-        if not self.available:
-            self.available = True
-            _log.info("= the store answers")
-        return answer
+        return self._answered(await self._short.call(*words))
+
+    async def call_all(self, commands: Sequence[Words]) -> None:
+        """Have commands carried out, in one way there and back; raises as :meth:`call`."""
+        await asyncio.gather(*(self._short.call(*words) for words in commands))
+
+    async def run(self, script: str, keys: Sequence[str], *arguments: Word) -> Any:
+        """Return what Redis answers to one of the scripts; raises as :meth:`call`.
+
+        What may answer a whole log has a connection of its own, so that short calls do not wait
+        behind it.
+        """
+        shared = self._long if script in scripts.LONG else self._short
+        return self._answered(await shared.run(script, keys, *arguments))
 
     def failed(self, exc: Exception) -> None:
         """Take note that a call did not work."""
@@ -115,7 +103,7 @@ class RedisLink:
             _log.warning("x the store does not answer: %s", type(exc).__name__)
 
     async def patiently(self, attempt: Callable[[], Awaitable[_T]]) -> _T:
-        """Try until it works, or patience is at its end.
+        """Try until it works; when patience is at its end, try no more.
 
         Raises:
             StoreUnavailable: It did not work.
@@ -124,18 +112,27 @@ class RedisLink:
         deadline = loop.time() + PATIENCE
         while True:
             try:
-                async with asyncio.timeout_at(deadline):
-                    return await attempt()
+                return await attempt()  # it ends by itself: each call waits for 2 s at most
             except FAILURES as exc:
                 self.failed(exc)
                 if loop.time() + PAUSE >= deadline:
                     raise StoreUnavailable(type(exc).__name__) from exc
             await asyncio.sleep(PAUSE)
 
-    async def aclose(self) -> None:
-        """Say that this process is gone, and close all connections."""
+    async def depart(self) -> None:
+        """Say that this process is gone."""
         try:
-            await self.call(self.client.zrem(scripts.PROCESSES[0], self._process))
+            await self.call("ZREM", scripts.PROCESSES[0], self._process)
         except FAILURES as exc:
             _log.debug("x not told: %s", type(exc).__name__)
-        await self.client.aclose()
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        await self._short.aclose()
+        await self._long.aclose()
+
+    def _answered(self, answer: Any) -> Any:
+        if not self.available:
+            self.available = True
+            _log.info("= the store answers")
+        return answer

@@ -1,8 +1,8 @@
 """What is done in one step inside Redis: scripts, and the keys that they touch.
 
 A script touches the keys of one room, or those of the processes, which a hash tag keeps on one
-node of a cluster. Names, tokens and bodies are in Redis as they are in a server's memory: who
-can read it learns what a server learns.
+node of a cluster; what it publishes is passed on by every node. Names, tokens and bodies are in
+Redis as they are in a server's memory: who can read it learns what a server learns.
 
 Pure. Source: Redis, "Scripting with Lua", "Redis streams", "Redis cluster specification" (hash
 tags).
@@ -17,13 +17,20 @@ PREFIX: Final = "rtcsend:1"  # another number, should the entries ever change th
 PROCESSES: Final = (f"{PREFIX}:{{processes}}:seen", f"{PREFIX}:{{processes}}:live")
 RESERVE_SECONDS: Final = 300  # a client has given up a request without an answer long before
 
+# What scripts about a log answer first.
+MISSED: Final = 0
 APPENDED: Final = 1
-DELETED: Final = 2
-REFUSED: Final = 0
+STRANGER: Final = 2
+KNOWN: Final = 3
+
+
+def channel_of(process: str) -> str:
+    """Return the channel on which a process hears what others append to the rooms it is in."""
+    return f"{PREFIX}:process:{process}"
 
 
 def log_key(name: Name) -> str:
-    """Return the key of a room's log, which is also the channel of what is appended."""
+    """Return the key of a room's log."""
     return f"{PREFIX}:{{{name.kind}:{name.text}}}"
 
 
@@ -43,38 +50,63 @@ def parse_reserved_untrusted(value: bytes | None) -> Name | None:
     return Name("nameplate", text) if NAMEPLATE.fullmatch(text) else None
 
 
+# What a log has behind the entry that is known to be its last one: 1 and the entries. Or 0 and
+# none: the entry that is known is not there, so it is another log, or an older state of this one.
+_MISSED: Final = """
+local function missed(log, known)
+    if known ~= '0-0' and #redis.call('XRANGE', log, known, known) == 0 then
+        return {0, 0, {}}
+    end
+    return {0, 1, redis.call('XRANGE', log, '(' .. known, '+')}
+end
+"""
+
 # KEYS: the log, its marks. ARGV: the entry that is believed to be the last one, milliseconds to
-# keep both, the number to give ("*": the server's clock), head, body, "1" if nobody is left after
-# it, the marks from then on ("": as they are).
-APPEND: Final = """
+# keep both ("0": as long as they are kept anyway), the number to give ("*": the server's clock),
+# head, body, "1" if nobody is left after it, the marks from then on ("": as they are), and the
+# channels of the other processes that are in the room.
+_APPEND: Final = """
 local last = redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', 1)
 local at = last[1] and last[1][1] or '0-0'
 if at ~= ARGV[1] then
-    local first = redis.call('XRANGE', KEYS[1], '-', '+', 'COUNT', 1)
-    local missed = redis.call('XRANGE', KEYS[1], '(' .. ARGV[1], '+')
-    return {0, first[1] and first[1][1] or '0-0', missed}
-end
-if ARGV[6] == '1' then
-    redis.call('DEL', KEYS[1], KEYS[2])
-    return {2}
+    return missed(KEYS[1], ARGV[1])
 end
 local number = redis.call('XADD', KEYS[1], ARGV[3], 'h', ARGV[4], 'b', ARGV[5])
-redis.call('PEXPIRE', KEYS[1], ARGV[2])
-if ARGV[7] == '' then
-    redis.call('PEXPIRE', KEYS[2], ARGV[2])
-else
-    redis.call('SET', KEYS[2], ARGV[7], 'PX', ARGV[2])
+if ARGV[6] == '1' then
+    redis.call('DEL', KEYS[1], KEYS[2])
+elseif ARGV[2] ~= '0' then
+    redis.call('PEXPIRE', KEYS[1], ARGV[2])
+    if ARGV[7] == '' then
+        redis.call('PEXPIRE', KEYS[2], ARGV[2])
+    else
+        redis.call('SET', KEYS[2], ARGV[7], 'PX', ARGV[2])
+    end
 end
-redis.call('PUBLISH', KEYS[1], at .. ' ' .. number .. ' ' .. ARGV[4] .. '\\n' .. ARGV[5])
+for each = 8, #ARGV do
+    local line = KEYS[1] .. ' ' .. at .. ' ' .. number .. ' ' .. ARGV[4]
+    redis.call('PUBLISH', ARGV[each], line .. '\\n' .. ARGV[5])
+end
 return {1, number}
 """
+APPEND: Final = _MISSED + _APPEND
 
 # KEYS: the log. ARGV: the last entry that is known. Answers like a refused append.
-READ: Final = """
-local first = redis.call('XRANGE', KEYS[1], '-', '+', 'COUNT', 1)
-local missed = redis.call('XRANGE', KEYS[1], '(' .. ARGV[1], '+')
-return {0, first[1] and first[1][1] or '0-0', missed}
+READ: Final = _MISSED + "return missed(KEYS[1], ARGV[1])"
+
+# KEYS: the log, its marks. ARGV: the mark of who asks ("": of nobody who could be known). Answers
+# the log, like READ, if that is an entry or none, which is as cheap as the marks; else STRANGER,
+# or KNOWN where that may be. Marks are of one length, and so are found as a whole or not at all.
+_LOOK: Final = """
+if redis.call('XLEN', KEYS[1]) <= 1 then
+    return missed(KEYS[1], '0-0')
+end
+local marks = redis.call('GET', KEYS[2])
+if marks and (ARGV[1] == '' or not string.find(marks, ARGV[1], 1, true)) then
+    return {2}
+end
+return {3}
 """
+LOOK: Final = _MISSED + _LOOK
 
 # KEYS: PROCESSES. ARGV: this process, its live mailboxes, seconds after which one is forgotten.
 # Answers the server's time and, for each process, its name, when it was seen and its mailboxes.
@@ -97,3 +129,9 @@ for i = 1, #seen, 2 do
 end
 return answer
 """
+
+SHORT: Final = (APPEND, LOOK, HEARTBEAT)
+"""Scripts that answer little."""
+
+LONG: Final = (READ,)
+"""Those that may answer a whole log."""

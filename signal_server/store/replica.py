@@ -55,7 +55,6 @@ class Replica:
         self._directory = directory
         self._listener = listener
         self.room = Room(name)
-        self.first = NO_ENTRY
         self.last = NO_ENTRY
         self.entries = 0
 
@@ -80,8 +79,6 @@ class Replica:
             raise Gap
         if not is_possible(self.room, entry.command):
             raise BadEntry("not possible here")
-        if self.first == NO_ENTRY:
-            self.first = number
         self.last = number
         self.entries += 1
         told, facts = self._directory.apply(self.room, entry.command, now=number.seconds)
@@ -91,7 +88,7 @@ class Replica:
         """Begin anew: the log is not here any more, or another one."""
         self._directory.remove(self.room)
         self.room = Room(self.room.name)
-        self.first = self.last = NO_ENTRY
+        self.last = NO_ENTRY
         self.entries = 0
 
     def let_go(self) -> None:
@@ -119,13 +116,8 @@ def parse_id_untrusted(text: bytes) -> EntryId:
     return EntryId(int(milliseconds), int(sequence))
 
 
-def parse_published_untrusted(
-    data: bytes, *, last: EntryId = NO_ENTRY
-) -> tuple[EntryId, EntryId, Entry] | None:
+def parse_published_untrusted(data: bytes) -> tuple[EntryId, EntryId, Entry]:
     """Return the previous number, the number and the entry of what a log's append published.
-
-    None where the entry is not behind ``last``, the one that is known: whoever appends is told
-    before, or right after.
 
     It is ``PREVIOUS NUMBER HEAD`` and a line feed, and then the body as it is.
 
@@ -137,6 +129,4 @@ def parse_published_untrusted(
     if not feed or len(parts) != 3:  # noqa: PLR2004 - two numbers and a head
         raise BadEntry("not published by an append")
     previous, number = parse_id_untrusted(parts[0]), parse_id_untrusted(parts[1])
-    if number <= last:
-        return None
     return previous, number, parse_entry_untrusted(parts[2], body)

@@ -85,7 +85,7 @@ class SharedRendezvousMachine:
         for store in self.stores:
             assert (len(store.directory), store.directory.live, store.directory.sides) == (0, 0, 0)
             assert store.directory.stored_bytes == 0
-            assert store._locals == {}
+            assert store._rooms._locals == {}
 
     def _at(self, number: int) -> Reception:
         return self.receptions[number % 2]
@@ -109,11 +109,12 @@ class SharedRendezvousMachine:
 
     async def _is_settled(self) -> bool:
         for store in self.stores:
-            await store._link.client.ping()
+            await store._link.call("PING")
             if len(store._tasks) > 3:  # besides feed, heartbeats and keeping logs
                 return False
-            for local in list(store._locals.values()):
-                last: Any = await store._link.client.xrevrange(local.key, count=1)
+            for local in list(store._rooms._locals.values()):
+                words = ("XREVRANGE", local.key, "+", "-", "COUNT", 1)
+                last = await store._link.call(*words)
                 if last and last[0][0].decode() != str(local.replica.last):
                     return False
         return True

@@ -118,13 +118,14 @@ ANNOUNCEMENTS: Final = _texts(
     '{"v": 1, "url": "ws://127.0.0.1:40123/v1"}', '{"v":1,"url":"ws://[::1]:1"}', "[1]"
 )
 LOG_ENTRIES: Final = (
-    b'0-0 1763736000000-0 {"o":"aa.1","k":"enter","c":[1.5,"aa",1],"t":"tttttttttttttttttttttt",'
-    b'"r":"{\\"type\\":\\"allocate\\",\\"received\\":0}"}\n',
-    b'1763736000000-0 1763736000000-1 {"o":"aa.2","k":"say","c":[1.5,"aa",1]}\nhello',
-    b'1-1 2-0 {"o":"aa.3","k":"expire","t":["t"],"e":true}\n',
-    b'2-0 3-0 {"o":"aa.4","k":"gone","p":"bb"}\n',
-    b'3-0 4-0 {"o":"aa.5","k":"away","c":[1.5,"aa",1]}\n',
-    b'4-0 5-0 {"o":"aa.6","k":"leave","c":[1e999,"aa",1]}\n',
+    b"0-0 1763736000000-0 aa.1 enter 1.5 aa 1 tttttttttttttttttttttt "
+    b'{"type":"allocate","received":0}\n',
+    b"1763736000000-0 1763736000000-1 aa.2 say 1.5 aa 1\nhello",
+    b"1-1 2-0 aa.3 expire expired t\n",
+    b"1-1 2-0 aa.3 expire over t u\n",
+    b"2-0 3-0 aa.4 gone bb\n",
+    b"3-0 4-0 aa.5 away 1.5 aa 1\n",
+    b"4-0 5-0 aa.6 leave 1e999 aa 1\n",
 )
 
 LAN_ANSWERS: Final = (

@@ -1,5 +1,8 @@
 """On the way in: what may happen while a store is asked about a request."""
 
+from collections.abc import Callable, Coroutine
+from typing import Any
+
 import pytest
 
 from signal_server.commands import Request
@@ -14,17 +17,35 @@ from tests.signal_server.world import WELCOME
 
 
 def slow_machine(monkeypatch: pytest.MonkeyPatch) -> RendezvousMachine:
-    """Return a server for whose store each look for a stranger takes three minutes."""
+    """Return a server whose store takes three minutes to let somebody in."""
     machine = RendezvousMachine(welcome=WELCOME, limits=Limits())
-    ask = MemoryStore.is_stranger
 
-    async def slow(store: MemoryStore, name: Name, request: Request) -> bool:
+    async def pass_time() -> None:
         machine._now += 180.0
         await machine.reception.handle_timer()
-        return await ask(store, name, request)
 
-    monkeypatch.setattr(MemoryStore, "is_stranger", slow)
+    slow_down(monkeypatch, pass_time)
     return machine
+
+
+def slow_down(
+    monkeypatch: pytest.MonkeyPatch, meanwhile: Callable[[], Coroutine[Any, Any, None]]
+) -> None:
+    """Have something happen before a store looks at a request."""
+    enter = MemoryStore.enter
+
+    async def slow(
+        store: MemoryStore,
+        name: Name,
+        request: Request,
+        decide: Decide,
+        *,
+        admit: Callable[[], None],
+    ) -> None:
+        await meanwhile()
+        await enter(store, name, request, decide, admit=admit)
+
+    monkeypatch.setattr(MemoryStore, "enter", slow)
 
 
 def test_who_is_on_the_way_in_is_not_closed_for_asking_nothing(
@@ -44,13 +65,11 @@ def test_who_is_gone_meanwhile_takes_nobodys_place(monkeypatch: pytest.MonkeyPat
     for number in (1, 2):
         machine.connect(number, "192.0.2.1", now=0.0)
     machine.receive(1, serialize(Allocate(nameplate="7", side="A" * 22)), now=1.0)
-    ask = MemoryStore.is_stranger
 
-    async def slow(store: MemoryStore, name: Name, request: Request) -> bool:
+    async def go() -> None:
         machine.reception.gone(2)
-        return await ask(store, name, request)
 
-    monkeypatch.setattr(MemoryStore, "is_stranger", slow)
+    slow_down(monkeypatch, go)
     again = serialize(Allocate(nameplate="7", side="A" * 22))
     [end] = machine.receive(2, again, now=2.0)
     assert end == Close(2, CLOSE_REPLACED, "replaced")
@@ -69,10 +88,10 @@ def test_guesses_that_came_together_are_not_all_free(monkeypatch: pytest.MonkeyP
     commit = MemoryStore.commit
     guesses = iter([(2, "12"), (3, "13"), (4, "14")])
 
-    async def slow(store: MemoryStore, name: Name, decide: Decide, *, anew: bool = False) -> None:
+    async def slow(store: MemoryStore, name: Name, decide: Decide) -> None:
         for number, nameplate in guesses:  # each comes while those before wait
             await machine.reception.receive(number, serialize(Claim(nameplate=nameplate)))
-        await commit(store, name, decide, anew=anew)
+        await commit(store, name, decide)
 
     monkeypatch.setattr(MemoryStore, "commit", slow)
     told = machine.receive(1, serialize(Claim(nameplate="7")), now=1.0)
