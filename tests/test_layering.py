@@ -128,6 +128,7 @@ SHELLS = {
     "rtcsend/files/tree_reader.py",
     "rtcsend/files/tree_source.py",
     "rtcsend/files/tree_sink.py",
+    "rtcsend/files/tree_sink.py",
     "rtcsend/files/tree_survey.py",
     "rtcsend/files/tree_target.py",
     "rtcsend/files/tree_writer.py",

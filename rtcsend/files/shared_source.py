@@ -26,6 +26,7 @@ from rtcsend.errors import CannotRead, InternalError
 from rtcsend.files.shared_window import WINDOW, SharedWindow
 from rtcsend.manifest.manifest import Manifest
 from rtcsend.manifest.selection import Selection
+from rtcsend.manifest.sums import FileSums
 
 Pieces = AsyncGenerator[tuple[int, Data], None]
 
@@ -52,6 +53,10 @@ class Rereadable(Protocol):
 
     async def digest(self) -> str:
         """Return the digest of the stream, once all is given out."""
+        ...
+
+    def sums(self) -> FileSums | None:
+        """Return checksums of the files' digests; None: there is one."""
         ...
 
     async def aclose(self) -> None:
@@ -158,9 +163,16 @@ class View:
 
     async def digest(self) -> str:
         """Return the digest of the stream, once all is given out."""
+        return await self._read().digest()
+
+    def sums(self) -> FileSums | None:
+        """Return checksums of the files' digests, once all is given out; None: there is one."""
+        return self._read().sums()
+
+    def _read(self) -> Rereadable:
         if self._stream is None:
             raise InternalError("The digest of a stream was asked for before it was read.")
-        return await self._stream.source.digest()
+        return self._stream.source
 
 
 class _Stream:

@@ -42,6 +42,7 @@ from rtcsend.files.store import DIRECT_MINIMUM, O_DIRECT, Store
 from rtcsend.files.survey import Survey, whole_blocks
 from rtcsend.manifest.entry import ManifestEntry
 from rtcsend.manifest.selection import one_file
+from rtcsend.manifest.sums import FileSums
 from rtcsend.options import Conflict
 
 _NOT_BARE = frozenset({"", ".", ".."})
@@ -186,11 +187,12 @@ class FileSink(ArrivingSink):
             with self._arrival.in_words():
                 await self._catch_up()
 
-    async def finish(self, expected_digest: str) -> tuple[Path]:
+    async def finish(self, expected_digest: str, sums: FileSums | None = None) -> tuple[Path]:
         """Verify, sync and rename. When cancelled after it is verified, it is carried out.
 
         Args:
             expected_digest: BLAKE3 in lower-case hexadecimal, from the sender.
+            sums: Of nothing: there is no more to know of one.
 
         Returns:
             The path of the finished file.

@@ -172,6 +172,9 @@ class FileSource:
             raise InternalError("The digest of a file is known only after its last block.")
         return self._hash.hexdigest()
 
+    def sums(self) -> None:
+        """Return nothing: there is one file."""
+
     async def aclose(self) -> None:
         """Wait for reads that are under way, and close the file. May be called again."""
         if not self._closed:

@@ -23,6 +23,7 @@ from rtcsend.files.nothing_left import NothingLeft
 from rtcsend.files.pipe_size import widen_pipe
 from rtcsend.manifest.entry import Kind, ManifestEntry
 from rtcsend.manifest.selection import one_file
+from rtcsend.manifest.sums import FileSums
 from rtcsend.options import STDOUT
 
 HANGUP_GRACE = 5.0  # seconds; tar goes when it has seen the end of an archive, before we have
@@ -104,11 +105,12 @@ class StdoutSink(ArrivingSink, NothingLeft):
         await asyncio.sleep(HANGUP_GRACE)
         raise self._cannot_write(BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE)))
 
-    async def finish(self, expected_digest: str) -> tuple[Path]:
+    async def finish(self, expected_digest: str, sums: FileSums | None = None) -> tuple[Path]:
         """Write out and verify everything.
 
         Args:
             expected_digest: BLAKE3 in lower-case hexadecimal, from the sender.
+            sums: Of nothing: there is no more to know of one.
 
         Returns:
             ``-``.

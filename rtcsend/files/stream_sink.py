@@ -23,6 +23,7 @@ from rtcsend.files.partial import PartialFile, publish, remove_partial, seal
 from rtcsend.files.store import Store
 from rtcsend.manifest.entry import ManifestEntry
 from rtcsend.manifest.selection import one_file
+from rtcsend.manifest.sums import FileSums
 from rtcsend.options import Conflict
 
 
@@ -93,11 +94,12 @@ class StreamSink(ArrivingSink, NothingLeft):
         with self._arrival.in_words():
             await self._writer.write(data)
 
-    async def finish(self, expected_digest: str) -> tuple[Path]:
+    async def finish(self, expected_digest: str, sums: FileSums | None = None) -> tuple[Path]:
         """Verify, sync and rename. When cancelled after it is verified, it is carried out.
 
         Args:
             expected_digest: BLAKE3 in lower-case hexadecimal, from the sender.
+            sums: Of nothing: there is no more to know of one.
 
         Returns:
             The path of the finished file.

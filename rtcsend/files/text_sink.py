@@ -10,6 +10,7 @@ from rtcsend.files.checks import check_digest, check_room, check_whole
 from rtcsend.files.nothing_left import NothingLeft
 from rtcsend.manifest.entry import MAX_TEXT, ManifestEntry
 from rtcsend.manifest.selection import one_file
+from rtcsend.manifest.sums import FileSums
 from rtcsend.options import ShowText
 
 
@@ -60,7 +61,7 @@ class TextSink(NothingLeft):
     async def watch(self) -> None:
         """Return: nothing is known before it is tried."""
 
-    async def finish(self, expected_digest: str) -> tuple[Path, ...]:
+    async def finish(self, expected_digest: str, sums: FileSums | None = None) -> tuple[Path, ...]:
         """Verify, and show it.
 
         Returns:

@@ -5,13 +5,16 @@ Place in the flow: both sides of a tree hold one, :mod:`rtcsend.files.tree_reade
 """
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from blake3 import blake3
 
 from rtcsend.blocks import Data
 from rtcsend.manifest.digest import ListDigest
 from rtcsend.manifest.entry import MAX_ENTRIES
+from rtcsend.manifest.sums import SUM_BYTES, Differing, FileSums, differing, sums_of
+
+_PREFIX: Final = 2 * SUM_BYTES  # hexadecimal digits
 
 
 class Paths(NamedTuple):
@@ -39,6 +42,7 @@ class TreeDigest:
         """Files that are hashed whole; the next one has this number."""
         self._on_digest = on_digest
         self._list = ListDigest()
+        self._prefixes = bytearray()  # of the digest of each file: 8 MB of a million
         self._file = blake3()
         self._length = 0  # of the next file, hashed already
 
@@ -64,6 +68,7 @@ class TreeDigest:
         self._list.add_all(
             [f"{digest}  {prefix}{name}\n" for digest, name in zip(digests, names, strict=False)]
         )
+        self._prefixes += bytes.fromhex("".join([digest[:_PREFIX] for digest in digests]))
         self.files += len(contents)
         self._begin_next()
         if self._on_digest is not None:
@@ -76,6 +81,7 @@ class TreeDigest:
         if index != self.files:
             return
         self._list.add(digest, path)
+        self._prefixes += bytes.fromhex(digest[:_PREFIX])
         self.files += 1
         self._begin_next()
         if self._on_digest is not None:
@@ -98,6 +104,14 @@ class TreeDigest:
     def hexdigest(self) -> str:
         """Return the digest of all files so far."""
         return self._list.hexdigest()
+
+    def sums(self) -> FileSums:
+        """Return what lets the other side find out which of the files so far differ there."""
+        return sums_of(self._prefixes)
+
+    def differing(self, theirs: FileSums) -> Differing:
+        """Return which of the files so far differ from those of the other side."""
+        return differing(self._prefixes, theirs)
 
     def _begin_next(self) -> None:
         if self._length:

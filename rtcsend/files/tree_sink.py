@@ -13,13 +13,14 @@ Place in the flow: the receiving session writes the payload of data frames here,
 acknowledges :attr:`TreeSink.stored`. One file alone has :mod:`rtcsend.files.sink`.
 """
 
+import asyncio
 import logging
 from collections.abc import AsyncGenerator, Sequence
 from functools import partial
 from pathlib import Path
 
 from rtcsend.blocks import Data
-from rtcsend.errors import DigestMismatch, InternalError
+from rtcsend.errors import InternalError
 from rtcsend.files.arrival import Arrival, ArrivingSink, open_sink
 from rtcsend.files.checks import check_room, check_whole
 from rtcsend.files.failures import cannot_write
@@ -27,10 +28,12 @@ from rtcsend.files.file_system import CAN_SYNC
 from rtcsend.files.folder import Folder
 from rtcsend.files.permissions import Permissions
 from rtcsend.files.staging import Staging
+from rtcsend.files.tree_damage import Damage, find_damage, remove_damaged
 from rtcsend.files.tree_publisher import TreePublisher
 from rtcsend.files.tree_survey import TreeSurvey
 from rtcsend.files.tree_target import TreeTarget, prepare_tree
 from rtcsend.files.tree_writer import TreeWriter
+from rtcsend.manifest.sums import FileSums
 
 SYNC_EACH = 32  # entries; few fsyncs do not wait for what other programs have written
 _KEEP_AT_ONCE = 64 << 20  # bytes read again in one job; a cancellation waits for it
@@ -137,18 +140,20 @@ class TreeSink(ArrivingSink):
             keep = partial(self._tree.keep, end - self.written, self._survey.digest_of)
             await self._arrival.run(keep, then=partial(self._writer.move, end))
 
-    async def finish(self, expected_digest: str) -> Sequence[Path]:
+    async def finish(self, expected_digest: str, sums: FileSums | None = None) -> Sequence[Path]:
         """Verify, sync and rename. When cancelled after it is verified, it is carried out.
 
         Args:
             expected_digest: From the sender.
+            sums: Of its files, if it says them: they tell which of these are damaged.
 
         Returns:
             The paths of what is at the top.
 
         Raises:
             PeerProtocolError: Less arrived than was proposed.
-            DigestMismatch: The bytes are not the sender's; see :meth:`abandon`.
+            DigestMismatch: The bytes are not the sender's. A staging folder that this run made
+                is removed, or loses what is damaged, if that is known and not all.
             TargetExists: A name was taken meanwhile; the staging folder is still there.
             CannotWrite: The disk is full or fails.
             InternalError: The sink has ended.
@@ -157,14 +162,14 @@ class TreeSink(ArrivingSink):
         check_whole(self.written, size=self._size)
         await self._arrival.run(self._tree.complete)
         if self._tree.digest.hexdigest() != expected_digest:
-            await self.abandon(keep_partial=False)
-            raise DigestMismatch("What arrived is damaged: the digest of the list is wrong.")
+            damage = await asyncio.to_thread(find_damage, self._target, self._tree.digest, sums)
+            await self._arrival.abandon(partial(self._take_away, damage), flush=False)
+            raise damage.error()
         names = await self._arrival.finish(self._publish)
         return [self._parent.path / name for name in names]
 
     def _publish(self) -> list[str]:
-        self._survey.close()
-        self._tree.close()
+        self._close_files()
         self._publisher.dress()
         names = self._publisher.publish(self._tops, self._target.conflict)
         self._remove_staging()
@@ -183,10 +188,20 @@ class TreeSink(ArrivingSink):
         await self._arrival.abandon(put_away, flush=keep_partial)
 
     def _put_away(self, *, keep_partial: bool) -> None:
-        self._survey.close()
-        self._tree.close()
+        self._close_files()
         if self._staging.is_fresh and not (keep_partial and self.stored > 0):
             self._remove_staging()
+
+    def _take_away(self, damage: Damage) -> None:
+        self._close_files()
+        if self._staging.is_fresh and damage.spared:
+            remove_damaged(self._staging.folder, self._target, damage)
+        elif self._staging.is_fresh:
+            self._remove_staging()
+
+    def _close_files(self) -> None:
+        self._survey.close()
+        self._tree.close()
 
     def _remove_staging(self) -> None:
         try:

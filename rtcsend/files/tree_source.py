@@ -26,6 +26,7 @@ from rtcsend.files.tree_digest import NoDigest, TreeDigest
 from rtcsend.files.tree_reader import Piece, TreeReader
 from rtcsend.manifest.manifest import Manifest
 from rtcsend.manifest.selection import Selection
+from rtcsend.manifest.sums import FileSums
 
 if TYPE_CHECKING:
     from asyncio import Future
@@ -168,6 +169,10 @@ class TreeSource:
         if selection is None or self._digest.files != selection.layout.files:
             raise InternalError("The digest of many files is known only after the last one.")
         return self._digest.hexdigest()
+
+    def sums(self) -> FileSums:
+        """Return checksums of all files that :meth:`blocks` gave."""
+        return self._digest.sums()
 
     async def aclose(self) -> None:
         """Wait for what is read, and end the thread. May be called again."""

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from rtcsend.manifest.manifest import Manifest
 from rtcsend.manifest.selection import Selection
+from rtcsend.manifest.sums import FileSums
 from rtcsend.transfer.messages import ProposalMessage
 
 # The sending side
@@ -75,6 +76,8 @@ class AllReceived:
     """Every byte has come or is kept; ``digest`` is what the sender says they add up to."""
 
     digest: str
+    sums: FileSums | None = None
+    """Of many files, if the sender says them."""
 
 
 @dataclass(frozen=True, slots=True)

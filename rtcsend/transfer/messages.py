@@ -15,7 +15,8 @@ type         from      fields
 ``have``     receiver  ``first``, ``digests``: of blocks that are there
 ``checking`` sender    ``bytes``, ``sent``: up to where blocks were kept
 ``written``  receiver  ``bytes``: of frame payload that is written
-``end``      sender    ``digest``, ``sent``: after its last frame
+``end``      sender    ``digest``, ``sent``: after its last frame; ``rows``
+                       ``columns``: checksums of the digests of many files
 ``complete`` receiver  ``digest``: verified, synced, renamed
 ``bye``      sender    the sender knows; both may close
 ``ping``     both      ``held``: a sign of life while nothing else is to be said
@@ -36,6 +37,7 @@ from rtcsend.blocks import DIGEST_BYTES
 from rtcsend.errors import PeerProtocolError, RtcsendError
 from rtcsend.manifest.entry import MAX_ENTRIES
 from rtcsend.manifest.layout import MAX_STREAM_BLOCKS
+from rtcsend.manifest.sums import MAX_SUMS, SUM_BYTES
 from rtcsend.options import MIN_LIMIT
 from rtcsend.strict_json import (
     JsonObject,
@@ -57,7 +59,8 @@ PAGE_RANGES: Final = 2_048  # ranges in one message: at most 34,816 characters
 _MAX_DIGESTS_LENGTH: Final = -(-PAGE_BLOCKS * DIGEST_BYTES * 4 // 3)  # the text of a page
 _MAX_TYPE_LENGTH: Final = 32
 _HEX: Final = re.compile(r"[0-9a-f]*")
-_FLAGS: Final = frozenset({"zstd", "held"})  # left out when they are false
+_OPTIONAL: Final = frozenset({"zstd", "held", "rows", "columns"})  # left out if false or empty
+_MAX_SUMS_LENGTH: Final = -(-MAX_SUMS * SUM_BYTES * 4 // 3)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,6 +154,9 @@ class EndMessage:
     digest: str
     sent: int
     """Bytes of frame payload of this connection."""
+    rows: bytes = b""
+    """Of many files, see :mod:`rtcsend.manifest.sums`; left out when they are empty."""
+    columns: bytes = b""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -221,7 +227,7 @@ def _to_object(message: ControlMessage) -> JsonObject:
     fields = {  # the classes name their fields as they travel
         field.name: _to_json(getattr(message, field.name)) for field in dataclasses.fields(message)
     }
-    for name in _FLAGS & fields.keys():
+    for name in _OPTIONAL & fields.keys():
         if not fields[name]:
             del fields[name]
     return {"type": _TYPES[type(message)], **fields}
@@ -296,11 +302,25 @@ def _parse_written(message: JsonObject) -> WrittenMessage:
 
 def _parse_end(message: JsonObject) -> EndMessage:
     digest = _take_hex(message, "digest", DIGEST_SIZE)
-    return EndMessage(digest=digest, sent=take_int(message, "sent"))
+    return EndMessage(
+        digest=digest,
+        sent=take_int(message, "sent"),
+        rows=_take_sums(message, "rows"),
+        columns=_take_sums(message, "columns"),
+    )
 
 
 def _parse_complete(message: JsonObject) -> CompleteMessage:
     return CompleteMessage(digest=_take_hex(message, "digest", DIGEST_SIZE))
+
+
+def _take_sums(message: JsonObject, key: str) -> bytes:
+    if key not in message:
+        return b""
+    sums = decode_base64url_untrusted(take_str(message, key, max_length=_MAX_SUMS_LENGTH))
+    if sums is None or len(sums) % SUM_BYTES:
+        raise PeerProtocolError("The other side sent malformed checksums.")
+    return sums
 
 
 def _take_flag(message: JsonObject, key: str) -> bool:

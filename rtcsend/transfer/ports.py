@@ -13,6 +13,7 @@ from rtcsend.blocks import Data
 from rtcsend.events import Event
 from rtcsend.manifest.manifest import Manifest
 from rtcsend.manifest.selection import Selection
+from rtcsend.manifest.sums import FileSums
 
 
 class Channels(Protocol):
@@ -80,6 +81,10 @@ class Source(Protocol):
         BLAKE3 of the one file when :attr:`Manifest.is_one_file`; else
         :class:`rtcsend.manifest.digest.ListDigest` of the files in the stream.
         """
+        ...
+
+    def sums(self) -> FileSums | None:
+        """Return checksums of the files' digests, once all is given out; None: there is one."""
         ...
 
 
@@ -150,8 +155,12 @@ class Sink(Protocol):
         """
         ...
 
-    async def finish(self, expected_digest: str) -> Sequence[Path]:
+    async def finish(self, expected_digest: str, sums: FileSums | None = None) -> Sequence[Path]:
         """Verify the digest (see :meth:`Source.digest`), sync, move everything into place.
+
+        Args:
+            expected_digest: What the sender says.
+            sums: Of the digests of its files, if it says them, to find out which is damaged.
 
         Returns:
             The paths of what is at the top, in the order of the manifest.

@@ -24,6 +24,7 @@ from rtcsend.errors import InternalError, PeerProtocolError
 from rtcsend.manifest.layout import Layout
 from rtcsend.manifest.reading import ManifestReader
 from rtcsend.manifest.selection import Selection
+from rtcsend.manifest.sums import FileSums
 from rtcsend.transfer.frames import Frame, parse_frame_untrusted
 from rtcsend.transfer.machine import TransferMachine
 from rtcsend.transfer.machine_events import (
@@ -96,6 +97,7 @@ class ReceiverMachine(TransferMachine[ReceiverState, ReceiverMove, ReceiverEvent
         self._acknowledged = 0
         self._checked = 0
         self._digest: str | None = None
+        self._sums: FileSums | None = None
         self._expected_digest = digest
         self._expected_size = size
         self.is_held = False
@@ -262,8 +264,8 @@ class ReceiverMachine(TransferMachine[ReceiverState, ReceiverMove, ReceiverEvent
                 self._on_entries(first, page)
             case CheckingMessage(bytes=position, sent=sent):
                 self._on_checking(position, sent=sent)
-            case EndMessage(digest=digest, sent=sent):
-                self._on_end(digest, sent=sent)
+            case EndMessage():
+                self._on_end(message)
             case ByeMessage():
                 self._state = self._next(ReceiverMove.BYE)
                 self.events.append(SenderKnows())
@@ -308,14 +310,18 @@ class ReceiverMachine(TransferMachine[ReceiverState, ReceiverMove, ReceiverEvent
         self._state = following
         self._checked = position
 
-    def _on_end(self, digest: str, *, sent: int) -> None:
+    def _on_end(self, message: EndMessage) -> None:
         following = self._next(ReceiverMove.END)
+        digest, sent = message.digest, message.sent
+        sums = FileSums(message.rows, message.columns)
         if self._digest is not None or sent < self._walk.received:
             raise PeerProtocolError("The sender declared the end at the wrong time.")
         if self._expected_digest not in (None, digest):
             raise PeerProtocolError("The sender declared another digest than before.")
+        if any(sums) and not sums.fit(self._walk.files):
+            raise PeerProtocolError("The sender sent checksums of other files than it proposed.")
         self._state = following
-        self._digest = digest
+        self._digest, self._sums = digest, sums if any(sums) else None
         self._declare(self._walk.end_after(sent), sent=sent)
 
     def _declare(self, position: int, *, sent: int) -> None:
@@ -331,7 +337,7 @@ class ReceiverMachine(TransferMachine[ReceiverState, ReceiverMove, ReceiverEvent
             self.events.append(Kept(position=self._walk.position))
         if self._digest is not None:
             self._state = self._next(ReceiverMove.ALL)
-            self.events.append(AllReceived(digest=self._digest))
+            self.events.append(AllReceived(digest=self._digest, sums=self._sums))
 
     def _moved(self) -> int:
         listed = self._reader.manifest.stored if self._reader else 0

@@ -63,7 +63,7 @@ class Receiving:
         self._backlog = Backlog()
         self._reporter: Reporter | None = None
         self._wire = 0
-        self._digest: str | None = None
+        self._received: AllReceived | None = None
         self._size: int | None = None
         self._brought = 0
         self._finishing: asyncio.Task[Done] | None = None
@@ -98,7 +98,7 @@ class Receiving:
         """
         machine = ReceiverMachine(
             earlier=self._proposed,
-            digest=self._digest,
+            digest=self._received.digest if self._received else None,
             size=self._size,
             limit=self._limit or 0,
             now=self._clock(),
@@ -252,12 +252,13 @@ class Receiving:
 
     async def _finished(self, over: "_Connection", sink: Sink, reporter: Reporter) -> Done:
         if self._finishing is None:
-            assert self._digest is not None, "all is received"
-            self._finishing = asyncio.create_task(self._finish(sink, self._digest, reporter))
+            assert self._received is not None, "all is received"
+            self._finishing = asyncio.create_task(self._finish(sink, self._received, reporter))
         return await asyncio.shield(self._finishing)
 
-    async def _finish(self, sink: Sink, digest: str, reporter: Reporter) -> Done:
-        paths = map(str, await sink.finish(digest))
+    async def _finish(self, sink: Sink, received: AllReceived, reporter: Reporter) -> Done:
+        digest = received.digest
+        paths = map(str, await sink.finish(digest, received.sums))
         reporter.progress(sink.written, moved=sink.stored, now=self._clock())
         files = sink.selection.layout.files
         self._done = reporter.done(
@@ -304,8 +305,8 @@ class Receiving:
                         over.proposal.set_result(event)
                 case Kept(position=position):
                     self._backlog.keep(position)
-                case AllReceived(digest=digest):
-                    self._digest, self._size = digest, over.machine.position
+                case AllReceived():
+                    self._received, self._size = event, over.machine.position
                     over.is_complete = True
                 case SenderKnows():
                     over.finished.set()

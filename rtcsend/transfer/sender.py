@@ -21,6 +21,7 @@ from rtcsend.errors import DigestMismatch, InternalError, PeerProtocolError
 from rtcsend.manifest.layout import Layout
 from rtcsend.manifest.manifest import Manifest
 from rtcsend.manifest.selection import Selection
+from rtcsend.manifest.sums import FileSums
 from rtcsend.transfer.frames import serialize_frame
 from rtcsend.transfer.machine import TransferMachine
 from rtcsend.transfer.machine_events import (
@@ -238,14 +239,15 @@ class SenderMachine(TransferMachine[SenderState, SenderMove, SenderEvent]):
         self._liveness.said(now=now)
         return frames
 
-    def end(self, digest: str, *, now: float) -> None:
+    def end(self, digest: str, *, sums: FileSums | None = None, now: float) -> None:
         """Everything is sent or kept; ``digest`` is that of it, in hexadecimal."""
         following = self._next(SenderMove.END)
         if self._position != self._layout.size and not self._layout.is_open:
             raise InternalError("The end was declared before everything was sent.")
         self._state = following
         self._digest = digest
-        self._say(EndMessage(digest=digest, sent=self.sent), now=now)
+        rows, columns = sums or (b"", b"")
+        self._say(EndMessage(digest=digest, sent=self.sent, rows=rows, columns=columns), now=now)
 
     def bye(self, *, now: float) -> None:
         """Tell the receiver that its final acknowledgement has arrived."""

@@ -147,7 +147,7 @@ class Sending:
         await self._send_stream(over, answer, reporter)
         if self._digest is None:
             self._digest = await self._source.digest()
-        over.machine.end(self._digest, now=self._clock())
+        over.machine.end(self._digest, sums=self._source.sums(), now=self._clock())
         over.flush()
         await over.completed.wait()
         moved, now = self._moved + over.machine.sent, self._clock()

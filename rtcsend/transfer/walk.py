@@ -33,6 +33,8 @@ class Walk:
         self.size = layout.size if size is None else size
         self.is_open = layout.is_open and size is None
         """Whether only the end will say where it is."""
+        self.files = layout.files
+        """That the stream has."""
         self._start = start
         self._layout = layout
         self.position = start

@@ -62,6 +62,31 @@ async def test_folders_and_files(machine: Machine, source: Path, into: Path) -> 
     assert sender.stderr == receiver.stderr == ""
 
 
+async def test_a_damaged_file_is_named_and_only_it_travels_again(
+    machine: Machine, source: Path, into: Path
+) -> None:
+    spoiled = stream(MIXED).index(b"x" * 70_000)  # in top/b/x
+    async with machine.send(source / "top") as sender:
+        command = ("-o", into)
+        async with machine.receive(
+            await sender.code(), *command, module="tests.e2e.bad_memory", env={"FLIP": str(spoiled)}
+        ) as receiver:
+            told, heard = (
+                await receiver.fails("digest-mismatch"),
+                await sender.fails("digest-mismatch"),
+            )
+    assert told["message"] == heard["message"]
+    assert told["message"] == "top/b/x arrived damaged: its BLAKE3 digest is wrong."
+    kept = into / ".top.rtcsend-partial" / "top" / "b"
+    assert listing(kept) == ["empty", "large"]
+    async with machine.send(source / "top") as sender:
+        async with machine.receive(await sender.code(), *command) as receiver:
+            done = await receiver.succeeds()
+            await sender.succeeds()
+    assert read(into) == MIXED
+    assert 70_000 <= done["moved"] < 140_000
+
+
 async def test_odd_names(machine: Machine, source: Path, into: Path) -> None:
     async with machine.send(source / "odd") as sender:
         async with machine.receive(await sender.code(), "-o", into) as receiver:

@@ -18,6 +18,7 @@ from rtcsend.errors import CannotRead, ConnectionLost, DigestMismatch, RtcsendEr
 from rtcsend.events import Done, Event, Progress
 from rtcsend.manifest.manifest import Manifest
 from rtcsend.manifest.selection import Selection
+from rtcsend.manifest.sums import FileSums
 from rtcsend.transfer.frames import MAX_PAYLOAD
 from rtcsend.transfer.messages import AbortMessage, serialize_control
 from rtcsend.transfer.ports import Decide, Offer, Sink
@@ -60,6 +61,7 @@ class FakeSource:
     ) -> None:
         self.size = len(content) if size is None else size
         self.manifest = manifest_of_sizes([self.size] if sizes is None else sizes)
+        self.says_sums: FileSums | None = None
         self.taken = 0
         """Bytes that were read, those of repeated walks too."""
         self._is_sparse = size is not None
@@ -97,6 +99,9 @@ class FakeSource:
 
     async def digest(self) -> str:
         return "00" * 32 if self._is_sparse else blake3(self._wanted).hexdigest()
+
+    def sums(self) -> FileSums | None:
+        return self.says_sums
 
 
 def wanted_bytes(content: bytes, selection: Selection) -> bytes:
@@ -145,6 +150,7 @@ class FakeSink:
     ) -> None:
         self.content = bytearray()
         self.is_finished = False
+        self.heard_sums: FileSums | None = None
         self.is_held = False
         self.surveyed = 0
         """Blocks whose digests were given out."""
@@ -237,7 +243,8 @@ class FakeSink:
     async def watch(self) -> None:
         return
 
-    async def finish(self, expected_digest: str) -> list[Path]:
+    async def finish(self, expected_digest: str, sums: FileSums | None = None) -> list[Path]:
+        self.heard_sums = sums
         await self.flush()
         await asyncio.sleep(self._finish_takes)
         if self._keeps and blake3(self.content).hexdigest() != expected_digest:

@@ -19,6 +19,7 @@ from rtcsend.errors import (
 from rtcsend.events import Stalled
 from rtcsend.manifest.manifest import Manifest
 from rtcsend.manifest.selection import Selection
+from rtcsend.manifest.sums import FileSums
 from rtcsend.transfer.frames import MAX_PAYLOAD, serialize_frame
 from rtcsend.transfer.liveness import SILENCE_LIMIT
 from rtcsend.transfer.machine_events import (
@@ -29,7 +30,7 @@ from rtcsend.transfer.machine_events import (
     ReceiverEvent,
     SenderKnows,
 )
-from rtcsend.transfer.messages import parse_control_untrusted
+from rtcsend.transfer.messages import EndMessage, parse_control_untrusted, serialize_control
 from rtcsend.transfer.receiver import RECEIVE_WINDOW, WRITTEN_STEP, ReceiverMachine
 from rtcsend.transfer.states import RECEIVER_TRANSITIONS, ReceiverMove, ReceiverState
 from tests.transfer.wire import (
@@ -564,6 +565,26 @@ def tree(*, blocks: int = 0, skipped: list[tuple[int, int]] | None = None) -> Re
     machine.accept(wanted, start=0, blocks=blocks, now=0.0)
     drain(machine)
     return machine
+
+
+@pytest.mark.parametrize(
+    ("rows", "columns", "fits"),
+    [(0, 0, True), (1, TREE.files, True), (2, TREE.files, False), (1, 0, False), (0, 1, False)],
+)
+def test_checksums_are_those_of_what_is_sent(rows: int, columns: int, fits: bool) -> None:
+    machine = tree()
+    message = EndMessage(
+        digest=DIGEST, sent=TREE.bytes, rows=bytes(8 * rows), columns=bytes(8 * columns)
+    )
+    if not fits:
+        with pytest.raises(PeerProtocolError, match="other files"):
+            feed(machine, serialize_control(message))
+        return
+    feed(machine, serialize_control(message))
+    for at in range(0, TREE.bytes, MAX_PAYLOAD):
+        feed(machine, frame(at, min(MAX_PAYLOAD, TREE.bytes - at)))
+    sums = FileSums(message.rows, message.columns) if rows else None
+    assert AllReceived(digest=DIGEST, sums=sums) in drain(machine)
 
 
 def many() -> Manifest:

@@ -16,6 +16,7 @@ from rtcsend.errors import (
     PeerProtocolError,
 )
 from rtcsend.events import Done, Resumed, Stalled
+from rtcsend.manifest.sums import FileSums
 from rtcsend.transfer.ports import Offer, Sink
 from rtcsend.transfer.receiver import RECEIVE_WINDOW
 from rtcsend.transfer.reporting import REPORT_INTERVAL
@@ -245,6 +246,13 @@ def test_the_bytes_change_on_the_way() -> None:
     pair = transfer(lambda: Pair(LyingSource(CONTENT), sink))
     assert type(pair.receiver.error) is type(pair.sender.error) is DigestMismatch
     assert not sink.is_finished
+
+
+def test_checksums_of_the_files_come_with_the_end() -> None:
+    source, sink = FakeSource(CONTENT[:9], sizes=[4, 5]), FakeSink()
+    source.says_sums = FileSums(bytes(8), b"12345678" * 2)
+    transfer(lambda: Pair(source, sink))
+    assert sink.heard_sums == source.says_sums
 
 
 @pytest.mark.parametrize("moment", [0.005, 0.05, 1.0, 5.0])

@@ -8,13 +8,14 @@ from typing import Any
 import pytest
 from blake3 import blake3
 
-from rtcsend.base64url import decode_base64url_untrusted
+from rtcsend.base64url import decode_base64url_untrusted, encode_base64url
 from rtcsend.errors import PeerProtocolError, UnsafePath
 from rtcsend.manifest.digest import ListDigest
 from rtcsend.manifest.manifest import Manifest
 from rtcsend.manifest.page import parse_page_untrusted
 from rtcsend.manifest.reading import ManifestReader
 from rtcsend.manifest.selection import Selection
+from rtcsend.manifest.sums import SUM_BYTES, sums_of
 from rtcsend.transfer.compression import load, pack, unpack_untrusted
 from rtcsend.transfer.frames import (
     FRAME_HEADER,
@@ -224,6 +225,16 @@ def test_digests_of_many_files(vector: dict[str, Any]) -> None:
     for of_file, path in vector["files"]:
         digest.add(of_file, path)
     assert digest.hexdigest() == vector["blake3"]
+
+
+@pytest.mark.parametrize("vector", VECTORS["file_sums"], ids=lambda vector: vector["rows"])
+def test_sums_of_many_files(vector: dict[str, Any]) -> None:
+    prefixes = b"".join(bytes.fromhex(digest)[:SUM_BYTES] for digest in vector["digests"])
+    sums = sums_of(prefixes)
+    assert (encode_base64url(sums.rows), encode_base64url(sums.columns)) == (
+        vector["rows"],
+        vector["columns"],
+    )
 
 
 def test_every_type_has_a_vector() -> None:
