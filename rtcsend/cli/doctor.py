@@ -78,7 +78,7 @@ class _Run:
         self._options, self._json = options, json
         self._checks: list[Check] = []
         self._view: LiveView | None = None
-        self._stopper = Stopper(restore=restore)
+        self._stopper = Stopper(restore=restore, hint="Run it again.")
 
     def run(self) -> Conclusion:
         """Examine, and show what was found.

@@ -84,7 +84,7 @@ def pair(
         token=opt.token_of(os.environ),
         **common,
     )
-    stopper = Stopper(restore=restore)
+    stopper = Stopper(restore=restore, hint="Run both commands again.")
     output = _make_output(json=json, quiet=quiet, server=server, stopper=stopper)
     try:
         engine = import_module("rtcsend.introducing")

@@ -27,7 +27,7 @@ from rtcsend.cli.script_options import (
     Wait,
     run_script,
 )
-from rtcsend.cli.signals import Stopper
+from rtcsend.cli.signals import SERVES_ON, Stopper
 from rtcsend.cli.terminal import can_ask, restore
 from rtcsend.cli.text_output import text_shower
 from rtcsend.cli.trace_file import traced
@@ -162,7 +162,7 @@ def receive(
         accept_glob=tuple(accept_glob or ()),
         **common,
     )
-    stopper = Stopper(restore=restore)
+    stopper = Stopper(restore=restore, hint=SERVES_ON if listen else None)
     wanted_output = OutputOptions(
         json=json,
         quiet=quiet,

@@ -22,7 +22,7 @@ from rtcsend.cli.script_options import (
 )
 from rtcsend.cli.sendable import Name, Text, check_sendable
 from rtcsend.cli.several_options import Forever, Receivers, audience_of, check_several
-from rtcsend.cli.signals import Stopper
+from rtcsend.cli.signals import SERVES_ON, Stopper
 from rtcsend.cli.terminal import can_ask, restore
 from rtcsend.cli.trace_file import traced
 from rtcsend.cli.transfer import OutputOptions, make_output
@@ -152,7 +152,7 @@ def send(
             "There is no terminal to ask on, and --verify asks the sender.",
             hint="Run it on a terminal, or without --verify.",
         )
-    stopper = Stopper(restore=restore)
+    stopper = Stopper(restore=restore, hint=SERVES_ON if forever else None)
     output = make_output(
         OutputOptions(json=json, quiet=quiet, no_progress=no_progress or sent.is_typed),
         role="send",

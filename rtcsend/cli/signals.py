@@ -24,6 +24,8 @@ from typing import Any, Final, TypeVar
 from rtcsend.datapath.loop import new_event_loop
 from rtcsend.errors import Interrupted, RtcsendError, StoppedByUser, Terminated
 
+SERVES_ON: Final = "Run it again to serve on."
+"""The hint of what serves until it is stopped."""
 T = TypeVar("T")
 
 SIGNALS: Final[list[signal.Signals]] = [
@@ -38,10 +40,12 @@ class Stopper:
 
     Args:
         restore: Puts the terminal in order before the process ends at once.
+        hint: What to do afterwards, where it is not to run both commands again and go on.
     """
 
-    def __init__(self, *, restore: Callable[[], None]) -> None:
+    def __init__(self, *, restore: Callable[[], None], hint: str | None = None) -> None:
         self._restore = restore
+        self._hint = hint
         self._reason: StoppedByUser | None = None
         self._cancel: Callable[[], None] | None = None
 
@@ -96,6 +100,8 @@ class Stopper:
         if self._reason is not None:
             self._restore()
             os._exit(reason.exit_code)
+        if self._hint is not None:
+            reason.hint = self._hint
         self.stop(reason)
 
 

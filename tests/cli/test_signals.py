@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from rtcsend.cli.signals import Stopper, stopped_by
+from rtcsend.cli.signals import SERVES_ON, Stopper, stopped_by
 from rtcsend.errors import Declined, Interrupted, StoppedByUser, Terminated
 from tests.cli import fake_engine
 from tests.cli.fake_engine import Scenario
@@ -46,6 +46,19 @@ def test_a_signal_cancels_and_says_why(number: signal.Signals, error: type[Stopp
         Stopper(restore=no_restore).run(work())
     assert cancelled
     assert signal.getsignal(number) is before
+
+
+@pytest.mark.parametrize(
+    ("hint", "said"), [(None, "Run both commands again to go on"), (SERVES_ON, SERVES_ON)]
+)
+def test_what_to_do_then(hint: str | None, said: str) -> None:
+    async def work() -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        await for_ever()
+
+    with pytest.raises(Terminated) as caught:
+        Stopper(restore=no_restore, hint=hint).run(work())
+    assert caught.value.hint.startswith(said)
 
 
 def test_a_signal_is_heard_while_the_loop_sleeps() -> None:
