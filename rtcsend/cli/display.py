@@ -20,7 +20,12 @@ import shlex
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Final, Literal, Protocol
 
-from rtcsend.cli.figures import TransferState, format_rate, format_size
+from rtcsend.cli.figures import (
+    TransferState,
+    format_milliseconds,
+    format_rate,
+    format_size,
+)
 from rtcsend.cli.interruptions import Interruption, Interruptions, Words
 from rtcsend.cli.proposal_view import count, made_safe, proposal_name
 from rtcsend.cli.results import ResultLines
@@ -216,7 +221,7 @@ class HumanOutput:
         self._route = _route(event)
         if self._make_view is None:
             what = "Connected" if isinstance(event, Connected) else "Better route"
-            self.tell(f"{what}: {_way(event)}, {escape(event.local)} to {escape(event.remote)}.")
+            self.tell(f"{what}: {_way(event)}.")
 
     def _on_connected(self, event: Connected) -> None:
         self._on_route(event)
@@ -326,9 +331,11 @@ def receive_command(code: str, *, server: str | None) -> str:
 
 
 def _way(event: Route) -> str:
-    """Return how the bytes go: ``direct``, ``relay by TLS``; ``relay`` where it is the other's."""
-    reached = event.relay_protocol
-    return event.route if reached is None else f"{event.route} by {reached.upper()}"
+    """Return how the bytes go: ``relay by TLS, relay to host, round trip 38 ms``."""
+    reached = event.relay_protocol  # None where the relay is the other side's
+    way = event.route if reached is None else f"{event.route} by {reached.upper()}"
+    rtt = "" if event.rtt_ms is None else f", round trip {format_milliseconds(event.rtt_ms)}"
+    return f"{way}, {escape(event.local)} to {escape(event.remote)}{rtt}"
 
 
 def _route(event: Route) -> str:

@@ -10,6 +10,7 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from typing import Final
 
+from rtcsend.cli.figures import format_milliseconds
 from rtcsend.cli.terminal import escape
 from rtcsend.doctor.findings import Area, Check, Conclusion
 
@@ -19,7 +20,6 @@ _STATUS_WIDTH: Final = 9  # "  FAILED "
 _LABEL_WIDTH: Final = 13
 _TIME_WIDTH: Final = 9  # " 99999 ms"
 _TEXT_WIDTH: Final = WIDTH - _STATUS_WIDTH - _LABEL_WIDTH - _TIME_WIDTH
-_FINE: Final = 10.0  # ms; below it a tenth is worth showing
 
 _AREAS: Final[dict[Area, str]] = {
     "machine": "This machine",
@@ -104,14 +104,10 @@ def _row(check: Check, label: str) -> Iterator[str]:
     text = textwrap.wrap(escape(check.text), _TEXT_WIDTH) or [""]
     status = f"  {_STATUS[check.status]}".ljust(_STATUS_WIDTH)
     label = escape(label)[: _LABEL_WIDTH + _TEXT_WIDTH]
-    time = "" if check.ms is None else _time(check.ms).rjust(_TIME_WIDTH)
+    time = "" if check.ms is None else format_milliseconds(check.ms).rjust(_TIME_WIDTH)
     if len(label) >= _LABEL_WIDTH:  # a long interface name has a line of its own
         yield f"{status}{label}"
         status, label = " " * _STATUS_WIDTH, ""
     yield f"{status}{label:{_LABEL_WIDTH}}{text[0]:{_TEXT_WIDTH}}{time}".rstrip()
     for line in text[1:]:
         yield f"{'':{_STATUS_WIDTH + _LABEL_WIDTH}}{line}"
-
-
-def _time(ms: float) -> str:
-    return f"{ms:.0f} ms" if ms >= _FINE else f"{ms:.1f} ms"

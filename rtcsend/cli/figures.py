@@ -16,6 +16,7 @@ from rtcsend.errors import UsageError
 MAX_SIZE = 2**63 - 1  # bytes; what file systems and most programs hold
 _MAX_SIZE_TEXT = 32  # characters of an option that can be a size
 
+_FINE = 10.0  # ms; below it a tenth is worth showing
 _LONGEST_TIME_LEFT = 100 * 3600  # seconds; beyond it the rate is too low to foresee anything
 
 _UNITS = ("B", "kB", "MB", "GB", "TB", "PB", "EB")
@@ -122,6 +123,11 @@ class TransferState:
             "time": self.time(),
             "route": self.route,
         }
+
+
+def format_milliseconds(ms: float) -> str:
+    """Return a time as people read it: ``0.4 ms``, ``38 ms``."""
+    return f"{ms:.0f} ms" if ms >= _FINE else f"{ms:.1f} ms"
 
 
 def _unit_of(size: int) -> int:

@@ -82,9 +82,9 @@ def test_sender_states() -> None:
 @pytest.mark.parametrize(
     ("relay_protocol", "line", "column"),
     [
-        (None, "Connected: relay, srflx to relay.", "relay"),
-        ("udp", "Connected: relay by UDP, srflx to relay.", "relay"),
-        ("tls", "Connected: relay by TLS, srflx to relay.", "relay/tls"),
+        (None, "Connected: relay, srflx to relay, round trip 0.4 ms.", "relay"),
+        ("udp", "Connected: relay by UDP, srflx to relay, round trip 0.4 ms.", "relay"),
+        ("tls", "Connected: relay by TLS, srflx to relay, round trip 0.4 ms.", "relay/tls"),
     ],
 )
 def test_how_the_relay_is_reached(
@@ -101,11 +101,19 @@ def test_how_the_relay_is_reached(
     assert f"film.iso 7 {column}" in view.log
 
 
+def test_a_round_trip_that_nobody_knows_is_not_shown(capfd: Capture) -> None:
+    human("send").emit(replace(CONNECTED, rtt_ms=None))
+    assert "Connected: direct, host to srflx." in capfd.readouterr().err.splitlines()
+
+
 def test_a_better_route_is_shown(capfd: Capture) -> None:
     relayed = replace(CONNECTED, route="relay", local="relay", relay_protocol="tcp")
     better = RouteChanged(route="direct", local="host", remote="host", protocol="udp", rtt_ms=0.4)
     human("send").emit(better)
-    assert "Better route: direct, host to host." in capfd.readouterr().err.splitlines()
+    assert (
+        "Better route: direct, host to host, round trip 0.4 ms."
+        in capfd.readouterr().err.splitlines()
+    )
     view = RecordedView()
     output = human("send", view=view)
     for shown in (CODE, PAIRED, relayed, progress(7), better, progress(8)):
@@ -175,7 +183,7 @@ def test_a_loss_where_nothing_moves(capsys: Capture) -> None:
         "Reconnecting (attempt 2): No.",
         "Reconnecting (attempt 4): No.",
         "Reconnecting (attempt 8): No.",
-        "Connected: direct, host to srflx.",
+        "Connected: direct, host to srflx, round trip 0.4 ms.",
         "Connected again. Going on…",
         "Checking what is there already…",
         *(2 * ["Nothing moves for 4 s. Why.", "Nothing moves for 9 s. Why."]),

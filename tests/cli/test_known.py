@@ -59,7 +59,7 @@ def test_visits_are_told_apart_by_their_machines(capfd: CaptureFixture[str]) -> 
     ]
     text = shown(output, events, capfd)
     assert text.splitlines()[0] == "Waiting for desktop, ci and nas. Ctrl-C ends it."
-    assert "desktop: Connected: direct, host to host." in text
+    assert "desktop: Connected: direct, host to host, round trip 1.0 ms." in text
     assert "old was removed here" in text
     assert "ci: It\\x1b stopped. Ask." in text
     assert "desktop: Saved inbox/x (BLAKE3 verified)" in text

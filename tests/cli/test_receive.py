@@ -65,7 +65,7 @@ def test_a_script_reads_the_path_from_standard_output(play: Play, capfd: Capture
     assert out == "film.iso\n"
     assert err.splitlines() == [
         "Connecting…",
-        "Connected: direct, host to srflx.",
+        "Connected: direct, host to srflx, round trip 0.4 ms.",
         "film.iso  4.4 GB  from ada-laptop",
         "film.iso  4.4 GB  183 MB/s  in 0:24  direct",
         "Saved film.iso (BLAKE3 verified)",

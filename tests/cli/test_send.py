@@ -44,7 +44,7 @@ def test_no_progress(film: Path) -> None:
             COMMAND,
             "Waiting for the other side…",
             "Connecting…",
-            "Connected: direct, host to srflx.",
+            "Connected: direct, host to srflx, round trip 0.4 ms.",
             "Waiting for the receiver to accept…",
             "film.iso  4.4 GB  183 MB/s  in 0:24  direct",
             "Sent. Verified by the receiver.",
