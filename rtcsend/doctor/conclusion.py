@@ -71,6 +71,8 @@ class Reach(enum.Enum):
     MOST = enum.auto()
     FEW = enum.auto()
     """This machine's own NAT is the symmetric one."""
+    ONLY_IPV6 = enum.auto()
+    """This machine has no way to IPv4, which is what many peers have alone."""
     UNSURE = enum.auto()
     """UDP works, and nobody could tell the kind of the NAT."""
     BLOCKED = enum.auto()
@@ -87,6 +89,8 @@ class Summary:
     mapping: Mapping
     filtering: Filtering
     relay: Relay
+    only_ipv6: bool = False
+    """There is a default route by IPv6, and none by IPv4."""
 
 
 _GIVE_TURN: Final = "A TURN relay would help: give one with --ice, or to the rendezvous server."
@@ -132,6 +136,19 @@ _TABLE: Final[dict[tuple[Reach, Relay], tuple[str, str]]] = {
     ),
     (Reach.FEW, Relay.NOT_NAMED): (
         "This network has a symmetric NAT and there is no relay: most peers cannot be reached.",
+        _GIVE_TURN,
+    ),
+    (Reach.ONLY_IPV6, Relay.WORKS): (
+        "This network has IPv6 only: peers with IPv6 will be direct, others will be relayed.",
+        _NOTHING,
+    ),
+    (Reach.ONLY_IPV6, Relay.FAILED): (
+        "This network has IPv6 only and the relay does not work: peers without IPv6 cannot be "
+        "reached.",
+        _FIX_TURN,
+    ),
+    (Reach.ONLY_IPV6, Relay.NOT_NAMED): (
+        "This network has IPv6 only and there is no relay: peers without IPv6 cannot be reached.",
         _GIVE_TURN,
     ),
     (Reach.UNSURE, Relay.WORKS): (
@@ -228,6 +245,8 @@ def reach_of(summary: Summary) -> Reach:
         return _OTHERWISE[summary.udp]
     if summary.mapping in _SYMMETRIC:
         return Reach.FEW
+    if summary.only_ipv6:
+        return Reach.ONLY_IPV6
     if summary.mapping is Mapping.UNKNOWN:
         return Reach.UNSURE
     return Reach.ANY if summary.filtering in _GENEROUS else Reach.MOST

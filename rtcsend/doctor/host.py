@@ -55,6 +55,11 @@ async def resolve(host: str, port: int) -> list[Endpoint]:
     return list(found.values())
 
 
+def has_only_ipv6() -> bool:
+    """Return whether there is a way out by IPv6, and none by IPv4."""
+    return maybe_source(_SOMEWHERE[4]) is None and maybe_source(_SOMEWHERE[6]) is not None
+
+
 def machine_checks() -> Iterator[Check]:
     """Yield what there is to say of this machine: each address, then each IP version."""
     addresses = own_addresses()

@@ -20,7 +20,7 @@ from typing import Any, Final
 
 from rtcsend.doctor.conclusion import Relay, Rendezvous, Summary, conclude
 from rtcsend.doctor.findings import Area, Check, Conclusion, Value
-from rtcsend.doctor.host import machine_checks
+from rtcsend.doctor.host import has_only_ipv6, machine_checks
 from rtcsend.doctor.relays import relays_of_meeting
 from rtcsend.doctor.rendezvous import RendezvousCheck
 from rtcsend.doctor.servers import Server, servers_of
@@ -102,6 +102,7 @@ class _Examination:
                 mapping=mapping,
                 filtering=filtering,
                 relay=relay,
+                only_ipv6=has_only_ipv6(),
             )
         )
 

@@ -1,6 +1,7 @@
 """Every combination of findings has its two sentences and its exit code."""
 
 import re
+from dataclasses import replace
 from itertools import product
 
 import pytest
@@ -19,9 +20,16 @@ from rtcsend.doctor.conclusion import (
 
 SENTENCE = re.compile(r"[A-Z][^.]*\.")
 ALL = [
-    Summary(rendezvous=rendezvous, udp=udp, mapping=mapping, filtering=filtering, relay=relay)
-    for rendezvous, udp, mapping, filtering, relay in product(
-        Rendezvous, Udp, Mapping, Filtering, Relay
+    Summary(
+        rendezvous=rendezvous,
+        udp=udp,
+        mapping=mapping,
+        filtering=filtering,
+        relay=relay,
+        only_ipv6=only_ipv6,
+    )
+    for rendezvous, udp, mapping, filtering, relay, only_ipv6 in product(
+        Rendezvous, Udp, Mapping, Filtering, Relay, (False, True)
     )
 ]
 
@@ -40,7 +48,7 @@ def summary(
 
 
 def test_all_combinations_have_one_sentence_of_each() -> None:
-    assert len(ALL) == 3 * 4 * 6 * 4 * 3
+    assert len(ALL) == 3 * 4 * 6 * 4 * 3 * 2
     for one in ALL:
         conclusion = conclude(one)
         # An abbreviation would look like an end; a port or RFC has none in it.
@@ -90,6 +98,20 @@ def test_the_figures_are_in_it() -> None:
 )
 def test_what_a_nat_comes_down_to(mapping: Mapping, filtering: Filtering, reach: Reach) -> None:
     assert reach_of(summary(mapping=mapping, filtering=filtering)) is reach
+
+
+@pytest.mark.parametrize(
+    ("mapping", "reach"),
+    [
+        (Mapping.NONE, Reach.ONLY_IPV6),
+        (Mapping.UNKNOWN, Reach.ONLY_IPV6),
+        (Mapping.DEPENDENT, Reach.FEW),  # somebody translates IPv6: that counts more
+    ],
+)
+def test_without_ipv4_most_peers_are_not_direct(mapping: Mapping, reach: Reach) -> None:
+    one = replace(summary(mapping=mapping, relay=Relay.WORKS), only_ipv6=True)
+    assert reach_of(one) is reach
+    assert reach_of(replace(one, udp=Udp.BLOCKED)) is Reach.BLOCKED
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import socket
 import pytest
 
 from rtcsend.doctor import host
-from rtcsend.doctor.host import machine_checks, maybe_source, own_addresses, resolve
+from rtcsend.doctor.host import has_only_ipv6, machine_checks, maybe_source, own_addresses, resolve
 from rtcsend.doctor.interfaces import Address
 
 
@@ -57,3 +57,19 @@ def test_a_machine_without_a_way_out(monkeypatch: pytest.MonkeyPatch) -> None:
     said = machine(monkeypatch, ("eth0", "192.168.1.7"), ("eth0", "2001:db8::7"), routes=())
     assert said["ipv4"] == ("note", "no default route: only the LAN can be reached")
     assert said["ipv6"] == ("note", "no default route: only the LAN can be reached")
+
+
+@pytest.mark.parametrize(
+    ("routes", "expected"),
+    [
+        ((), False),
+        (("192.0.2.7",), False),
+        (("2001:db8::7",), True),
+        (("192.0.2.7", "2001:db8::7"), False),
+    ],
+)
+def test_only_ipv6(
+    monkeypatch: pytest.MonkeyPatch, routes: tuple[str, ...], *, expected: bool
+) -> None:
+    machine(monkeypatch, routes=routes)
+    assert has_only_ipv6() is expected
