@@ -258,6 +258,8 @@ class WebSocketConnection(asyncio.Protocol):
         self.abort()
 
     def _on_request(self, request: Request) -> None:
+        if self._protocol.eof_sent:
+            return  # what came with the request has ended it: a second one, or junk
         self.request = request
         response = self._handler.respond(self, request) or self._protocol.accept(request)
         self._protocol.send_response(response)

@@ -27,6 +27,7 @@ from rtcsend.rendezvous.messages import (
 from signal_server.config import Limits
 from signal_server.server import RendezvousServer
 from tests.signal_server.loopback import config, dial, get, http, read, say
+from tests.signal_server.test_websocket import REQUEST
 
 pytestmark = pytest.mark.net
 
@@ -74,7 +75,15 @@ async def test_plain_http_at_the_websocket_path(server: RendezvousServer) -> Non
 
 
 @pytest.mark.parametrize(
-    "junk", [b"\x16\x03\x01\x02\x00\r\n\r\n", b"\x00" * 100_000, b"GET\r\n\r\n"]
+    "junk",
+    [
+        b"\x16\x03\x01\x02\x00\r\n\r\n",
+        b"\x00" * 100_000,
+        b"GET\r\n\r\n",
+        get("/healthz") * 3,
+        get("/healthz") + b"\x89\x80\x00\x00\x00\x00",
+        REQUEST + b"\xff\xff",
+    ],
 )
 async def test_junk_is_not_logged_as_a_failure(
     server: RendezvousServer, junk: bytes, caplog: pytest.LogCaptureFixture
