@@ -54,6 +54,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from rtcsend.cli.live import LiveView
+    from rtcsend.cli.visits_table import VisitRow
+
+    View = LiveView | VisitRow
 
 Role = Literal["send", "receive"]
 
@@ -115,7 +118,7 @@ class HumanOutput:
         role: Role,
         name: str,
         results: ResultLines | None,
-        live: "Callable[[], LiveView] | None",
+        live: "Callable[[], View] | None",
         plain: "Callable[[TransferState], str] | None" = None,
         quiet: bool,
         server_option: str | None = None,
@@ -125,7 +128,7 @@ class HumanOutput:
         self._name = escape(name)
         self._results = results
         self._make_view = None if quiet else live
-        self._view: LiveView | None = None
+        self._view: View | None = None
         self._plain = plain
         self._quiet = quiet
         self._server_option = server_option
@@ -318,7 +321,7 @@ class HumanOutput:
         else:
             self.tell(text)
 
-    def _live_view(self) -> "LiveView | None":
+    def _live_view(self) -> "View | None":
         if self._view is None and self._make_view is not None:
             self._view = self._make_view()
         return self._view

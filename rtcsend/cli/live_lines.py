@@ -42,20 +42,31 @@ class LiveLines:
         )
         self._lines = lines
         self._live: Live | None = None
+        self._is_still = False
 
-    def show(self) -> None:
-        """Begin to draw, unless it is being drawn."""
+    def show(self, *, is_still: bool = False) -> None:
+        """Draw, and go on drawing.
+
+        Args:
+            is_still: Nothing moves: draw once, for nobody looks at a screen that waits for days.
+        """
+        if self._live is not None and self._is_still is not is_still:
+            self.clear()
+        self._is_still = is_still
         if self._live is None:
             self._live = Live(
                 console=self._console,
                 get_renderable=self._render,
                 transient=True,
+                auto_refresh=not is_still,
                 refresh_per_second=_REFRESH_PER_S,
                 vertical_overflow="crop",
                 redirect_stdout=False,
                 redirect_stderr=False,
             )
             self._live.start(refresh=True)
+        elif is_still:
+            self._live.refresh()
 
     def clear(self) -> None:
         """Take the lines off the screen, and show the cursor."""

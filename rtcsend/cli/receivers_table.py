@@ -22,6 +22,7 @@ from rtcsend.cli.figures import (
     format_size,
 )
 from rtcsend.cli.interruptions import Interruption, Interruptions, Words
+from rtcsend.cli.rows import cut, progress_row
 from rtcsend.cli.terminal import escape
 from rtcsend.errors import PeerNeverCame, WrongCode
 from rtcsend.events import (
@@ -39,9 +40,6 @@ from rtcsend.events import (
     Stalled,
 )
 
-_BAR: Final = 26  # cells, where there is room
-_FIGURES: Final = 47  # cells: "99.9/99.9 GB 99.9 MB/s 99:59:59 left relay/tcp"
-_FEW_FIGURES: Final = 23  # cells: "99.9/99.9 GB 99.9 MB/s"
 _NUMBER: Final = 6  # cells in front: a number, and blanks around it
 _CONNECTING: Final = "Connecting…"
 _ASKING: Final = "Waiting for the receiver to accept…"
@@ -84,6 +82,11 @@ class ReceiversTable:
         self._inside: dict[int, _Receiver] = {}
         self._done = 0
         self._failed = 0
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nobody is served at present."""
+        return not self._inside
 
     def observe(self, event: Event) -> Words:
         """Take note of an event about one receiver, and return what to show of it for good.
@@ -144,7 +147,7 @@ class ReceiversTable:
             height: Lines at most, two at least.
         """
         if not self._inside:
-            return [_cut(self._sum(), width)]
+            return [cut(self._sum(), width=width)]
         room = max(height - 1, 1)
         shown = list(self._inside.items())
         if len(shown) > room:
@@ -153,7 +156,7 @@ class ReceiversTable:
         more = len(self._inside) - len(shown)
         if more:
             lines.append(f"{'':{_NUMBER}}… and {more} more")
-        return [*lines, _cut(f"{'':{_NUMBER}}{self._sum()}", width)]
+        return [*lines, cut(f"{'':{_NUMBER}}{self._sum()}", width=width)]
 
     def _sum(self) -> str:
         moving = [receiver for receiver in self._inside.values() if receiver.total]
@@ -215,18 +218,5 @@ def _done(event: Done, receiver: _Receiver | None) -> str:
 def _line(number: int, receiver: _Receiver, *, width: int) -> str:
     front = f"{number:>{_NUMBER - 1}} "
     if receiver.status or not receiver.total:
-        return _cut(front + (receiver.status or _ASKING), width)
-    figures = receiver.state().figures()
-    text = f"{figures['size']:>12} {figures['rate']:>10}"
-    spare = width - _NUMBER - _FIGURES - 3
-    if spare < 0:
-        return _cut(front + text, width)
-    text += f" {figures['time']:>13} {figures['route']}"
-    bar = min(spare, _BAR)
-    filled = bar * min(receiver.bytes, receiver.total) // receiver.total
-    return _cut(f"{front}{'━' * filled:<{bar}} {text}", width)
-
-
-def _cut(text: str, width: int) -> str:
-    """Return a line that surely stays one: the last cell of a terminal is left free."""
-    return text if len(text) < width else text[: max(width - 2, 0)] + "…"
+        return cut(front + (receiver.status or _ASKING), width=width)
+    return progress_row(front, receiver.state(), width=width)

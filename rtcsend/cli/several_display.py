@@ -135,7 +135,7 @@ class SeveralOutput:
             return
         if self._view is None:
             self._view = self._make_view(self._lines)
-        self._view.show()
+        self._view.show(is_still=self._table.is_idle)
 
     def _lines(self, width: int, height: int) -> list[str]:
         with self._lock:

@@ -97,7 +97,7 @@ def make_output(
         return SeveralOutput(
             wanted=audience.wanted,
             results=None if told else make_results(),
-            live=_make_live_lines if moves else None,
+            live=make_live_lines if moves else None,
             quiet=options.quiet,
             server_option=server_option,
             verify=verify,
@@ -107,7 +107,7 @@ def make_output(
         name=name,
         results=None if told else make_results(),
         live=_make_live_view if moves else None,
-        plain=None if moves or options.no_progress else _make_plain_progress(),
+        plain=None if moves or options.no_progress else make_plain_progress(),
         quiet=options.quiet,
         server_option=server_option,
         verify=verify,
@@ -159,13 +159,15 @@ def run_transfer(
         output.close()
 
 
-def _make_live_lines(lines: "Lines") -> "LiveLines":
+def make_live_lines(lines: "Lines") -> "LiveLines":
+    """Return what draws these lines on standard error."""
     from rtcsend.cli.live_lines import LiveLines  # noqa: PLC0415 - imports rich
 
     return LiveLines(sys.stderr, lines)
 
 
-def _make_plain_progress() -> Callable[[TransferState], str]:
+def make_plain_progress() -> Callable[[TransferState], str]:
+    """Return what makes, now and then, a line of how far one transfer is."""
     progress = PlainProgress()
     return lambda state: progress.line(state, now=time.monotonic())
 

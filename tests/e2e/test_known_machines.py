@@ -13,6 +13,7 @@ import pytest
 
 from rtcsend.cli.signals import SERVES_ON
 from rtcsend.known.store import Store
+from tests.cli.pty_process import Screen
 from tests.e2e.processes import Machine, Side, random_file
 from tests.known.pairs import acquaint
 
@@ -130,6 +131,32 @@ async def test_a_listener_serves_two_senders(machines: Machines, machine: Machin
     assert done == {"ci", "desktop"}
     for file in (machines.film, paper):
         assert (machine.folder / "inbox" / file.name).read_bytes() == file.read_bytes()
+
+
+async def test_a_person_sees_what_comes_to_a_listener(machines: Machines, machine: Machine) -> None:
+    (machine.folder / "inbox").mkdir()
+    command = ("receive", "-y", "--listen", "--into", "inbox", *machines.server)
+    waits = "Waiting for desktop. Ctrl-C ends it."
+    async with machine.on_terminal(*command, env=machines.env("laptop")) as listener:
+        await listener.stderr_has(waits)
+        async with machines.send("--limit", "700k", machines.film) as sender:
+            await listener.stderr_has(" left direct")
+            await sender.succeeds()
+        await listener.stderr_has("(BLAKE3 verified)")
+        listener.signal(signal.SIGINT)
+        assert await listener.exit() == 130
+    assert listener.stderr.count(waits) < 100  # it is not drawn over and over
+    moved = [line for line in listener.stderr.splitlines() if " left direct" in line]
+    assert all("desktop: film.iso" in line for line in moved)
+    assert listener.stderr.rindex(waits) > listener.stderr.index("(BLAKE3 verified)")
+    proposal, figures, *rest = Screen(listener.stderr).lines()
+    assert proposal == "film.iso  1.0 MB  from desktop"
+    assert figures.startswith("desktop: film.iso  1.0 MB  ")
+    assert rest == [
+        "desktop: Saved inbox/film.iso (BLAKE3 verified)",
+        "rtcsend: Stopped by Ctrl-C.",
+        SERVES_ON,
+    ]
 
 
 async def test_a_machine_that_is_removed_is_told_so(machines: Machines) -> None:
