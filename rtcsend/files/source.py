@@ -250,7 +250,9 @@ class FileSource:
             raise self._changed()
 
     def _changed(self) -> CannotRead:
-        return CannotRead(f"{self.name} changed while it was sent.")
+        return CannotRead(
+            f"{self.name} changed while it was sent.", hint="Send it again when it is at rest."
+        )
 
 
 def _open_and_sample(path: Path) -> tuple[int, os.stat_result, str]:

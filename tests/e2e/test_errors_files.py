@@ -107,6 +107,7 @@ async def test_a_file_that_changes_while_it_is_sent(
             error = await sender.fails("cannot-read")
             assert error["exit"] == 50
             assert "film.iso changed" in error["message"]
+            assert error["hint"] == "Send it again when it is at rest."
             error = await receiver.fails("aborted")
             assert error["exit"] == 41
             assert "film.iso changed while it was sent" in error["message"]
