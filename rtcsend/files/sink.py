@@ -192,7 +192,7 @@ class FileSink(ArrivingSink):
 
         Args:
             expected_digest: BLAKE3 in lower-case hexadecimal, from the sender.
-            sums: Of nothing: there is no more to know of one.
+            sums: Of many files; of one there is nothing more to know.
 
         Returns:
             The path of the finished file.
