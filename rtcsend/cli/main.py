@@ -15,12 +15,13 @@ engine, rich and the server are loaded by the commands that need them.
 """
 
 import contextlib
+import errno
 import logging
 import os
 import sys
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Annotated, NoReturn, TextIO
+from typing import Annotated, Final, NoReturn, TextIO
 
 import typer
 from typer.main import get_command
@@ -41,10 +42,11 @@ from rtcsend.cli.send import send
 from rtcsend.cli.serve import CONTEXT, serve
 from rtcsend.cli.terminal import escape, say
 from rtcsend.cli.transfer import OutputGone
-from rtcsend.errors import InternalError, Interrupted, RtcsendError, UsageError
+from rtcsend.errors import CannotWrite, InternalError, Interrupted, RtcsendError, UsageError
 from rtcsend.events import Error
 
 logger = logging.getLogger("rtcsend.cli")
+_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 app = typer.Typer(
     name="rtcsend",
@@ -169,6 +171,11 @@ def _translate(exc: Exception) -> RtcsendError:
         )
     if isinstance(exc, typer.Abort):
         return Interrupted("Stopped by the end of input.")
+    if isinstance(exc, OSError) and exc.errno in _FULL:  # what print() writes to
+        return CannotWrite(
+            f"Standard output cannot be written: {exc.strerror}.",
+            hint="Check where it goes, and run the command again.",
+        )
     logger.info("An unexpected error", exc_info=exc)
     return InternalError(
         f"Something in rtcsend itself is wrong ({type(exc).__name__}).",

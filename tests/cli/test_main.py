@@ -201,6 +201,15 @@ def test_an_output_that_takes_nothing_is_an_error_at_the_end_too() -> None:
         pytest.skip("no /dev/full here")
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(
-            [sys.executable, "-m", "rtcsend", "--version"], stdout=full, timeout=120, check=False
+            [sys.executable, "-m", "rtcsend", "--version"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=120,
+            check=False,
         )
-    assert done.returncode != 0
+    assert done.returncode == 51
+    assert done.stderr == (
+        "rtcsend: Standard output cannot be written: No space left on device.\n"
+        "Check where it goes, and run the command again.\n"
+    )
