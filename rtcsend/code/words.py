@@ -43,14 +43,17 @@ def nearest_word(text: str) -> str | None:
 
     Returns:
         The word with the fewest edits between, at most MAX_EDITS and less than half of its letters;
-        among equals one with the same first letter, which people rarely get wrong. None: there is
-        no such word.
+        among equals one with the same first letter, which people rarely get wrong, then one of
+        which only the end is missing. None: there is no such word.
     """
     if not text or len(text) > MAX_TYPO_LENGTH:
         return None
     near = [word for word in word_list() if abs(len(word) - len(text)) <= MAX_EDITS]
-    ranked = ((edits_between(text, word), word[0] != text[0], word) for word in near)
-    edits, _, word = min(ranked)
+    ranked = (
+        (edits_between(text, word), word[0] != text[0], not word.startswith(text), word)
+        for word in near
+    )
+    edits, _, _, word = min(ranked)
     return word if edits <= MAX_EDITS and 2 * edits < len(word) else None
 
 

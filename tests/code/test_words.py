@@ -42,6 +42,7 @@ def test_list_is_what_the_code_relies_on() -> None:
         ("", None),
         ("x", None),
         ("guitarguitar", None),
+        ("velve", "velvet"),  # not "valve"
     ],
 )
 def test_nearest_word(typed: str, meant: str | None) -> None:
