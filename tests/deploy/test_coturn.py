@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import contextlib
 import datetime
 import hmac
 import ipaddress
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from aioice import stun
-from aioice.turn import TurnClientUdpProtocol
+from aioice.turn import TurnClientTcpProtocol, TurnClientUdpProtocol
 
 from tests.fakes.coturn import READY, START_TIMEOUT, require_coturn
 from tests.fakes.ports import free_port
@@ -21,6 +22,7 @@ pytestmark = pytest.mark.coturn
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 FORBIDDEN = 403  # RFC 8656 section 9.2
+UNSUPPORTED = 442  # RFC 8656 section 7.2: no such transport
 
 REFUSED = (
     *("0.0.0.1", "10.1.2.3", "100.64.0.1", "127.0.0.1", "127.255.255.254", "169.254.169.254"),
@@ -30,9 +32,9 @@ REFUSED = (
 ALLOWED = ("1.1.1.1", "9.9.9.9", "100.63.255.255", "172.15.0.1", "172.32.0.1", "192.167.1.1")
 
 
-@pytest.fixture
-async def relay(tmp_path: Path) -> AsyncIterator[TurnClientUdpProtocol]:
-    """An allocation at a coturn that runs with the operators' configuration."""
+@contextlib.asynccontextmanager
+async def coturn(tmp_path: Path) -> AsyncIterator[tuple[int, str, str]]:
+    """A coturn with the operators' configuration: its port, a user name and a password."""
     require_coturn()
     folder = set_up(tmp_path)
     secret = (folder / "secrets" / "turn-secret").read_text()
@@ -48,11 +50,21 @@ async def relay(tmp_path: Path) -> AsyncIterator[TurnClientUdpProtocol]:
         await listening(process)
         now = datetime.datetime.now(datetime.UTC).timestamp()
         expiry = str(int(now) + 600)
-        password = base64.b64encode(hmac.digest(secret.encode(), expiry.encode(), "sha1")).decode()
+        digest = hmac.digest(secret.encode(), expiry.encode(), "sha1")
+        yield port, expiry, base64.b64encode(digest).decode()
+    finally:
+        process.kill()
+        await process.communicate()
+
+
+@pytest.fixture
+async def relay(tmp_path: Path) -> AsyncIterator[TurnClientUdpProtocol]:
+    """An allocation at a coturn that runs with the operators' configuration."""
+    async with coturn(tmp_path) as (port, name, password):
         loop = asyncio.get_running_loop()
         transport, protocol = await loop.create_datagram_endpoint(
             lambda: TurnClientUdpProtocol(
-                ("127.0.0.1", port), expiry, password, lifetime=600, channel_refresh_time=500
+                ("127.0.0.1", port), name, password, lifetime=600, channel_refresh_time=500
             ),
             remote_addr=("127.0.0.1", port),
         )
@@ -62,9 +74,6 @@ async def relay(tmp_path: Path) -> AsyncIterator[TurnClientUdpProtocol]:
             await protocol.delete()
         finally:
             transport.close()
-    finally:
-        process.kill()
-        await process.communicate()
 
 
 def set_up(tmp_path: Path) -> Path:
@@ -109,6 +118,28 @@ async def test_nobody_gets_into_private_networks(relay: TurnClientUdpProtocol) -
 async def test_peers_on_the_internet_are_reached(relay: TurnClientUdpProtocol) -> None:
     """Nothing is sent to them: a permission is a matter between client and relay."""
     assert {peer: await permission(relay, peer) for peer in ALLOWED} == dict.fromkeys(ALLOWED, 0)
+
+
+async def test_it_makes_no_tcp_connections_for_anybody(tmp_path: Path) -> None:
+    """By RFC 6062 section 4.1 one asks for them over TCP, with 6 in REQUESTED-TRANSPORT."""
+    async with coturn(tmp_path) as (port, name, password):
+        loop = asyncio.get_running_loop()
+        transport, protocol = await loop.create_connection(
+            lambda: TurnClientTcpProtocol(
+                ("127.0.0.1", port), name, password, lifetime=600, channel_refresh_time=500
+            ),
+            "127.0.0.1",
+            port,
+        )
+        request = stun.Message(
+            message_method=stun.Method.ALLOCATE, message_class=stun.Class.REQUEST
+        )
+        request.attributes["LIFETIME"] = 600
+        request.attributes["REQUESTED-TRANSPORT"] = 6 << 24
+        with pytest.raises(stun.TransactionFailed) as refused:
+            await protocol.request_with_retry(request)
+        transport.close()
+    assert refused.value.response.attributes["ERROR-CODE"][0] in {FORBIDDEN, UNSUPPORTED}
 
 
 def test_all_that_is_not_global_is_denied() -> None:
