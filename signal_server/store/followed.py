@@ -22,8 +22,8 @@ class Followed:
         users: Commits that run or wait.
         held: What others have published while the lock was held: it may follow on an answer
             that has not been read yet.
-        read: The whole log, as far as it was then, has been read; not of one that is lost.
-        unsure: An entry was sent, and no answer to it has come.
+        read: The whole log, as far as it was then, is known; not of one that is lost, nor while
+            an append is not answered.
         behind: Something came that does not follow on what is known, or may be missing.
         catching_up: What is missing is being read.
     """
@@ -35,6 +35,5 @@ class Followed:
         self.users = 0
         self.held: list[bytes] = []
         self.read = False
-        self.unsure = False
         self.behind = False
         self.catching_up = False

@@ -102,13 +102,13 @@ class RedisRooms:
         """Ask for what there is, and then do the same."""
         local = self._local(name)
 
-        async def look() -> bool:
+        async def look(origin: str) -> bool:
             if local.read:  # what was published may not have come yet
-                return await self._read(local)
+                return await self._read(local, origin)
             found = await self._logs.look(local.key, request)
             if not isinstance(found, bool):
                 local.read = True
-                return self._take_missed(local, found)
+                return self._take_missed(local, found, origin)
             if not found:
                 admit()
             return False  # and then it is read
@@ -141,29 +141,24 @@ class RedisRooms:
         local: Followed,
         decide: Decide,
         *,
-        before: Callable[[], Awaitable[bool]] | None = None,
+        before: Callable[[str], Awaitable[bool]] | None = None,
     ) -> None:
         origin = f"{self._process}.{next(self._origins)}"
 
         async def attempt() -> None:
-            if before is not None:
-                await self._losing(local, before(), lost=False)
+            if before is not None and await self._losing(local, before(origin), lost=False):
+                return
             # Whoever was in a lost room asks again; what it has said must not come out of turn.
             lost = before is None
             while not await self._losing(local, self._step(local, decide, origin), lost=lost):
                 pass
 
-        try:
-            await self._link.patiently(attempt)
-        finally:
-            if local.unsure:  # nobody else tells what this process has logged
-                local.unsure = False
-                self._fall_behind(local)
+        await self._link.patiently(attempt)
 
     async def _step(self, local: Followed, decide: Decide, origin: str) -> bool:
         """Do the next thing for a commit, and return whether it was the last one."""
         if not local.read:
-            return await self._read(local)
+            return await self._read(local, origin)
         command = decide(local.replica.room, self._now())
         return command is None or await self._append(local, Entry(origin, command))
 
@@ -172,7 +167,7 @@ class RedisRooms:
         replica = local.replica
         if replica.entries >= MAX_ENTRIES:
             raise RequestRefused("full", close=CLOSE_POLICY)
-        local.unsure = True
+        local.read = False  # it may be in the log before this process knows
         answer = await self._logs.append(
             local.key,
             entry,
@@ -181,22 +176,22 @@ class RedisRooms:
             milliseconds=self._date(replica.last),
             others=replica.room.processes() - {self._process},
         )
-        local.unsure = False
+        local.read = True
         if not isinstance(answer, EntryId):
-            return self._take_missed(local, answer, origin=entry.origin)
+            return self._take_missed(local, answer, entry.origin)
         replica.follow(answer, entry, own=True)
         if not replica.room.mailboxes:  # the log is gone
             replica.forget()
             local.read = False
         return True
 
-    async def _read(self, local: Followed) -> bool:
-        """Read what there is of a log behind what is known; that is no end of a commit."""
+    async def _read(self, local: Followed, origin: str = "") -> bool:
+        """Read what there is of a log behind what is known; return whether ``origin`` is there."""
         missed = await self._logs.read(local.key, last=local.replica.last)
         local.read = True
-        return self._take_missed(local, missed)
+        return self._take_missed(local, missed, origin)
 
-    def _take_missed(self, local: Followed, missed: Missed, *, origin: str = "") -> bool:
+    def _take_missed(self, local: Followed, missed: Missed, origin: str) -> bool:
         """Carry out what has come; return whether ``origin`` is among it."""
         found = False
         for number, entry in missed:
@@ -215,7 +210,7 @@ class RedisRooms:
             return await work
         except BadEntry as exc:
             _log.warning("x a room is lost: %s", exc)
-            local.unsure = local.read = False
+            local.read = False
             local.replica.lose()
             if not isinstance(exc, LostLog):
                 raise StoreUnavailable("a log cannot be followed") from exc

@@ -22,6 +22,7 @@ from signal_server.messages import (
     ClientMessage,
     ErrorMessage,
     Meet,
+    Peer,
     Resume,
     Resumed,
 )
@@ -232,6 +233,70 @@ async def test_an_entry_whose_answer_is_lost_is_there_once(
             assert await body(b) == b"two"
             await b.send(b"three")
             assert await body(a) == b"three"
+
+
+async def test_an_entrance_whose_answer_is_lost_is_one(
+    redis: RedisServer, servers: list[RendezvousServer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first one is found when the log is looked at again, of one entry and of more."""
+    store = servers[0]._store
+    assert isinstance(store, RedisStore)
+    unanswered = Unanswered(store, monkeypatch)
+    async with dial(servers[0]) as a, dial(servers[0]) as b:
+        for websocket, request, answer in (
+            (a, Allocate(nameplate="7", side="A" * 22), Allocated),
+            (b, Claim(nameplate="7", side="B" * 22), Claimed),
+        ):
+            unanswered.losing = [True]
+            await read(websocket)
+            await say(websocket, request)
+            assert isinstance(await read(websocket), answer)
+        assert await read(a) == Peer("joined")
+        assert redis.command("XLEN", log_key(Name("nameplate", "7"))) == b":2\r\n"
+
+
+async def test_who_goes_after_a_lost_answer_is_away(
+    servers: list[RendezvousServer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is in the log, and its process does not know: it reads before it says who is gone."""
+    monkeypatch.setattr("signal_server.store.redis_link.PATIENCE", 0.05)
+    store = servers[0]._store
+    assert isinstance(store, RedisStore)
+    async with dial(servers[0]) as a, dial(servers[0]) as b:
+        for websocket in (a, b):
+            await read(websocket)
+        await say(a, Allocate(nameplate="7", side="A" * 22))
+        assert isinstance(await read(a), Allocated)
+        Unanswered(store, monkeypatch).losing = [True]
+        await say(b, Claim(nameplate="7", side="B" * 22))
+        assert await read(a) == Peer("joined")
+        assert await read(a) == Peer("away")
+
+
+async def test_a_log_that_is_another_one_when_somebody_enters(
+    redis: RedisServer, servers: list[RendezvousServer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = servers[0]._store
+    assert isinstance(store, RedisStore)
+    run, looked = store._link.run, asyncio.Event()
+
+    async def meanwhile(script: str, keys: Sequence[str], *arguments: Word) -> Any:
+        if script == APPEND and not looked.is_set():
+            looked.set()
+            redis.command("FLUSHALL")
+            await say(other, Allocate(nameplate="7", side="C" * 22))
+            assert isinstance(await read(other), Allocated)
+        return await run(script, keys, *arguments)
+
+    async with dial(servers[1]) as a, dial(servers[1]) as other, dial(servers[0]) as b:
+        for websocket in (a, b, other):
+            await read(websocket)
+        await say(a, Allocate(nameplate="7", side="A" * 22))
+        assert isinstance(await read(a), Allocated)
+        monkeypatch.setattr(store._link, "run", meanwhile)
+        await say(b, Claim(nameplate="7", side="B" * 22))
+        assert isinstance(await read(b), Claimed)
+        assert await read(other) == Peer("joined")
 
 
 async def test_connections_that_are_cut_again_and_again_lose_nothing(
