@@ -16,7 +16,12 @@ from benchmarks.load_client import RtcsendPairing, WormholePairing
 from benchmarks.wormhole import PACKAGES
 
 READY = 10.0  # seconds for a server to start
-LIFTED = ("new_sockets_per_minute", "nameplates_per_minute", "claims_per_minute")
+LIFTED = (
+    "new_sockets_per_minute",
+    "nameplates_per_minute",
+    "claims_per_minute",
+    "frames_per_minute",
+)
 MANY = 10**9
 
 

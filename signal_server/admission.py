@@ -108,6 +108,22 @@ class Admission:
         for tally, key in self._levels(source):
             tally.sockets.down(key)
 
+    def pace(self, source: str, units: int, *, now: float) -> float:
+        """Count what a source has said, and return for how long it should not be read.
+
+        Args:
+            source: Of an open socket.
+            units: Frames, large ones counted several times; 0 only asks.
+            now: On any clock, always the same one.
+        """
+        wait = max(
+            tally.buckets["frames_per_minute"].spend(key, units, now=now)
+            for tally, key in self._levels(source)
+        )
+        if wait:
+            self._counters.limited("frames_per_minute")
+        return wait
+
     # Requests; not those of sides that come again, which their side or token proves
 
     def allocate(self, source: str, *, auth: str | None, now: float) -> None:

@@ -35,20 +35,34 @@ class TokenBuckets:
 
     def take(self, source: str, *, now: float) -> float:
         """Take a token; return 0.0, or without one the seconds until there is one."""
+        tokens = self._filled(source, now=now)
+        wait = 0.0 if tokens >= 1.0 else self._seconds_for(1.0 - tokens)
+        self._keep(source, tokens if wait else tokens - 1.0, now=now)
+        return wait
+
+    def spend(self, source: str, amount: float, *, now: float) -> float:
+        """Take what has been used already; return the seconds until nothing is owed.
+
+        More than a full bucket is never owed, so that nobody waits longer than a minute.
+        """
+        tokens = max(self._filled(source, now=now) - amount, -self._capacity)
+        self._keep(source, tokens, now=now)
+        return 0.0 if tokens >= 0.0 else self._seconds_for(-tokens)
+
+    def _filled(self, source: str, *, now: float) -> float:
         tokens, since = self._buckets.get(source, (self._capacity, now))
-        tokens = min(tokens + (now - since) * self._refill_per_s, self._capacity)
-        wait = 0.0
-        if tokens >= 1.0:
-            tokens -= 1.0
-        elif self._refill_per_s:
-            wait = (1.0 - tokens) / self._refill_per_s
-        else:
-            wait = 60.0  # a limit of none a minute: it will not change
+        return min(tokens + (now - since) * self._refill_per_s, self._capacity)
+
+    def _seconds_for(self, tokens: float) -> float:
+        if not self._refill_per_s:
+            return 60.0  # a limit of none a minute: it will not change
+        return tokens / self._refill_per_s
+
+    def _keep(self, source: str, tokens: float, *, now: float) -> None:
         self._buckets[source] = (tokens, now)
         self._buckets.move_to_end(source)
         if len(self._buckets) > self._max_sources:
             self._buckets.popitem(last=False)
-        return wait
 
 
 class GrowingDelays:

@@ -63,6 +63,9 @@ class Limits:
     """New ones of one source, failed or not."""
     meetings_per_minute: int = 600
     """Of one source: who has lost the other side comes to a meeting every few seconds."""
+    frames_per_minute: int = 12_000
+    """Of one source, in all of its sockets; a frame counts once more for each KiB. Who says more
+    is read more slowly."""
     failed_claims: int = 10
     """Failed claims that a source has free: people mistype. Then each one costs a delay."""
     failed_claim_seconds: float = 5.0

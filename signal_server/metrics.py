@@ -22,6 +22,7 @@ LIMITS: Final = (
     "nameplates_per_minute",
     "claims_per_minute",
     "meetings_per_minute",
+    "frames_per_minute",
     "failed_claims",
     "slow_reader",
     "handshake_seconds",

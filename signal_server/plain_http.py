@@ -83,6 +83,10 @@ class OnlyHttp:
     def received(self, connection: WebSocketConnection, message: str | bytes) -> None:
         """Do nothing."""
 
+    def pace(self, connection: WebSocketConnection, units: int) -> float:
+        """Return 0.0: a request is bounded in itself."""
+        return 0.0
+
     def queued(self, connection: WebSocketConnection, change: int) -> None:
         """Do nothing: an answer is small, and there is one a connection."""
 

@@ -164,7 +164,7 @@ class Sockets:
     def opened(self, connection: WebSocketConnection) -> None:
         """Welcome a WebSocket, if it may stay."""
         address = self._address_of(connection)
-        source = source_of(address)
+        source = connection.source = source_of(address)
         request = connection.request
         if request is not None and path_of(request) != WEBSOCKET_PATH:
             # The welcome says which version this is; no client of another one goes on.
@@ -179,7 +179,7 @@ class Sockets:
             return
         self._counters.sockets += 1
         self._last_number += 1
-        connection.number, connection.source = self._last_number, source
+        connection.number = self._last_number
         self._clients[connection.number] = connection
         log(logging.DEBUG, "socket opened", number=connection.number, address=address)
         self._reception.connect(connection.number, source)
@@ -190,6 +190,12 @@ class Sockets:
         if not connection.number:
             return  # it is being refused
         self._do(connection, message)
+
+    def pace(self, connection: WebSocketConnection, units: int) -> float:
+        """Count what a source says, and return for how long it is not read."""
+        if connection.source is None:
+            return 0.0  # an HTTP request is bounded in itself
+        return self._admission.pace(connection.source, units, now=self._store.now())
 
     def queued(self, connection: WebSocketConnection, change: int) -> None:
         """Bound what waits for slow readers: one of them, and all together."""

@@ -17,6 +17,7 @@ PER_MINUTE = (
     "nameplates_per_minute",
     "claims_per_minute",
     "meetings_per_minute",
+    "frames_per_minute",
 )
 
 

@@ -13,6 +13,7 @@ Source: RFC 6455; websockets, "Integrate the Sans-I/O layer".
 import asyncio
 import logging
 from collections.abc import Callable
+from functools import partial
 from typing import Protocol, cast
 
 from websockets.frames import Frame, Opcode
@@ -22,6 +23,7 @@ from websockets.server import ServerProtocol
 
 from signal_server.messages import MAX_FRAME
 from signal_server.outputs import CLOSE_TOO_LARGE
+from signal_server.paced_reader import PacedReader
 from signal_server.text_frames import (
     ends_with_a_frame_untrusted,
     only_text_untrusted,
@@ -59,6 +61,10 @@ class Handler(Protocol):
 
     def received(self, connection: "WebSocketConnection", message: str | bytes) -> None:
         """Take a message; bytes stand for a binary one."""
+        ...
+
+    def pace(self, connection: "WebSocketConnection", units: int) -> float:
+        """Count ``units`` (frames, or KiB), and return for how many seconds to read no more."""
         ...
 
     def queued(self, connection: "WebSocketConnection", change: int) -> None:
@@ -99,6 +105,7 @@ class WebSocketConnection(asyncio.Protocol):
         "_loop",
         "_on_lost",
         "_protocol",
+        "_reader",
         "_timer",
         "_transport",
         "heard_at",
@@ -123,6 +130,7 @@ class WebSocketConnection(asyncio.Protocol):
         self._on_lost = on_lost
         self._protocol = ServerProtocol(max_size=LARGEST_READ, logger=_library_log)
         self._transport: asyncio.Transport
+        self._reader = PacedReader(take=self._take, spend=partial(handler.pace, self))
         self._fragments: list[bytes | bytearray | memoryview] | None = None
         self._closing = False
         # What one read brings about, and is written at its end; None between reads.
@@ -189,17 +197,18 @@ class WebSocketConnection(asyncio.Protocol):
 
     def pause(self) -> None:
         """Read no more for the moment."""
-        self._transport.pause_reading()
+        self._reader.hold()
 
     def resume(self) -> None:
         """Read on."""
-        self._transport.resume_reading()
+        self._reader.release()
 
     # Called by the transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin."""
         self._transport = cast("asyncio.Transport", transport)  # uvloop's are of other classes
+        self._reader.attach(self._transport)
         # TLS, if any, has had its own time.
         self._timer = self._loop.call_later(self._handshake_seconds, self._on_late_request)
         self._transport.set_write_buffer_limits(high=0)  # to be told when nothing waits any more
@@ -210,6 +219,7 @@ class WebSocketConnection(asyncio.Protocol):
         del exc
         self._closing, self.is_open = True, False
         self._cancel_timer()
+        self._reader.stop()
         self._set_queued(0)
         self._handler.lost(self)
         if self._on_lost is not None:
@@ -219,21 +229,28 @@ class WebSocketConnection(asyncio.Protocol):
         """Take what came."""
         self.heard_at = self._loop.time()
         self.pinged_at = None
+        self._reader.feed(data)
+
+    def _take(self, data: bytes) -> int:
+        """Take a piece, and return how many frames end in it."""
+        frames = 1
         self._held = []
         was_in_step = self._in_step
         text = only_text_untrusted(data) if was_in_step and self.is_open else None
         if text is not None:
             self._on_text(text)
         else:
-            self._feed(data)
+            frames = self._feed(data)
             if was_in_step:
                 self._in_step = self._fragments is None and ends_with_a_frame_untrusted(data)
         self._write_held()
+        return frames
 
-    def _feed(self, data: bytes) -> None:
-        """Have the library take it."""
+    def _feed(self, data: bytes) -> int:
+        """Have the library take it, and return how many frames, or requests, it made of it."""
         self._protocol.receive_data(data)
-        for event in self._protocol.events_received():
+        events = self._protocol.events_received()
+        for event in events:
             if isinstance(event, Frame):
                 self._on_frame(event)
             elif isinstance(event, Request):
@@ -242,6 +259,7 @@ class WebSocketConnection(asyncio.Protocol):
                 self._in_step = data.startswith(b"GET ") and end == len(data)
                 self._on_request(event)
         self._flush()
+        return len(events)
 
     def eof_received(self) -> bool | None:
         """Take that nothing more comes."""

@@ -22,6 +22,7 @@ CROWD: Final = Limits(
     new_sockets_per_minute=6_000,
     nameplates_per_minute=600,
     claims_per_minute=6_000,
+    frames_per_minute=120_000,
     failed_claims=10_000,
 )
 """For several receivers: all of them, and the sender, may be one source, and those whose turn it is

@@ -39,6 +39,16 @@ def test_sockets_of_one_source() -> None:
     admission.open_socket("a", now=0.0)
 
 
+def test_frames_of_one_source() -> None:
+    admission = new(frames_per_minute=60)
+    assert admission.pace("a", 60, now=0.0) == 0.0
+    assert admission.pace("a", 5, now=0.0) == 5.0
+    assert admission.pace("b", 5, now=0.0) == 0.0
+    assert admission.pace("a", 0, now=5.0) == 0.0
+    networks = [f"2001:db8:0:{n:x}::/64" for n in range(9)]
+    assert [admission.pace(network, 60, now=0.0) for network in networks] == [0.0] * 8 + [7.5]
+
+
 def test_new_sockets_a_minute() -> None:
     admission = new(new_sockets_per_minute=2)
     for _ in range(2):

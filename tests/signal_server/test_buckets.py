@@ -5,6 +5,16 @@ from hypothesis import strategies as st
 from signal_server.buckets import GrowingDelays, TokenBuckets
 
 
+def test_what_is_owed_has_to_come_back() -> None:
+    buckets = TokenBuckets(per_minute=60, max_sources=10)
+    assert buckets.spend("a", 60, now=0.0) == 0.0
+    assert buckets.spend("a", 30, now=0.0) == 30.0
+    assert buckets.spend("a", 0, now=20.0) == 10.0
+    assert buckets.spend("a", 1_000, now=20.0) == 60.0  # and no more
+    assert buckets.take("a", now=20.0) == 61.0
+    assert buckets.spend("b", 0, now=20.0) == 0.0
+
+
 def test_a_bucket_empties_and_refills() -> None:
     buckets = TokenBuckets(per_minute=2, max_sources=10)
     assert [buckets.take("a", now=0.0) for _ in range(3)] == [0.0, 0.0, 30.0]

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.frames import Frame, Opcode
 
 from signal_server.config import ListenAddress
 from signal_server.limits import Limits
@@ -136,6 +137,18 @@ async def test_a_flood_is_cut_before_it_is_heard() -> None:
         await until(lambda: not server.counters.connections)
         async with dial(server) as a:
             await allocate(a)
+
+
+async def test_a_flood_of_frames_is_read_slowly_and_others_are_heard() -> None:
+    settings = {"trusted_proxies": LOOPBACK, "limits": Limits(frames_per_minute=60)}
+    async with RendezvousServer(config(**settings)) as server:
+        flooder = dial(server, additional_headers={"X-Forwarded-For": "198.51.100.1"})
+        other = dial(server, additional_headers={"X-Forwarded-For": "198.51.100.2"})
+        async with flooder as a, other as b:
+            a.transport.write(Frame(Opcode.PING, b"").serialize(mask=True) * 20_000)
+            await until(lambda: server.counters.limits["frames_per_minute"] > 0)
+            await allocate(b)
+            a.transport.abort()
 
 
 async def quiet_read(reader: asyncio.StreamReader) -> bytes:

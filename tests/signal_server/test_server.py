@@ -159,7 +159,9 @@ async def test_the_timer_runs() -> None:
 
 
 async def test_a_slow_reader_is_dropped_and_others_go_on() -> None:
-    limits = Limits(max_messages=10_000, max_bytes=2**28, max_total_bytes=2**28)
+    limits = Limits(
+        max_messages=10_000, max_bytes=2**28, max_total_bytes=2**28, frames_per_minute=10**6
+    )
     async with RendezvousServer(config(limits=limits, max_queued_bytes=2**20)) as server:
         async with dial(server) as a, dial(server, max_queue=1) as slow:
             await read(a)

@@ -47,6 +47,12 @@ class Wire(asyncio.Transport):
     def abort(self) -> None:
         """Nobody waits for it."""
 
+    def pause_reading(self) -> None:
+        """It is fed by hand."""
+
+    def resume_reading(self) -> None:
+        """It is fed by hand."""
+
 
 class Heard:
     """Welcomes whoever comes, answers each message, and remembers."""
@@ -68,6 +74,9 @@ class Heard:
         self.messages.append(message)
         connection.send("heard")
         connection.send("more")
+
+    def pace(self, connection: WebSocketConnection, units: int) -> float:
+        return 0.0
 
     def queued(self, connection: WebSocketConnection, change: int) -> None:
         """Nothing waits."""
