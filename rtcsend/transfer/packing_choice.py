@@ -32,12 +32,13 @@ ALLOWANCE: Final = 0.03  # seconds of packing besides, to fill what is between h
 HOPELESS: Final = 1 / 2  # of the speed of packing: where more than that goes plain, none is tried
 TO_PACK: Final = 1.5  # times as fast must it be to be taken up,
 TO_STAY: Final = 1.25  # and to be kept
-TRIAL_SECONDS: Final = 0.1  # of sending; and
+TRIAL_SECONDS: Final = 0.2  # of sending; and
 TRIAL_BYTES: Final = 2 << 20  # at least: two acknowledgements
-RATE_SECONDS: Final = 0.3  # over which the rate before a trial is taken
+RATE_SECONDS: Final = 0.4  # over which the rate before a trial is taken, half of it at least:
+# acknowledgements come in lumps where a process waits for its turn
 SHORTEST_RATE: Final = 0.05  # seconds; over less it is none
 CONFIRMATIONS: Final = 3  # trials running that packing must win to be taken up
-CONFIRM_PAUSE: Final = 0.1  # seconds between them
+CONFIRM_PAUSE: Final = 0.2  # seconds between them
 FIRST_PAUSE: Final = 0.5  # seconds from one trial to the next,
 LONGEST_PAUSE: Final = 32.0  # twice as many each time
 CHANGED: Final = 2.0  # times as fast, or as slow, as it was at the last trial
@@ -151,7 +152,9 @@ class PackingChoice:
 
     def _rate_before(self) -> float | None:
         """Return the bytes per second lately; None: there are none yet."""
-        return _rate(self._acks[0], self._acks[-1]) if self._acks else None
+        if not self._acks or self._acks[-1].now - self._acks[0].now < RATE_SECONDS / 2:
+            return None
+        return _rate(self._acks[0], self._acks[-1])
 
     def _conclude(self, tried: float | None, *, now: float) -> None:
         """Go on with the faster way; None: the trial has told nothing, as if it had not been."""

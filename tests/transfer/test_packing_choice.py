@@ -119,10 +119,10 @@ CONTENTS = {"log": (0.15, 560e6), "source": (0.33, 280e6), "little": (0.8, 300e6
 def test_it_is_about_as_good_as_the_better_way(path: float, rtt: float, content: str) -> None:
     ratio, packing = CONTENTS[content]
     chosen, plain, packed = rates(
-        5, lambda mode: World(path, ratio=ratio, packing=packing, rtt=rtt, mode=mode)
+        6, lambda mode: World(path, ratio=ratio, packing=packing, rtt=rtt, mode=mode)
     )
     assert chosen > 0.95 * plain
-    assert chosen > 0.75 * packed or packed < TO_PACK * plain
+    assert chosen > 0.7 * packed or packed < TO_PACK * plain
 
 
 @pytest.mark.parametrize("starved", [0.0, 0.003, 0.02])
