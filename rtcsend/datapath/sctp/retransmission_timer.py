@@ -37,6 +37,7 @@ class RetransmissionTimer:
         """What is sent after the last timeout only asks whether the window has opened."""
         self._timeout_at: float | None = None
         self._probe_at: float | None = None
+        self._has_probed = False
         self._unanswered = 0
 
     @property
@@ -66,6 +67,7 @@ class RetransmissionTimer:
         """Something was acknowledged, or sent while nothing was outstanding. RFC 9260 §6.3.2."""
         self._timeout_at = now + rto
         self._probe_at = None
+        self._has_probed = False
         self.restart_probe(srtt=srtt, now=now)
 
     def restart_probe(self, *, srtt: float, now: float) -> None:
@@ -73,9 +75,11 @@ class RetransmissionTimer:
 
         It is put off by what is sent, but no further than to the timeout, in whose place it
         comes then: a steady path has a timeout shorter than two round trips, and to lose all
-        for one packet would be rash. Between timeouts there is none.
+        for one packet would be rash. Between timeouts there is none, nor a second one before
+        anything is acknowledged (RFC 8985 §7.3): who sends a little all the time would never
+        come to a timeout.
         """
-        if self._timeout_at is None or not srtt or self.timeouts:
+        if self._timeout_at is None or not srtt or self.timeouts or self._has_probed:
             return
         self._probe_at = min(now + max(PROBE_RTTS * srtt, MIN_PROBE_DELAY), self._timeout_at)
 
@@ -95,6 +99,7 @@ class RetransmissionTimer:
             if now < self._probe_at:
                 return Due.NOTHING
             self._probe_at = None
+            self._has_probed = True
             self._timeout_at = now + rto
             return Due.PROBE
         if self._timeout_at is not None and now >= self._timeout_at:

@@ -4,6 +4,7 @@ import math
 
 import pytest
 
+from rtcsend.datapath.congestion.bbr import Bbr
 from rtcsend.datapath.sctp.pmtud import (
     BASE_PLPMTU,
     BLACK_HOLE_PAUSE,
@@ -134,6 +135,18 @@ def test_one_large_packet_among_small_ones_is_not_lost_for_ever() -> None:
     assert pair.run(6.0, lambda: 1 in receiver.received)
     assert sender.association._path.mtu.size == BASE_PLPMTU
     assert pair.run(30.0, lambda: len(receiver.received.get(2, [])) == 1_500)
+
+
+@pytest.mark.parametrize("period", [0.05, 0.1, 0.15])
+def test_a_path_that_shrinks_under_who_never_stops_sending(period: float) -> None:
+    """Nothing is acknowledged, and something is sent before each timeout, with a wide window."""
+    pair = Pair(5, Conditions(rate=1e8, shrinks_at=4.0, shrinks_to=1_200), controller=Bbr)
+    sender, receiver = pair.ends
+    bulk = 60
+    sender.to_send = [(0.0, 1, bytes(60_000)) for _ in range(bulk)]
+    sender.to_send += [(4.0 + period * number, 1, bytes(1_300)) for number in range(300)]
+    assert pair.run(7.0, lambda: len(receiver.received.get(1, [])) >= bulk + 10)
+    assert pair.run(60.0, lambda: len(receiver.received[1]) == bulk + 300)
 
 
 def test_after_two_terabytes_packets_are_not_taken_for_too_large() -> None:

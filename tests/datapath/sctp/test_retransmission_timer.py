@@ -47,6 +47,18 @@ def test_the_probe_comes_first_unless_no_rtt_is_known(srtt: float, at: float, fi
     assert due(timer, at) is first
 
 
+def test_there_is_one_probe_until_something_is_acknowledged() -> None:
+    """RFC 8985 §7.3; else who sends a little all the time never comes to a timeout."""
+    timer = running()
+    assert due(timer, 2 * SRTT) is Due.PROBE
+    for step in range(1, 7):
+        timer.restart_probe(srtt=SRTT, now=2 * SRTT + step / 20)
+    assert timer.get_timer() == 2 * SRTT + RTO
+    assert due(timer, 2 * SRTT + RTO) is Due.TIMEOUT
+    timer.restart(rto=RTO, srtt=SRTT, now=1.0)  # acknowledged
+    assert due(timer, 1.0 + 2 * SRTT) is Due.PROBE
+
+
 def test_new_data_puts_the_probe_off_but_not_the_timeout() -> None:
     timer = running()
     timer.restart_probe(srtt=SRTT, now=0.15)
