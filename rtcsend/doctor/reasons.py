@@ -9,7 +9,7 @@ import socket
 import ssl
 from typing import Final
 
-from rtcsend.proxy.settings import ProxyFailed
+from rtcsend.proxy.settings import Proxy, ProxyFailed
 
 _EXPIRED, _NOT_YET, _SELF_SIGNED, _UNKNOWN, _WRONG_NAME, _WRONG_ADDRESS = 10, 9, 18, 20, 62, 64
 """OpenSSL's X509_V_ERR numbers, from its x509_vfy.h."""
@@ -23,6 +23,13 @@ _CERTIFICATE: Final = {
     _WRONG_NAME: "Its certificate is for another name.",
     _WRONG_ADDRESS: "Its certificate is for another address.",
 }
+
+
+def seen_through(proxy: Proxy | None, exc: OSError) -> OSError:
+    """Return an error as it is to be told where a proxy is in between: silence may be its own."""
+    if proxy is None or not isinstance(exc, TimeoutError):
+        return exc
+    return ProxyFailed("nothing answers through the proxy that is set")
 
 
 def reason_of(exc: OSError) -> str:

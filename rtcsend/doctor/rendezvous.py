@@ -22,7 +22,7 @@ from websockets.http11 import Response
 from websockets.uri import parse_uri
 
 from rtcsend.doctor.findings import Check, Status, Value
-from rtcsend.doctor.reasons import reason_of, slug_of
+from rtcsend.doctor.reasons import reason_of, seen_through, slug_of
 from rtcsend.proxy.settings import Proxy, ProxyFailed
 from rtcsend.proxy.tunnel import maybe_proxy, open_connection
 from rtcsend.rendezvous.frames import parse_server_message_untrusted
@@ -114,7 +114,8 @@ class RendezvousCheck:
                     self._host, self._port, proxy=self._proxy
                 )
         except OSError as exc:
-            raise self._failed("tcp", reason_of(exc), slug_of(exc)) from exc
+            seen = seen_through(self._proxy, exc)
+            raise self._failed("tcp", reason_of(seen), slug_of(seen)) from exc
         writer = self._writer
         peer = writer.get_extra_info("peername")
         where = f"to {peer[0]}, port {peer[1]}" if self._proxy is None else "by the proxy"

@@ -19,7 +19,7 @@ from rtcsend.doctor.codec import Endpoint
 from rtcsend.doctor.findings import Check, Status, Value
 from rtcsend.doctor.host import FAMILIES, maybe_source, resolve
 from rtcsend.doctor.links import Driver, Link, stream_link, udp_link
-from rtcsend.doctor.reasons import reason_of, slug_of
+from rtcsend.doctor.reasons import reason_of, seen_through, slug_of
 from rtcsend.doctor.relaying import RelayProbe
 from rtcsend.doctor.servers import Server, Transport
 from rtcsend.proxy.settings import Proxy
@@ -91,7 +91,8 @@ class RelayCheck:
                     finally:
                         self._let_go(probe, driver)
         except OSError as exc:
-            self._tell("allocation", "failed", reason_of(exc), timed=True, reason=slug_of(exc))
+            seen = seen_through(self._proxy, exc)
+            self._tell("allocation", "failed", reason_of(seen), timed=True, reason=slug_of(seen))
 
     def _find_proxy(self) -> Proxy | None:
         """Return the proxy that leads to it, and say that there is one.

@@ -244,6 +244,28 @@ async def test_a_proxy_that_refuses(monkeypatch: pytest.MonkeyPatch) -> None:
     assert told.checks[-1].text == "The proxy wants a user and a password."
 
 
+async def test_a_proxy_that_is_silent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rtcsend.doctor.rendezvous.STEP_TIMEOUT", 0.1)
+    over = asyncio.Event()
+
+    async def proxy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(ConnectionError):
+            await reader.read()
+        writer.close()
+        with suppress(ConnectionError):
+            await writer.wait_closed()
+        over.set()
+
+    async with listening(proxy) as port:
+        monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{port}")
+        monkeypatch.delenv("no_proxy", raising=False)
+        told, welcome = await look("ws://rendezvous.example/v1")
+        await over.wait()
+    assert welcome is None
+    assert told.checks[-1].text == "Nothing answers through the proxy that is set."
+    assert told.checks[-1].values == {"reason": "proxy"}
+
+
 async def test_this_machine_is_reached_without_a_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
     async with RendezvousServer(ServerConfig(host="127.0.0.1", port=0)) as server:
