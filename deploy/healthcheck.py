@@ -1,8 +1,9 @@
 """Asks the server of this container for /healthz: exit code 0, or 1 and a sentence.
 
 Run every few seconds for as long as the container lives, so it loads next to nothing: without
-urllib and site it takes 60 ms of CPU time, and with them 290. The port is that of RTCSEND_SERVER_PORT; whether
-the server speaks TLS is found out, and its certificate is not looked at.
+urllib and site it takes 60 ms of CPU time, and with them 290. The port is that of
+RTCSEND_SERVER_PORT; whether the server speaks TLS is found out, and its certificate is not
+looked at.
 """
 
 import os
