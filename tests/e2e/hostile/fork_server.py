@@ -10,6 +10,7 @@ line in a process of its own, with its own environment, folder, and exit code. I
 what it has started, when its standard input ends. Linux.
 """
 
+import contextlib
 import json
 import os
 import runpy
@@ -60,7 +61,7 @@ def serve(path: str) -> dict[str, Any] | None:
                     return become(json.loads(text), output)
                 for fd in output:
                     os.close(fd)
-                connection.sendall(f"{pid}\n".encode())
+                say(connection, f"{pid}\n")
                 watch = os.pidfd_open(pid)
                 children[watch] = Child(pid, connection)
                 selector.register(watch, selectors.EVENT_READ)
@@ -82,7 +83,13 @@ def tell(child: Child) -> None:
     _, status, usage = os.wait4(child.pid, 0)
     end = {"exit": os.waitstatus_to_exitcode(status), "peak": usage.ru_maxrss * 1024}
     with child.connection:
-        child.connection.sendall(json.dumps(end).encode())
+        say(child.connection, json.dumps(end))
+
+
+def say(connection: socket.socket, text: str) -> None:
+    """Tell a test; one that was cancelled is there no more, and the others go on."""
+    with contextlib.suppress(BrokenPipeError):
+        connection.sendall(text.encode())
 
 
 def become(request: dict[str, Any], output: list[int]) -> dict[str, Any]:
