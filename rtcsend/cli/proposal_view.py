@@ -9,7 +9,7 @@
           run.sh  2 kB  (program)
         latest -> 2024/beach.jpg
       … and 1,230 more
-    Look twice: 1 program, 1 link, 3 names were made safe.
+    Look twice: 1 program, 1 link, 3 names made safe.
       photos/old/setup.exe  20 kB  (name made safe)
     12 files here will be replaced: photos/2024/beach.jpg, photos/notes.md, …
 
@@ -89,7 +89,7 @@ def count(number: int, name: str) -> str:
 
 
 def made_safe(number: int) -> str:
-    """Return the words for names that could not stay as they were."""
+    """Return the words for names that could not stay as they were, to end a sentence."""
     return f"{number:,} {'name was' if number == 1 else 'names were'} made safe"
 
 
@@ -138,7 +138,7 @@ def _warnings(proposal: Proposal, width: int) -> Iterator[str]:
         if number
     ]
     if proposal.renamed:
-        odd.append(made_safe(proposal.renamed))
+        odd.append(f"{count(proposal.renamed, 'name')} made safe")
     if odd:
         yield f"Look twice: {', '.join(odd)}."
         unseen = [entry for entry in proposal.entries[MAX_LINES:] if _is_odd(entry)]

@@ -70,7 +70,7 @@ def test_a_tree() -> None:
         "    latest -> 2024/beach.jpg",
         *(f"    {number}  0 B" for number in range(7)),
         "  … and 1,225 more",
-        "Look twice: 1 program, 1 link, 1 name was made safe.",
+        "Look twice: 1 program, 1 link, 1 name made safe.",
         "12 files are here already: photos/0, photos/1, photos/2, …",
     ]
 
@@ -99,7 +99,7 @@ def test_what_is_odd_is_shown_though_the_tree_is_longer() -> None:
     plain = tuple(entry(f"x/{number}") for number in range(40))
     hidden = dataclasses.replace(PHOTOS, entries=(*plain, *odd), existing=0, existing_paths=())
     assert describe_fully(hidden).splitlines()[-4:] == [
-        "Look twice: 1 program, 1 link, 1 name was made safe.",
+        "Look twice: 1 program, 1 link, 1 name made safe.",
         "  x/setup.exe  20.0 kB  (program)",
         "  x/away -> a\\x1b[2J",
         "  x/late/0  0 B  (name made safe)",
