@@ -17,6 +17,7 @@ from benchmarks.wormhole import PACKAGES
 
 READY = 10.0  # seconds for a server to start
 LIFTED = (
+    "mailboxes_per_source",
     "new_sockets_per_minute",
     "nameplates_per_minute",
     "claims_per_minute",

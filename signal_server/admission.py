@@ -1,8 +1,10 @@
 """Who may do what at a server: asked before anything is granted.
 
-What it does: counts sockets and requests of each source and site, lets who guesses nameplates
-wait, asks for the token where one is needed, and refuses what is new while the server drains.
-What it does not: know mailboxes; their limits are kept by :mod:`signal_server.mailbox`.
+What it does: counts sockets, mailboxes and requests of each source and site, lets who guesses
+nameplates wait, asks for the token where one is needed, and refuses what is new while the server
+drains.
+What it does not: know mailboxes; who holds one is told by :mod:`signal_server.directory` when it
+ends, and what may be in one is decided by :mod:`signal_server.decisions`.
 
 Pure: the clock comes in as ``now``. Each process has its own; where several share a store, a
 source has these limits at each of them. Source: docs/rendezvous-protocol.md, "Limits".
@@ -23,6 +25,7 @@ SPARE_CONNECTIONS = 256  # besides max_sockets: plain HTTP, and handshakes that 
 SITE_FACTOR = 8  # times as much as a source; households of one street, offices of one company
 DRAIN_RETRY = 5.0  # seconds; by then a load balancer, or the next process, has taken over
 SOCKET_RETRY = 30.0  # seconds; when a source's other sockets close cannot be known
+MAILBOX_RETRY = 30.0  # seconds; likewise when its mailboxes end
 
 
 class Admission:
@@ -184,6 +187,27 @@ class Admission:
     def permit(self) -> str | None:
         """Return a permit to meet, for a side that has come to the other one."""
         return self._permits.give(now=self._unix_time())
+
+    def check_mailbox(self, source: str) -> None:
+        """Check that a source may open one more mailbox.
+
+        Raises:
+            RequestRefused: It has opened too many that have not ended.
+        """
+        if not all(tally.has_mailbox(key) for tally, key in self._levels(source)):
+            raise self._too_many("mailboxes_per_source", MAILBOX_RETRY)
+
+    def hold_mailbox(self, source: str) -> Callable[[], None]:
+        """Count a mailbox that a source has opened; call what is returned once, when it is over."""
+        levels = self._levels(source)
+        for tally, key in levels:
+            tally.mailboxes.up(key)
+
+        def free() -> None:
+            for tally, key in levels:
+                tally.mailboxes.down(key)
+
+        return free
 
     def _levels(self, source: str) -> tuple[tuple[Tally, str], ...]:
         """Return where a source counts: for itself, and for the site that it is of."""

@@ -41,6 +41,7 @@ class Arrival:
         admit: Called once before a newcomer is let in; raises RequestRefused.
         guess: Called before a newcomer is told whether it hit anything; raises RequestRefused.
         failed: Called when a newcomer hit nothing, or a taken name.
+        opens: Called before a newcomer opens a mailbox; raises RequestRefused.
         is_here: Whether the socket is still open, as far as is known.
         drawn: The nameplate was drawn here, not asked for.
     """
@@ -53,6 +54,7 @@ class Arrival:
     admit: Callable[[], None]
     guess: Callable[[], None]
     failed: Callable[[], None]
+    opens: Callable[[], None] = lambda: None
     is_here: Callable[[], bool] = lambda: True
     drawn: bool = False
     admitted: bool = False
@@ -116,6 +118,9 @@ class Arrival:
             case _:
                 if len(room.mailboxes) >= MAX_GENERATIONS:
                     raise RequestRefused("full")
+        # A claim finds a mailbox that is there, and so does who comes second to a meeting.
+        if room.enterable is None or room.enterable.is_full:
+            self.opens()
 
 
 def say(

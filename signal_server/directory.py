@@ -1,13 +1,14 @@
 """The rooms that a process knows: all of them with a store in memory, else those it is in.
 
-What it does: finds a room by its name, carries out commands in it, and counts over all.
+What it does: finds a room by its name, carries out commands in it, counts over all, and tells
+whoever holds a mailbox when it is over.
 What it does not: decide on commands, or bring them here; that is a store's.
 
 Pure. Source: docs/rendezvous-protocol.md, "Limits".
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from signal_server.commands import Command, Enter, Say
 from signal_server.mailbox import Facts, Room, Told
@@ -26,6 +27,7 @@ class Directory:
     def __init__(self) -> None:
         self._rooms: dict[Name, Room] = {}
         self._drawn: dict[str, Name] = {}  # side -> the nameplate that was drawn for it
+        self._held: dict[Mailbox, Callable[[], None]] = {}
         self.live = 0
         self.sides = 0
         self.stored_bytes = 0
@@ -51,6 +53,10 @@ class Directory:
         self._rooms[room.name] = room
         self._count(room, 1)
 
+    def hold(self, mailbox: Mailbox, free: Callable[[], None]) -> None:
+        """Have ``free`` called once, when a mailbox that is here has ended or is forgotten."""
+        self._held[mailbox] = free
+
     def remove(self, room: Room) -> None:
         """Forget a room."""
         if self._rooms.pop(room.name, None) is not None:
@@ -71,6 +77,8 @@ class Directory:
         self.sides += room.sides - sides
         self.stored_bytes += room.stored_bytes - stored
         self.live += facts.opened - (facts.ended is not None)
+        if facts.ended is not None:
+            self._free([mailbox for mailbox in before if mailbox.ended_at is not None])
         if isinstance(command, Enter) and facts.opened:
             self._remember(room)
         self._forget([mailbox for mailbox in before if mailbox not in room.mailboxes])
@@ -92,7 +100,14 @@ class Directory:
         if key is not None and key.kind == "allocate" and not key.text:
             self._drawn[key.side] = room.name
 
+    def _free(self, mailboxes: list[Mailbox]) -> None:
+        for mailbox in mailboxes:
+            free = self._held.pop(mailbox, None)
+            if free is not None:
+                free()
+
     def _forget(self, mailboxes: list[Mailbox]) -> None:
+        self._free(mailboxes)
         for mailbox in mailboxes:
             key = mailbox.sides[0].key
             if key is not None:

@@ -21,7 +21,7 @@ from signal_server.messages import SIDE_BYTES, Allocate, Claim, Meet, Resume, en
 from signal_server.nameplates import nameplate_candidates
 from signal_server.open_socket import OpenSocket
 from signal_server.outputs import RequestRefused
-from signal_server.storage import Name
+from signal_server.storage import Mailbox, Name
 from signal_server.store.base import Store
 
 FULL_RETRY = 30.0  # seconds; who waits with a code may wait for hours, most others are done sooner
@@ -80,6 +80,10 @@ class Entrance:
             admit = partial(self._admit, visitor.source, request)
             await self._enter(visitor, _name_of(request), request, admit=admit)
 
+    def opened(self, source: str, mailbox: Mailbox) -> None:
+        """Count a mailbox for the source that has opened it, until it is over."""
+        self._store.directory.hold(mailbox, self._admission.hold_mailbox(source))
+
     async def _draw(self, visitor: OpenSocket, request: Allocate) -> None:
         """Give it a free nameplate, or the one that it was given before."""
         again, admit = False, _Once(partial(self._admit, visitor.source, request))
@@ -118,6 +122,7 @@ class Entrance:
             admit=admit,
             guess=lambda: self._admission.guess(visitor.source, now=self._store.now()),
             failed=lambda: self._admission.claim_failed(visitor.source, now=self._store.now()),
+            opens=lambda: self._admission.check_mailbox(visitor.source),
             is_here=lambda: not visitor.is_gone,
             drawn=drawn,
         )

@@ -18,6 +18,7 @@ third side came to the meeting."""
 LIMITS: Final = (
     "connections",
     "sockets_per_source",
+    "mailboxes_per_source",
     "new_sockets_per_minute",
     "nameplates_per_minute",
     "claims_per_minute",

@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from signal_server import decisions
 from signal_server.admission import Admission
-from signal_server.commands import Command, Request, Say
+from signal_server.commands import Command, Enter, Request, Say
 from signal_server.deadlines import Deadlines
 from signal_server.decisions import Superseded
 from signal_server.entrance import FULL_RETRY, Entrance
@@ -223,6 +223,8 @@ class Reception:
         self, room: Room, command: Command, told: list[Told], facts: Facts, *, own: bool
     ) -> None:
         """Take what a command, of whatever process, has come to."""
+        if facts.opened and isinstance(command, Enter):
+            self._hold(command.connection, room)
         for connection, what in told:
             if connection.process == self._store.process:
                 self._tell(connection, what)
@@ -244,6 +246,12 @@ class Reception:
         for connection in room.connections():
             if connection.process == self._store.process:
                 self._tell(connection, Ending(CLOSE_TRY_LATER, "lost"))
+
+    def _hold(self, connection: Connection, room: Room) -> None:
+        """Count the newest mailbox of a room for the source of a socket here that has opened it."""
+        if connection.process == self._store.process and connection.number in self._sockets:
+            source = self._sockets[connection.number].source
+            self._entrance.opened(source, room.mailboxes[-1])
 
     def _tell(self, connection: Connection, what: ServerMessage | Ending) -> None:
         number = connection.number

@@ -32,18 +32,21 @@ class Tally:
         connections: Open ones, bounded by what the server accepts.
         new_connections: By the minute, whatever becomes of them.
         sockets: Open ones, likewise.
+        mailboxes: Those that were opened and have not ended, likewise.
         buckets: For what is counted by the minute, by the name of the limit.
         failures: Of claims.
     """
 
     def __init__(self, limits: Limits, *, factor: int) -> None:
         self._max_sockets = limits.sockets_per_source * factor
+        self._max_mailboxes = limits.mailboxes_per_source * factor
         self.connections = Counts()
         per_minute = CUT_FACTOR * limits.new_sockets_per_minute + SPARE_PER_MINUTE
         self.new_connections = TokenBuckets(
             per_minute=per_minute * factor, max_sources=limits.max_sources
         )
         self.sockets = Counts()
+        self.mailboxes = Counts()
         self.buckets = {
             name: TokenBuckets(
                 per_minute=getattr(limits, name) * factor, max_sources=limits.max_sources
@@ -69,6 +72,10 @@ class Tally:
     def has_socket(self, key: str) -> bool:
         """Return whether there may be one more."""
         return self.sockets[key] < self._max_sockets
+
+    def has_mailbox(self, key: str) -> bool:
+        """Return whether there may be one more."""
+        return self.mailboxes[key] < self._max_mailboxes
 
 
 class Counts:

@@ -19,6 +19,7 @@ from signal_server.server import RendezvousServer
 
 CROWD: Final = Limits(
     sockets_per_source=1_000,
+    mailboxes_per_source=1_000,
     new_sockets_per_minute=6_000,
     nameplates_per_minute=600,
     claims_per_minute=6_000,
