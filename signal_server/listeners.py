@@ -10,7 +10,7 @@ import socket
 import sys
 from collections.abc import Iterator
 
-BACKLOG = 256  # connections that wait to be accepted; a reconnecting crowd after a restart
+BACKLOG = 1_024  # connections that wait to be accepted; a reconnecting crowd after a restart
 
 
 async def open_listeners(host: str | None, port: int) -> list[socket.socket]:

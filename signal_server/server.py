@@ -11,6 +11,9 @@ Logging: never bodies, nameplates or tokens; source addresses as a field of thei
 
 import asyncio
 import logging
+import socket
+import ssl
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from importlib.metadata import version
 from types import TracebackType
@@ -22,20 +25,23 @@ from signal_server.admission import Admission
 from signal_server.config import ServerConfig
 from signal_server.event_loop import name_of
 from signal_server.keys import ServerKeys, unix_time
+from signal_server.limits import Limits
 from signal_server.listeners import open_listeners
 from signal_server.logs import log
 from signal_server.metrics import Counters
 from signal_server.outputs import CLOSE_GOING_AWAY, CLOSE_RESTART
 from signal_server.plain_http import OnlyHttp, PlainHttp
 from signal_server.sockets import Sockets
+from signal_server.sources import Network
 from signal_server.store.opening import open_store
-from signal_server.websocket import WebSocketConnection
+from signal_server.websocket import Handler, WebSocketConnection
 
 if TYPE_CHECKING:
     from signal_server.exposition import Exposition
     from signal_server.store.base import Store
 
 LAG_INTERVAL = 0.5  # seconds between two looks at how late the event loop is
+METRICS_LIMITS = Limits(max_sockets=0, sockets_per_source=16)  # 256 connections, 32 of an address
 MOVE_INTERVAL = 0.05  # seconds between two batches of sockets that are asked to go elsewhere
 
 
@@ -60,7 +66,7 @@ class RendezvousServer:
         self._sockets: Sockets
         self._exposition: Exposition | None = None
         # What is to be closed.
-        self._servers: list[asyncio.Server | Acceptor] = []
+        self._servers: list[Acceptor] = []
         self._open = AsyncExitStack()
         self._drained = False
         self._lag_timer: asyncio.TimerHandle | None = None
@@ -123,47 +129,52 @@ class RendezvousServer:
 
     async def _listen(self) -> None:
         config = self._config
-        seconds = config.limits.handshake_seconds
         listeners = await open_listeners(config.host, config.port)
         names = [listener.getsockname() for listener in listeners]
         self.ports = tuple(name[1] for name in names)
         self.addresses = tuple(
             f"[{name[0]}]:{name[1]}" if ":" in name[0] else f"{name[0]}:{name[1]}" for name in names
         )
+        tls = None if self._keys.tls is None else self._keys.tls.context
         for listener in listeners:
-            acceptor = Acceptor(
-                listener,
-                admission=self._admission,
-                trusted=config.trusted_proxies,
-                protocol=lambda on_lost: WebSocketConnection(
-                    self._sockets, handshake_seconds=seconds, on_lost=on_lost
-                ),
-                tls=None if self._keys.tls is None else self._keys.tls.context,
-                handshake_seconds=seconds,
+            await self._accept(
+                listener, self._sockets, self._admission, trusted=config.trusted_proxies, tls=tls
             )
-            self._servers.append(acceptor)
-            await acceptor.start()
         if config.metrics_listen is not None:
             await self._listen_for_metrics()
 
     async def _listen_for_metrics(self) -> None:
         assert self._config.metrics_listen is not None, "asked for"
-        host, port = self._config.metrics_listen
-        seconds = self._config.limits.handshake_seconds
         only = OnlyHttp(PlainHttp(unready=self._unready, metrics=self._metrics))
-        try:
-            listeners = await open_listeners(host, port)
-        except OSError as exc:
-            raise UsageError(
-                f"Cannot listen for metrics on {host}, port {port}: {exc.strerror or exc}.",
-                hint="Give another --metrics-listen, or stop the program that uses it.",
-            ) from exc
-        for listener in listeners:
-            server = await asyncio.get_running_loop().create_server(
-                lambda: WebSocketConnection(only, handshake_seconds=seconds), sock=listener
-            )
-            self._servers.append(server)
+        # Counted apart: neither port can lock out the other.
+        admission = Admission(METRICS_LIMITS)
+        for listener in await open_listeners(*self._config.metrics_listen):
+            await self._accept(listener, only, admission)
         self._open.callback(only.close)
+
+    async def _accept(
+        self,
+        listener: socket.socket,
+        handler: Handler,
+        admission: Admission,
+        *,
+        trusted: Sequence[Network] = (),
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        """Accept connections from now on, for a handler, as far as an admission lets them in."""
+        seconds = self._config.limits.handshake_seconds
+        acceptor = Acceptor(
+            listener,
+            admission=admission,
+            trusted=trusted,
+            protocol=lambda on_lost: WebSocketConnection(
+                handler, handshake_seconds=seconds, on_lost=on_lost
+            ),
+            tls=tls,
+            handshake_seconds=seconds,
+        )
+        self._servers.append(acceptor)
+        await acceptor.start()
 
     async def __aexit__(
         self,

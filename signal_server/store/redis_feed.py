@@ -14,13 +14,12 @@ import asyncio
 import logging
 from collections.abc import Callable
 
+from signal_server.logs import log
 from signal_server.store.redis_connection import CONNECT_TIMEOUT, RedisAddress, RedisConnection
 from signal_server.store.redis_link import FAILURES
 
 PAUSE = 0.2  # seconds before the next connection
 POLL_SECONDS = 5.0  # between two looks whether the connection still answers
-
-_log = logging.getLogger("rtcsend.rendezvous.server.store")
 
 
 class RedisFeed:
@@ -57,7 +56,7 @@ class RedisFeed:
                 finally:
                     await connection.aclose()
             except FAILURES as exc:
-                _log.debug("x feed: %s", type(exc).__name__)
+                log(logging.DEBUG, "store feed lost", reason=type(exc).__name__)
             await asyncio.sleep(PAUSE)
 
     async def _listen(self, connection: RedisConnection) -> None:

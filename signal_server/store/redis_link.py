@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from redis.exceptions import RedisError
 
+from signal_server.logs import log
 from signal_server.store import redis_scripts as scripts
 from signal_server.store.base import StoreUnavailable
 from signal_server.store.processes import FORGET_SECONDS, Processes, parse_heartbeat
@@ -23,7 +24,6 @@ PAUSE = 0.1  # seconds between two tries
 FAILURES = (RedisError, OSError, TimeoutError)
 """What a call raises when Redis is not there, or refuses."""
 
-_log = logging.getLogger("rtcsend.rendezvous.server.store")
 _T = TypeVar("_T")
 
 
@@ -100,7 +100,7 @@ class RedisLink:
         self._processes.lost_touch()
         if self.available:
             self.available = False
-            _log.warning("x the store does not answer: %s", type(exc).__name__)
+            log(logging.WARNING, "store does not answer", reason=type(exc).__name__)
 
     async def patiently(self, attempt: Callable[[], Awaitable[_T]]) -> _T:
         """Try until it works; when patience is at its end, try no more.
@@ -124,7 +124,7 @@ class RedisLink:
         try:
             await self.call("ZREM", scripts.PROCESSES[0], self._process)
         except FAILURES as exc:
-            _log.debug("x not told: %s", type(exc).__name__)
+            log(logging.DEBUG, "store not told of the end", reason=type(exc).__name__)
 
     async def aclose(self) -> None:
         """Close all connections."""
@@ -134,5 +134,5 @@ class RedisLink:
     def _answered(self, answer: Any) -> Any:
         if not self.available:
             self.available = True
-            _log.info("= the store answers")
+            log(logging.INFO, "store answers")
         return answer

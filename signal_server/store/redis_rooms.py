@@ -20,6 +20,7 @@ from typing import Any
 
 from signal_server.commands import Request, Say
 from signal_server.directory import Directory
+from signal_server.logs import log
 from signal_server.mailbox import Room
 from signal_server.outputs import CLOSE_POLICY, RequestRefused
 from signal_server.storage import Name
@@ -38,8 +39,6 @@ from signal_server.store.replica import (
 )
 
 CATCH_UP_AT_ONCE = 8  # rooms that are read anew side by side
-
-_log = logging.getLogger("rtcsend.rendezvous.server.store")
 
 
 class RedisRooms:
@@ -209,7 +208,7 @@ class RedisRooms:
         try:
             return await work
         except BadEntry as exc:
-            _log.warning("x a room is lost: %s", exc)
+            log(logging.WARNING, "room lost", reason=str(exc))
             local.read = False
             local.replica.lose()
             if not isinstance(exc, LostLog):

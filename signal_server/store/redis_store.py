@@ -23,6 +23,7 @@ from typing import Any, Self
 
 from signal_server.commands import Request
 from signal_server.directory import Directory
+from signal_server.logs import log
 from signal_server.storage import Name
 from signal_server.store import redis_scripts as scripts
 from signal_server.store.base import Decide, Listener, StoreUnavailable
@@ -35,8 +36,6 @@ from signal_server.store.redis_upkeep import keep_beating, keep_logs
 from signal_server.store.replica import EntryId
 
 KEEP_SECONDS = 900  # that a stream lives after nobody has said that it should
-
-_log = logging.getLogger("rtcsend.rendezvous.server.store")
 
 
 class RedisStore:
@@ -186,4 +185,4 @@ class RedisStore:
     def _done(self, task: "asyncio.Task[None]") -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (failure := task.exception()) is not None:
-            _log.error("! store", exc_info=failure)
+            log(logging.ERROR, "store task failed", exc_info=failure)

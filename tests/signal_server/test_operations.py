@@ -310,6 +310,20 @@ async def test_metrics_somewhere_else() -> None:
         assert b"rtcsend_sockets 0.0\n" in answer
         with pytest.raises(InvalidStatus):
             await connect(f"ws://127.0.0.1:{port}/v1", proxy=None)
+        await _check_crowd(server, port)
+
+
+async def _check_crowd(server: RendezvousServer, port: int) -> None:
+    """A crowd at the port of the metrics is cut, and locks nobody out of the other one."""
+    crowd = [await asyncio.open_connection("127.0.0.1", port) for _ in range(64)]
+    ends = [asyncio.create_task(reader.read()) for reader, _ in crowd]
+    cut, _ = await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+    assert all(task.result() == b"" for task in cut)
+    async with dial(server) as a:
+        assert isinstance(await read(a), Welcome)
+    for _, writer in crowd:
+        writer.close()
+    await asyncio.gather(*ends, return_exceptions=True)
 
 
 async def test_an_embedded_server_counts_for_nobody() -> None:
