@@ -29,7 +29,7 @@ from rtcsend.options import Conflict
 MAX_LINES: Final = 12  # of the tree; a person reads no more before deciding
 _MAX_SENDER_LENGTH: Final = 64  # characters of a host name that anybody wants to read
 _MIN_WIDTH: Final = 20  # cells
-_MAX_INDENT: Final = 12  # cells; deeper folders are not indented further
+_MAX_DEPTH: Final = 5  # folders that indent; of deeper ones the last is named
 _MAX_EXISTING: Final = 3  # paths that are named
 _MAX_ODD: Final = 3  # entries that are to be looked at twice, and that the tree does not show
 _FATES: Final = {
@@ -114,8 +114,9 @@ def _cut(line: str, width: int) -> str:
 
 def _line(entry: Entry) -> str:
     *folders, name = entry.path.split("/")
-    indent = " " * min(2 + 2 * len(folders), _MAX_INDENT)
-    return indent + _shown(entry, name)
+    if len(folders) > _MAX_DEPTH:
+        name = f"…/{folders[-1]}/{name}"
+    return "  " * (1 + min(len(folders), _MAX_DEPTH)) + _shown(entry, name)
 
 
 def _shown(entry: Entry, name: str) -> str:

@@ -106,6 +106,19 @@ def test_what_is_odd_is_shown_though_the_tree_is_longer() -> None:
     ]
 
 
+def test_what_lies_deep_is_seen_to_lie_in_its_folder() -> None:
+    path = "a/b/c/d/e/f"
+    folders = [path[: 2 * depth + 1] for depth in range(6)]
+    entries = (*map(folder, folders), folder(f"{path}/g"), entry(f"{path}/g/h.txt", 3))
+    deep = dataclasses.replace(PHOTOS, entries=entries, tops=("a",), existing=0)
+    lines = describe_fully(deep).splitlines()
+    assert lines[1:9] == [
+        *("  " * (depth + 1) + f"{name}/" for depth, name in enumerate("abcdef")),
+        "            …/f/g/",
+        "            …/g/h.txt  3 B",
+    ]
+
+
 def test_an_empty_folder() -> None:
     empty = Proposal(
         files=0, bytes=0, entries=(folder("x"),), sender="", tops=("x",), directories=1
