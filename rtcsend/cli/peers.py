@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import typer
 
-from rtcsend.cli.terminal import say
-from rtcsend.errors import RtcsendError
+from rtcsend.cli.terminal import escape, say
+from rtcsend.errors import CannotRead, RtcsendError
 from rtcsend.events import Event
 
 if TYPE_CHECKING:
@@ -78,8 +78,8 @@ def list_all(*, json: AsJson = False) -> None:
 @peers.command()
 def remove(name: Name) -> None:
     """Know a machine no more: it is refused from now on, and told so."""
-    machine = _store().remove(name)
-    say(f"{machine.name} is known no more.")
+    _store().remove(name)
+    say(f"{name} is known no more.")
 
 
 @peers.command()
@@ -98,7 +98,17 @@ def show_key() -> None:
 
 
 def _list(*, json: bool) -> None:
-    machines = _store().machines()
+    store = _store()
+    _show(store.machines(), json=json)
+    damaged = [escape(name) for name in store.damaged()]
+    if damaged:
+        raise CannotRead(
+            f"What is kept of {', '.join(damaged)} is damaged.",
+            hint=f"Remove it with “rtcsend peers remove {damaged[0]}”, and pair again.",
+        )
+
+
+def _show(machines: "tuple[Machine, ...]", *, json: bool) -> None:
     if json:
         for machine in machines:
             print(_as_event(machine).to_json())

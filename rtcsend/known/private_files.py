@@ -54,11 +54,16 @@ def check_folder(folder: Path) -> bool:
     return True
 
 
+class TooLong(CannotRead):
+    """A file of this user's has more in it than rtcsend ever wrote."""
+
+
 def read_private(path: Path, *, max_size: int) -> tuple[bytes, int] | None:
     """Return what is in a file, and when it was changed (s); None when it is not there.
 
     Raises:
-        CannotRead: It is another user's, or open to others, too long, or cannot be read.
+        CannotRead: It is another user's, or open to others, or cannot be read.
+        TooLong: It is too long.
     """
     try:
         descriptor = os.open(path, os.O_RDONLY | _NOFOLLOW)
@@ -74,7 +79,7 @@ def read_private(path: Path, *, max_size: int) -> tuple[bytes, int] | None:
         except OSError as exc:
             raise _unreadable(path, exc) from exc
     if len(data) > max_size:
-        raise CannotRead(f"The file {path} is too long.", hint="It is none of rtcsend's.")
+        raise TooLong(f"The file {path} is too long.", hint="It is none of rtcsend's.")
     return data, int(status.st_mtime)
 
 

@@ -24,7 +24,7 @@ from datetime import UTC, datetime
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Final
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -38,6 +38,7 @@ from cryptography.hazmat.primitives.serialization import (
 from rtcsend.errors import CannotRead, UsageError
 from rtcsend.known.names import check_name
 from rtcsend.known.private_files import (
+    TooLong,
     check_folder,
     make_folder,
     read_private,
@@ -72,6 +73,10 @@ def now() -> float:
     return datetime.now(UTC).timestamp()
 
 
+class _Damaged(CannotRead):
+    """A file of this user's that holds no machine."""
+
+
 class Store:
     """The keys of this user.
 
@@ -102,8 +107,18 @@ class Store:
                 return key
 
     def machines(self) -> tuple[Machine, ...]:
-        """Return the known machines, by name."""
+        """Return the known machines, by name, without those whose files are damaged."""
         return tuple(self._read_all(self._machines))
+
+    def damaged(self) -> tuple[str, ...]:
+        """Return the names of the known machines whose files are damaged."""
+        names = []
+        for path in self._files(self._machines):
+            try:
+                self._read(path)
+            except _Damaged:
+                names.append(unquote(path.stem))
+        return tuple(names)
 
     def removed(self) -> tuple[Machine, ...]:
         """Return those that were removed, the latest first."""
@@ -172,16 +187,15 @@ class Store:
         self._touch(self._path(machine.name), machine.paired)
         remove(self._path_of_removed(machine))
 
-    def remove(self, name: str) -> Machine:
-        """Know a machine no more; return it.
+    def remove(self, name: str) -> None:
+        """Know a machine no more. One whose file is damaged cannot be told, as its key is gone.
 
         Raises:
             UsageError: There is none.
         """
-        machine = self.machine(name)
-        self._remember(machine)
-        remove(self._path(machine.name))
-        return machine
+        with suppress(_Damaged):
+            self._remember(self.machine(name))
+        remove(self._path(check_name(name)))
 
     def rename(self, name: str, new: str) -> Machine:
         """Give a machine another name; return it.
@@ -270,24 +284,26 @@ class Store:
 
     def _read_all(self, folder: Path) -> Iterator[Machine]:
         for path in self._files(folder):
-            machine = self._read(path)
-            if machine is not None:
-                yield machine
+            with suppress(_Damaged):
+                machine = self._read(path)
+                if machine is not None:
+                    yield machine
 
     def _maybe(self, name: str) -> Machine | None:
         is_there = check_folder(self.folder) and check_folder(self._machines)
         return self._read(self._path(name)) if is_there else None
 
     def _read(self, path: Path) -> Machine | None:
-        found = read_private(path, max_size=MAX_FILE)
-        if found is None:
-            return None
-        data, changed = found
         try:
+            found = read_private(path, max_size=MAX_FILE)
+            if found is None:
+                return None
+            data, changed = found
             machine = parse_machine_untrusted(data)
-        except ValueError as exc:
-            raise CannotRead(
-                f"{path} is damaged.", hint="Remove it, and pair the two machines again."
+        except (TooLong, ValueError) as exc:
+            raise _Damaged(
+                f"{path} is damaged.",
+                hint="Remove it with “rtcsend peers remove NAME”, and pair the two machines again.",
             ) from exc
         return replace(machine, used=changed if changed > machine.paired else None)
 

@@ -122,6 +122,23 @@ def test_peers(folder: Path, capfd: CaptureFixture[str]) -> None:
     assert capfd.readouterr().out == ""
 
 
+def test_a_damaged_machine_is_named_beside_the_others(
+    folder: Path, capfd: CaptureFixture[str]
+) -> None:
+    desktop, laptop = store_in(folder), store_in(folder / "laptop")
+    acquaint(desktop, "laptop", laptop)
+    (desktop.folder / "machines" / "n%2Fas.json").write_text("{")
+    (desktop.folder / "machines" / "nas.json").write_text("{")
+    for path in (desktop.folder / "machines").iterdir():
+        path.chmod(0o600)
+    assert main(["peers"]) == 50
+    shown = capfd.readouterr()
+    assert "laptop" in shown.out
+    assert "What is kept of n/as, nas is damaged." in shown.err
+    assert main(["peers", "remove", "nas"]) == 0
+    assert not (desktop.folder / "machines" / "nas.json").exists()
+
+
 def test_names_complete_to_nothing_where_keys_cannot_be_read(folder: Path) -> None:
     (folder / "rtcsend").mkdir(mode=0o755)
     assert complete_names("") == []
