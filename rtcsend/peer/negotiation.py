@@ -122,11 +122,11 @@ class Negotiation:
     async def _describe_and_check(self) -> Connected:
         offering = self._role is Role.SENDER
         if not offering:
-            await self._remote
+            await asyncio.shield(self._remote)
         description = self._connection.local_description("offer" if offering else "answer")
         await self._signalling.send(DescriptionSignal(description))
         self._described.set()
-        remote = await self._remote
+        remote = await asyncio.shield(self._remote)
         await self._agreed.wait()
         return await self._connection.connect(remote)
 

@@ -340,6 +340,15 @@ async def test_relays_only_without_turn(role: Role) -> None:
         assert "--relay-only" in error.hint
 
 
+@pytest.mark.parametrize("turns", range(0, 60, 2))
+async def test_a_description_that_comes_while_all_ends_is_none_too_many(turns: int) -> None:
+    async with scene(Role.RECEIVER, RoutePolicy.RELAY_ONLY) as s:
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        await s.far.send(s.description())
+        await s.fails_with(NoRoute, "no TURN server")
+
+
 @BOTH_ROLES
 @pytest.mark.parametrize("turns", [1, 3, 10, 30])
 async def test_cancelled_at_any_time(role: Role, turns: int) -> None:
