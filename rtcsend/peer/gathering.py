@@ -6,8 +6,11 @@ costs nothing but the end of the gathering, for which nobody waits.
 
 One TURN machine is asked up its ladder (:mod:`~rtcsend.peer.ice_servers`): UDP, and after
 HEAD_START seconds without an answer TCP, and then TLS, so that a network without UDP costs that
-head start, and one with UDP no allocation that is not used. What comes late on a better way is
-still taken. Sources: RFC 8445 §5.1.1; RFC 8838 (trickle); RFC 8305 (the idea of head starts).
+head start. A way takes two round trips by UDP, three by TCP and more by TLS: so where UDP works it
+is there first, however far the server is, and no allocation is made that is not used. What comes
+late on a better way is still taken.
+
+Sources: RFC 8445 §5.1.1; RFC 8838 (trickle); RFC 8305 (the idea of head starts).
 """
 
 import asyncio
@@ -30,7 +33,7 @@ from rtcsend.tasks import cancel_all
 from rtcsend.trace import Step, Where, attempt
 
 GATHERING_TIMEOUT: Final = 5.0  # seconds for every server; then end-of-candidates is said
-HEAD_START: Final = 0.25  # seconds of a better way to a relay before the next one; RFC 8305 §5
+HEAD_START: Final = 0.1  # seconds of a better way to a relay; the least of RFC 8305 §5
 _FAILURES: Final = (OSError, stun.TransactionError, TimeoutError)
 
 logger = logging.getLogger("rtcsend.peer")
