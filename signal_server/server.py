@@ -148,7 +148,15 @@ class RendezvousServer:
         only = OnlyHttp(PlainHttp(unready=self._unready, metrics=self._metrics))
         # Counted apart: neither port can lock out the other.
         admission = Admission(METRICS_LIMITS)
-        for listener in await open_listeners(*self._config.metrics_listen):
+        host, port = self._config.metrics_listen
+        try:
+            listeners = await open_listeners(host, port)
+        except OSError as exc:
+            raise UsageError(
+                f"Cannot listen for metrics on {host}, port {port}: {exc.strerror or exc}.",
+                hint="Give another --metrics-listen, or stop the program that uses it.",
+            ) from exc
+        for listener in listeners:
             await self._accept(listener, only, admission)
         self._open.callback(only.close)
 

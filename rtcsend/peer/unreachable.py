@@ -63,6 +63,8 @@ def _hint(route: RoutePolicy, ours: Collection[str], theirs: Collection[str]) ->
     """Return what would help; None: what the error says by itself."""
     if route is RoutePolicy.DIRECT_ONLY:
         return _DIRECT_ONLY
+    if route is RoutePolicy.RELAY_ONLY and not ours:
+        return _RELAY_ONLY  # the other side's relay, if it has come already, is no help for that
     if "relay" in (*ours, *theirs):
         return _RELAYED
     return _RELAY_ONLY if route is RoutePolicy.RELAY_ONLY else None

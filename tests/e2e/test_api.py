@@ -126,7 +126,9 @@ async def test_events_need_not_be_read_in_time(film: Path, out: Path) -> None:
     """Who reads them later gets all but the progress that has been overtaken."""
     async with rtcsend.Sender([str(film)]) as sender:
         await rtcsend.receive(sender.code, into=str(out), accept=say_yes)
-        assert names(await events_of(sender)) == ["paired", "connected", "done"]
+        seen = names(await events_of(sender))
+        # A better route may be found at any time.
+        assert [name for name in seen if name != "route"] == ["paired", "connected", "done"]
 
 
 async def test_a_second_iteration_has_nothing_more(film: Path, out: Path) -> None:

@@ -49,6 +49,16 @@ ANY, RELAY, DIRECT = RoutePolicy.ANY, RoutePolicy.RELAY_ONLY, RoutePolicy.DIRECT
                 "--relay-only",
             ),
         ),
+        (
+            RELAY,
+            [],
+            ["relay"],
+            (
+                "Only relays are allowed, and no TURN server gave one.",
+                "The other side allows only relays, and no TURN server gave it one.",
+                "the TURN server's address and credential",
+            ),
+        ),
     ],
 )
 def test_what_is_said(
