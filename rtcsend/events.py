@@ -11,7 +11,7 @@ they came: whoever shows them on a terminal must escape them
 
 import dataclasses
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
 JSON_VERSION = 1
@@ -29,6 +29,8 @@ class Event:
     """What all events share: a name, and a JSON form."""
 
     name: ClassVar[str] = "event"
+    not_in_json: ClassVar[tuple[str, ...]] = ()
+    """Fields that mean nothing outside of this process."""
     receiver: int | None = None
     """Which of several receivers it is about, counted from 1 in the order in which they came; None:
     there is only one, or it is about all of them."""
@@ -41,6 +43,8 @@ class Event:
         for name in ("receiver", "visit"):
             if fields[name] is None:
                 del fields[name]
+        for name in self.not_in_json:
+            del fields[name]
         return json.dumps({"v": JSON_VERSION, "event": self.name, **fields})
 
 
@@ -260,6 +264,7 @@ class Done(Event):
     """The receiver has verified, synced and renamed, and the sender knows."""
 
     name: ClassVar[str] = "done"
+    not_in_json: ClassVar[tuple[str, ...]] = ("ended_at",)
     files: int
     bytes: int
     moved: int
@@ -276,6 +281,8 @@ class Done(Event):
     travel again."""
     text: str | None = None
     """Receiver: the text that was sent, as it was sent; None: none was, or it is in a file."""
+    ended_at: float = field(default=0.0, compare=False, repr=False)
+    """When ``seconds`` were over, by the clock of the event loop: the good-bye comes after it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,8 +17,6 @@ class Outcome:
     receiver: int
     done: Done | None = None
     error: RtcsendError | None = None
-    ended_at: float = 0.0
-    """In seconds, when it is done."""
 
 
 def combined(outcomes: Sequence[Outcome]) -> Done:
@@ -38,15 +36,16 @@ def combined(outcomes: Sequence[Outcome]) -> Done:
     failed = [outcome for outcome in outcomes if outcome.error is not None]
     if failed:
         raise _error(failed, len(outcomes))
-    ends = [(outcome.ended_at, outcome.done) for outcome in outcomes if outcome.done is not None]
-    largest = max((done for _, done in ends), key=lambda done: (done.files, done.bytes))
-    began = min(ended_at - done.seconds for ended_at, done in ends)
-    digests = {done.blake3 for _, done in ends if done.blake3}
+    ends = [outcome.done for outcome in outcomes if outcome.done is not None]
+    # Who skipped everything took no time, whenever that was.
+    timed = [done for done in ends if done.seconds] or ends
+    began = min(done.ended_at - done.seconds for done in timed)
+    digests = {done.blake3 for done in ends if done.blake3}
     return replace(
-        largest,
-        moved=sum(done.moved for _, done in ends),
-        wire=sum(done.wire for _, done in ends),
-        seconds=round(max(ended_at for ended_at, _ in ends) - began, 3),
+        max(ends, key=lambda done: (done.files, done.bytes)),
+        moved=sum(done.moved for done in ends),
+        wire=sum(done.wire for done in ends),
+        seconds=round(max(done.ended_at for done in timed) - began, 3),
         # Who had some of the files already has verified another list.
         blake3=digests.pop() if len(digests) == 1 else "",
     )

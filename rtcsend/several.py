@@ -245,12 +245,11 @@ class Several:
 
     def _note_end(self, number: int, end: Done | RtcsendError, *, has_proven: bool = True) -> None:
         """Tell how it ended; who only guessed is none of those that were to come."""
-        outcome = Outcome(receiver=number, ended_at=self._clock())
         if isinstance(end, Done):
-            outcome = replace(outcome, done=end)
+            outcome = Outcome(receiver=number, done=end)
             event: Event = end
         else:
-            outcome = replace(outcome, error=end)
+            outcome = Outcome(receiver=number, error=end)
             event = Error(code=end.slug, exit=end.exit_code, message=end.message, hint=end.hint)
         if has_proven and not self._options.forever:
             self._outcomes.append(outcome)

@@ -5,7 +5,14 @@ from rtcsend.events import Done
 from rtcsend.outcome import Outcome, combined
 
 
-def done(*, seconds: float = 2.0, moved: int = 100, files: int = 1, blake3: str = "ab") -> Done:
+def done(
+    *,
+    seconds: float = 2.0,
+    moved: int = 100,
+    files: int = 1,
+    blake3: str = "ab",
+    ended_at: float = 12.0,
+) -> Done:
     return Done(
         files=files,
         bytes=100 * files,
@@ -14,13 +21,14 @@ def done(*, seconds: float = 2.0, moved: int = 100, files: int = 1, blake3: str 
         seconds=seconds,
         blake3=blake3,
         paths=("x",),
+        ended_at=ended_at,
     )
 
 
 def test_all_have_got_it() -> None:
     outcomes = [
-        Outcome(receiver=1, done=done(seconds=2.0), ended_at=12.0),
-        Outcome(receiver=2, done=done(seconds=5.0, moved=40), ended_at=14.0),
+        Outcome(receiver=1, done=done(seconds=2.0, ended_at=12.0)),
+        Outcome(receiver=2, done=done(seconds=5.0, moved=40, ended_at=14.0)),
     ]
     assert combined(outcomes) == Done(
         files=1, bytes=100, moved=140, wire=70, seconds=5.0, blake3="ab", paths=("x",)
@@ -30,17 +38,17 @@ def test_all_have_got_it() -> None:
 def test_who_skips_everything_changes_no_digest() -> None:
     nothing = Done(files=0, bytes=0, moved=0, seconds=0.0, blake3="", paths=())
     outcomes = [
-        Outcome(receiver=1, done=nothing, ended_at=11.0),
-        Outcome(receiver=2, done=done(), ended_at=12.0),
+        Outcome(receiver=1, done=nothing),
+        Outcome(receiver=2, done=done(seconds=2.0)),
     ]
-    assert combined(outcomes).blake3 == "ab"
+    assert (combined(outcomes).blake3, combined(outcomes).seconds) == ("ab", 2.0)
     assert combined(outcomes[:1]) == nothing
 
 
 def test_who_has_part_of_a_tree_has_another_digest_and_then_there_is_none() -> None:
     outcomes = [
-        Outcome(receiver=1, done=done(files=2, blake3="cd"), ended_at=12.0),
-        Outcome(receiver=2, done=done(files=3), ended_at=12.0),
+        Outcome(receiver=1, done=done(files=2, blake3="cd")),
+        Outcome(receiver=2, done=done(files=3)),
     ]
     assert (combined(outcomes).blake3, combined(outcomes).files) == ("", 3)
 
@@ -66,7 +74,7 @@ def test_the_first_that_failed_is_the_end(errors: dict[int, RtcsendError], messa
     outcomes = [
         Outcome(receiver=number, error=errors[number])
         if number in errors
-        else Outcome(receiver=number, done=done(), ended_at=12.0)
+        else Outcome(receiver=number, done=done())
         for number in (1, 2, 3)
     ]
     with pytest.raises(Declined) as caught:

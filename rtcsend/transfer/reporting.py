@@ -98,6 +98,7 @@ class Reporter:
             seconds=round(now - self._started, 3),
             blake3=digest,
             paths=tuple(paths),
+            ended_at=now,
         )
 
 
