@@ -21,7 +21,7 @@ from rtcsend.errors import RtcsendError, UsageError
 from signal_server.config import ServerConfig
 from signal_server.descriptors import raise_descriptor_limit
 from signal_server.event_loop import new_event_loop
-from signal_server.keys import ServerKeys
+from signal_server.keys import check_keys
 from signal_server.logs import log, set_up_logging
 from signal_server.server import RendezvousServer
 from signal_server.settings import PREFIX, Values, build_config, from_environment, from_options
@@ -154,7 +154,7 @@ def serve_command(
     layers = (_from_file(config), from_environment(os.environ), given)
     settings = build_config(*layers)
     if check_config:
-        ServerKeys(settings)
+        check_keys(settings)
         check_store(settings.store)
         print("rtcsend-server: the configuration works.")  # noqa: T201 - the command's output
         return

@@ -105,9 +105,6 @@ class ServerConfig:
     """How long the pairings that run at the end may take."""
 
     limits: Limits = field(default_factory=Limits)
-    max_queued_bytes: int = 4 * 2**20
-    """Bytes of frames that wait for a slow reader before its socket is closed; a full mailbox,
-    which comes at once when a side resumes, must fit."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.port <= MAX_PORT:

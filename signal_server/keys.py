@@ -10,7 +10,7 @@ from pathlib import Path
 from rtcsend.errors import UsageError
 from signal_server.config import ServerConfig
 from signal_server.settings import parse_tokens
-from signal_server.tls import ServerTls
+from signal_server.tls import ServerTls, makes_certificate
 
 MAX_FILE = 65_536  # characters of a secret or of a list of tokens
 
@@ -28,13 +28,18 @@ class ServerKeys:
         turn_secret: None without one.
         auth_tokens: Of the option and of the file.
 
+    Args:
+        config: Of the server.
+        make: Whether to make the certificate that is to be made the first time.
+
     Raises:
         UsageError: A file cannot be used (on construction).
     """
 
-    def __init__(self, config: ServerConfig) -> None:
+    def __init__(self, config: ServerConfig, *, make: bool = True) -> None:
         self._config = config
-        self.tls = ServerTls(config) if config.has_tls else None
+        tls = config.has_tls and (make or not makes_certificate(config))
+        self.tls = ServerTls(config) if tls else None
         self.turn_secret: str | None = None
         self.auth_tokens: tuple[str, ...] = ()
         self._read()
@@ -58,6 +63,15 @@ class ServerKeys:
             file = self._config.auth_token_file
             tokens += parse_tokens(_read_file(file), source=str(file))
         self.turn_secret, self.auth_tokens = secret, tokens
+
+
+def check_keys(config: ServerConfig) -> None:
+    """Check that everything could be read or made, and write nothing.
+
+    Raises:
+        UsageError: A file cannot be used, or there is no place for the certificate.
+    """
+    ServerKeys(config, make=False)
 
 
 def _read_secret(path: Path) -> str:

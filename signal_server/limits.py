@@ -17,6 +17,8 @@ __all__ = ["Limits", "source_of"]
 
 NEEDED = ("handshake_seconds", "max_sources")  # without them nobody comes in, or nobody is limited
 MIN_FRAME = 4_096  # bytes; a sealed offer with a few candidates has to fit
+FRAME_OVERHEAD = 64  # bytes of a frame around its base64url: RFC 6455's header, JSON's object
+SPARE_QUEUE = 2**20  # bytes of frames besides the other side's messages: presence, pongs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,3 +97,18 @@ class Limits:
                 f"The limit max_frame cannot be {self.max_frame}.",
                 hint=f"Give {MIN_FRAME} to {MAX_FRAME} bytes.",
             )
+        if self.max_total_queued_bytes < self.max_queued_bytes:
+            raise UsageError(
+                "A full mailbox, which a side that comes back is sent at once, takes up to "
+                f"{self.max_queued_bytes} bytes and does not fit max_total_queued_bytes "
+                f"({self.max_total_queued_bytes}).",
+                hint="Give more max_total_queued_bytes, or less max_bytes and max_messages.",
+            )
+
+    @property
+    def max_queued_bytes(self) -> int:
+        """Bytes of frames that wait for one reader before its socket is closed.
+
+        A side that comes back is sent all that it has missed at once: a full mailbox fits.
+        """
+        return self.max_bytes * 4 // 3 + self.max_messages * FRAME_OVERHEAD + SPARE_QUEUE

@@ -205,7 +205,7 @@ class Sockets:
             self._counters.queued_bytes > self._config.limits.max_total_queued_bytes
             and size > SMALL_QUEUE
         )
-        if change > 0 and (size > self._config.max_queued_bytes or crowded):
+        if change > 0 and (size > self._config.limits.max_queued_bytes or crowded):
             self._counters.limited("slow_reader")
             connection.abort()  # a closing handshake would wait behind the rest
 

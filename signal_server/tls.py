@@ -9,6 +9,7 @@ Source: docs/self-hosting.md; RFC 5280; docs/rendezvous-protocol.md, "Addresses"
 """
 
 import datetime
+import errno
 import hashlib
 import os
 import ssl
@@ -65,6 +66,23 @@ class ServerTls:
             ) from exc
 
 
+def makes_certificate(config: ServerConfig) -> bool:
+    """Return whether a server would begin by making a certificate; it is not made.
+
+    Raises:
+        UsageError: There is no place for it.
+    """
+    path = _own_path(config)
+    if not config.tls_self_signed or path.exists():
+        return False
+    there = next(folder for folder in path.parents if folder.exists())
+    if not there.is_dir():
+        raise _no_place(path, os.strerror(errno.ENOTDIR))
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise _no_place(path, os.strerror(errno.EACCES))
+    return True
+
+
 def fingerprint_of(pem: str) -> str:
     """Return the SHA-256 of the first certificate in ``pem``, as 64 hexadecimal digits."""
     begin, end = "-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----"
@@ -85,7 +103,7 @@ def _own_certificate(config: ServerConfig) -> Path:
     Raises:
         UsageError: There is no place for it.
     """
-    path = (config.state_dir or _state_dir()) / CERTIFICATE_NAME
+    path = _own_path(config)
     try:
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -93,12 +111,20 @@ def _own_certificate(config: ServerConfig) -> Path:
     except FileExistsError:
         pass  # another process was first, and both use that one
     except OSError as exc:
-        raise UsageError(
-            f"There is no place for a self-signed certificate: {path}: {exc.strerror or exc}.",
-            hint="Give a folder that can be written by --state-dir, or a certificate by "
-            "--tls-cert and --tls-key.",
-        ) from exc
+        raise _no_place(path, exc.strerror or str(exc)) from exc
     return path
+
+
+def _own_path(config: ServerConfig) -> Path:
+    return (config.state_dir or _state_dir()) / CERTIFICATE_NAME
+
+
+def _no_place(path: Path, reason: str) -> UsageError:
+    return UsageError(
+        f"There is no place for a self-signed certificate: {path}: {reason}.",
+        hint="Give a folder that can be written by --state-dir, or a certificate by "
+        "--tls-cert and --tls-key.",
+    )
 
 
 def _state_dir() -> Path:

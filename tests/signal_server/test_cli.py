@@ -238,6 +238,17 @@ def test_a_configuration_is_checked(tmp_path: Path) -> None:
         assert "none" in result.stderr
 
 
+def test_checking_writes_nothing(tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    options = ("--tls-self-signed", "--state-dir", str(state), "--check-config")
+    assert run(*options).returncode == 0
+    assert not state.exists()
+    state.write_text("a file")
+    result = run(*options)
+    assert result.returncode == 2
+    assert "no place for a self-signed certificate" in result.stderr
+
+
 @pytest.mark.parametrize(
     "address", ["redis://127.0.0.1:hunter2/0", "redis://127.0.0.1/hunter2", "rediss://h:99999/0"]
 )

@@ -8,7 +8,7 @@ import socket
 from collections.abc import AsyncIterator
 
 import pytest
-from websockets.asyncio.client import connect
+from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 from rtcsend.rendezvous.frames import serialize
@@ -26,7 +26,7 @@ from rtcsend.rendezvous.messages import (
 )
 from signal_server.config import Limits
 from signal_server.server import RendezvousServer
-from tests.signal_server.loopback import config, dial, get, http, read, say
+from tests.signal_server.loopback import config, dial, get, http, read, say, until
 from tests.signal_server.test_websocket import REQUEST
 
 pytestmark = pytest.mark.net
@@ -158,26 +158,64 @@ async def test_the_timer_runs() -> None:
         assert closed.value.rcvd.code == 1008
 
 
-async def test_a_slow_reader_is_dropped_and_others_go_on() -> None:
-    limits = Limits(
-        max_messages=10_000, max_bytes=2**28, max_total_bytes=2**28, frames_per_minute=10**6
-    )
-    async with RendezvousServer(config(limits=limits, max_queued_bytes=2**20)) as server:
-        async with dial(server) as a, dial(server, max_queue=1) as slow:
-            await read(a)
-            await read(slow)
-            await say(a, Allocate())
-            allocated = await read(a)
-            assert isinstance(allocated, Allocated)
-            await say(slow, Claim(nameplate=allocated.nameplate))
-            assert await read(a) == Peer("joined")
-            # Nothing is read any more at the other end; TCP's own buffers fill up first.
-            for _ in range(1_000):
+async def with_slow_reader(
+    stack: contextlib.AsyncExitStack, server: RendezvousServer
+) -> ClientConnection:
+    """Return a socket whose other side has come, and reads nothing."""
+    a = await stack.enter_async_context(dial(server))
+    # Else the system would read for it, up to a whole mailbox.
+    pipe = socket.socket()
+    pipe.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+    pipe.connect(("127.0.0.1", server.port))
+    slow = await stack.enter_async_context(dial(server, sock=pipe, max_queue=1))
+    stack.callback(slow.transport.abort)
+    await read(a)
+    await read(slow)
+    await say(a, Allocate())
+    allocated = await read(a)
+    assert isinstance(allocated, Allocated)
+    await say(slow, Claim(nameplate=allocated.nameplate))
+    assert await read(a) == Peer("joined")
+    return a
+
+
+async def test_slow_readers_are_dropped_and_others_go_on() -> None:
+    limits = Limits(max_bytes=8 * 2**20, max_total_queued_bytes=13 * 2**20, frames_per_minute=10**6)
+    async with RendezvousServer(config(limits=limits)) as server, contextlib.AsyncExitStack() as on:
+        senders = [await with_slow_reader(on, server) for _ in range(3)]
+        # TCP's buffers fill up first.
+        for _ in range(limits.max_bytes // MAX_BODY):
+            for a in senders:
                 await say(a, Message(bytes(MAX_BODY)))
-            assert await read(a) == Peer("away")
-            head, _ = await http(server, get("/healthz"))
-            assert head.startswith(b"HTTP/1.1 200")
-            slow.transport.abort()
+        away = [asyncio.create_task(read(a)) for a in senders]
+        done, waiting = await asyncio.wait(away, return_when=asyncio.FIRST_COMPLETED)
+        assert {task.result() for task in done} == {Peer("away")}
+        head, _ = await http(server, get("/healthz"))
+        assert head.startswith(b"HTTP/1.1 200")
+        assert server.counters.queued_bytes <= limits.max_total_queued_bytes
+        assert server.counters.limits["slow_reader"] == len(done)
+        for task in waiting:
+            task.cancel()
+
+
+async def test_who_comes_back_to_a_full_mailbox_is_sent_all_of_it() -> None:
+    """However large it may be, and even if he reads nothing before it is all there."""
+    limits = Limits(max_bytes=6 * 2**20, frames_per_minute=10**6)
+    async with RendezvousServer(config(limits=limits)) as server, dial(server) as a:
+        await read(a)
+        await say(a, Allocate())
+        allocated = await read(a)
+        assert isinstance(allocated, Allocated)
+        count = limits.max_bytes // MAX_BODY
+        for _ in range(count):
+            await say(a, Message(bytes(MAX_BODY)))
+        await until(lambda: sum(server.counters.messages.counts) == count)
+        async with dial(server) as b:
+            await read(b)
+            await say(b, Claim(nameplate=allocated.nameplate))
+            assert isinstance(await read(b), Claimed)
+            for _ in range(count):
+                assert await read(b) == Message(bytes(MAX_BODY))
 
 
 async def test_leaving_closes_the_sockets_and_frees_the_port() -> None:
