@@ -22,13 +22,14 @@ from rtcsend.errors import PeerAborted, PeerNeverCame
 from rtcsend.mailbox import BodyMailbox
 from rtcsend.meeting import Place
 from rtcsend.met import Met
-from rtcsend.options import CommonOptions
+from rtcsend.options import CommonOptions, Emit
 from rtcsend.pairing.keys import Role, SessionKeys
 from rtcsend.pairing.machine import PairingMachine, State
 from rtcsend.rendezvous.client import RendezvousClient
 from rtcsend.rendezvous.discovery import find_rendezvous
 from rtcsend.rendezvous.lan import lan_allowed
 from rtcsend.rendezvous.websocket import dial_websocket
+from rtcsend.standstill import told_when_still
 from rtcsend.trace import Step, note
 
 PAIRING_TIMEOUT: Final = 30.0  # seconds; two programs that have met need no person any more
@@ -89,8 +90,12 @@ class Visit:
         return pairing.keys
 
 
-async def come_to_code(stack: AsyncExitStack, options: CommonOptions, code: Code) -> Met:
+async def come_to_code(
+    stack: AsyncExitStack, options: CommonOptions, code: Code, *, emit: Emit
+) -> Met:
     """Come to the sender that shows the code, and pair with it; ``stack`` ends the mailbox.
+
+    ``emit`` is told when it is there, and says nothing.
 
     Raises:
         RtcsendError: It is not there, or the words are not the same.
@@ -101,7 +106,8 @@ async def come_to_code(stack: AsyncExitStack, options: CommonOptions, code: Code
     note(Step.NAMEPLATE, how="claimed")
     visit = Visit(Role.RECEIVER, code, client, place=place)
     await visit.begin()
-    return await visit.pair()
+    async with told_when_still(emit):
+        return await visit.pair()
 
 
 def _client_at(place: Place) -> RendezvousClient:

@@ -46,6 +46,7 @@ from rtcsend.peer.signals import (
     serialize_message,
     serialize_signal,
 )
+from rtcsend.standstill import told_when_still
 from rtcsend.strict_json import JsonObject
 
 FAREWELL_TIMEOUT: Final = 1.5  # seconds; who presses Ctrl-C does not wait for more
@@ -149,12 +150,13 @@ async def _show_code(stack: AsyncExitStack, options: PairOptions, emit: Emit) ->
     visit = Visit(Role.SENDER, code, client, place=Place(client.url))
     await visit.begin()
     await within(options.timeout, visit.wait(), "The other side did not come.")
-    return await visit.pair()
+    async with told_when_still(emit):
+        return await visit.pair()
 
 
-async def _take_code(stack: AsyncExitStack, options: PairOptions, _emit: Emit) -> Met:
+async def _take_code(stack: AsyncExitStack, options: PairOptions, emit: Emit) -> Met:
     """Come to who shows the code."""
-    return await come_to_code(stack, options, parse_code_untrusted(options.code or ""))
+    return await come_to_code(stack, options, parse_code_untrusted(options.code or ""), emit=emit)
 
 
 class _Talk:

@@ -79,7 +79,7 @@ WITHIN: Final[Mapping[Phase, frozenset[str]]] = MappingProxyType(
         Phase.MEETING: frozenset(
             {
                 *(Scanning.name, LeftOut.name, CodeReady.name, Closed.name),
-                *(Waiting.name, Refusal.name, Paired.name),
+                *(Waiting.name, Refusal.name, Paired.name, Stalled.name),
             }
         ),
         Phase.RUNNING: frozenset(

@@ -34,6 +34,7 @@ from rtcsend.pairing.keys import Role, SessionKeys
 from rtcsend.peer.path_watch import Ends, watch_path
 from rtcsend.peer.signalling import SealedSignalling
 from rtcsend.peer.signals import Hello, common_protocol, common_route
+from rtcsend.standstill import NO_CONNECTION, told_when_still
 from rtcsend.tasks import cancel_all, first_of
 
 if TYPE_CHECKING:
@@ -174,7 +175,8 @@ class Link:
         started = asyncio.get_running_loop().time()
         attempt = self._attempt(self._signalling, theirs, ice_servers, timeout=None)
         try:
-            connection = await self._open.enter_async_context(attempt)
+            async with told_when_still(self._terms.emit, NO_CONNECTION):
+                connection = await self._open.enter_async_context(attempt)
         except NoRoute:
             self._rendezvous.report("failed")
             raise

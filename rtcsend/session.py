@@ -53,6 +53,7 @@ from rtcsend.rendezvous.ice_urls import parse_ice_url
 from rtcsend.rendezvous.messages import IceServer
 from rtcsend.several import OneByOne, Several
 from rtcsend.sources import Opener, source_for_each
+from rtcsend.standstill import told_when_still
 from rtcsend.target import Target
 from rtcsend.tasks import first_of
 from rtcsend.transfer.frames import payload_size
@@ -138,7 +139,9 @@ async def _serve_by_words(
         visit = Visit(Role.SENDER, code, client, place=Place(client.url))
         await visit.begin()  # it waits there for whoever comes
         await within(options.timeout, visit.wait(), "The other side did not come.")
-        return await serve_one(service, await visit.pair(), emit)
+        async with told_when_still(emit):
+            met = await visit.pair()
+        return await serve_one(service, met, emit)
     serve = partial(serve_one, _for_several(service))
     several = Several(options, door=door, new_code=new_code, serve=serve, emit=emit)
     return await several.run(client, code)
@@ -227,7 +230,7 @@ async def receive(options: ReceiveOptions, *, questions: Questions, emit: Emit) 
         if code is None:
             met = await first_to_come(stack, options, store=Store(), emit=emit)
         else:
-            met = await come_to_code(stack, options, code)
+            met = await come_to_code(stack, options, code, emit=emit)
         return await _receive_from(
             met, options, ice_servers, target=target, webrtc=webrtc, emit=emit
         )

@@ -53,6 +53,7 @@ SHELLS = {
     "rtcsend/session.py",
     "rtcsend/several.py",
     "rtcsend/sources.py",
+    "rtcsend/standstill.py",
     "rtcsend/target.py",
     "rtcsend/tasks.py",
     "rtcsend/tree_decision.py",

@@ -29,7 +29,7 @@ from rtcsend.cli.results import ResultLines
 from rtcsend.cli.signals import Stopper
 from rtcsend.cli.terminal import escape, is_terminal, restore, say
 from rtcsend.cli.transfer import OutputGone
-from rtcsend.events import CodeReady, Event, Known
+from rtcsend.events import CodeReady, Event, Known, Stalled
 from rtcsend.known.names import check_name, suggested_name
 from rtcsend.options import DEFAULT_TIMEOUT, DEFAULT_WORDS, PairOptions
 
@@ -142,6 +142,8 @@ class PairOutput:
                 self.tell(f"  this machine  {event.own_fingerprint}")
                 self.tell(f"To send to it:       rtcsend send --to {event.machine} FILE")
                 self.tell(f"To receive from it:  rtcsend receive --from {event.machine}")
+            case Stalled(seconds=seconds, reason=reason):
+                self.tell(f"Nothing moves for {seconds} s. {reason}")
             case _:
                 return
 

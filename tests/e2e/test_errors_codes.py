@@ -121,6 +121,21 @@ async def test_a_third_party_is_refused_and_the_two_go_on(
     assert listing(out) == ["film.iso"]
 
 
+async def test_who_freezes_before_the_two_are_connected_is_told_of(
+    machine: Machine, film: Path, out: Path
+) -> None:
+    async with machine.send(film) as sender:
+        async with machine.receive(await sender.code(), "-o", out) as receiver:
+            await receiver.event("paired")
+            receiver.signal(signal.SIGSTOP)
+            stalled = await sender.event("stalled")
+            receiver.signal(signal.SIGCONT)
+            await receiver.succeeds()
+            await sender.succeeds()
+    assert stalled["reason"] == "There is no connection to the other side yet."
+    assert sender.names()[:3] == ["code", "paired", "stalled"]
+
+
 async def test_a_taken_number_is_refused_to_a_second_sender(machine: Machine, film: Path) -> None:
     async with machine.server() as (_, url):
         mine = ("--code", "7-guitar-velvet", "--server", url)
