@@ -17,9 +17,9 @@ import aioice
 from aioice import Candidate, stun
 from aioice.ice import CandidatePair, StunProtocol
 
-from rtcsend.peer.checklist import CheckList
+from rtcsend.peer.checklist import PACE, CheckList
 from rtcsend.peer.priorities import Grade, as_peer_reflexive, grade, pair_priority
-from rtcsend.peer.transaction import CHECK_WAITS, CONSENT_WAITS, Answer, Transaction
+from rtcsend.peer.transaction import CONSENT_WAITS, Answer, Transaction, check_waits
 from rtcsend.peer.turn_client import result_of
 from rtcsend.tasks import cancel_all
 from rtcsend.trace import Fact, Step, Where, attempt, note
@@ -184,9 +184,14 @@ class CheckingConnection(aioice.Connection):
         pair: CandidatePair,
         *,
         nominate: bool = False,
-        waits: tuple[float, ...] = CHECK_WAITS,
+        waits: tuple[float, ...] | None = None,
     ) -> Answer:
         """Send a binding request on a pair.
+
+        Args:
+            pair: Which.
+            nominate: Say that it is the one.
+            waits: Seconds after each sending; None: those of a check.
 
         Raises:
             aioice.stun.TransactionError: It was not answered.
@@ -197,7 +202,7 @@ class CheckingConnection(aioice.Connection):
             self.build_request(pair, nominate),
             pair.remote_addr,
             key=self.remote_password.encode(),
-            waits=waits,
+            waits=waits or check_waits(self._checks.pending(), pace=PACE),
         )
         if not nominate:
             self._running[pair] = transaction
@@ -296,14 +301,12 @@ class CheckingConnection(aioice.Connection):
         pair = self._nominated.get(COMPONENT)
         if pair is None or self.remote_password is None:
             return None
-        loop = asyncio.get_running_loop()
-        started = loop.time()
         nominate = self.ice_controlling and self.own_peer
         try:
             answer = await self._ask(pair, nominate=nominate, waits=CONSENT_WAITS)
         except stun.TransactionError:
             return None
-        return loop.time() - started if answer.rtt is None else answer.rtt
+        return answer.rtt
 
     async def check(self, pair: CandidatePair) -> bool:
         """Send a binding request on a pair of a lane; return whether it was answered."""

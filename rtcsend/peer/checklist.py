@@ -107,6 +107,11 @@ class CheckList(Generic[K]):
             del self._entries[worst.key]
         self._entries[key] = _Entry(key, grade, priority)
 
+    def pending(self) -> int:
+        """Return how many pairs wait for a check, or for its answer."""
+        states = (_State.WAITING, _State.CHECKING)
+        return sum(entry.state in states for entry in self._entries.values())
+
     def rtt_of(self, key: K) -> float | None:
         """Return the least round trip of a pair in seconds, None if it is not known."""
         entry = self._entries.get(key)
@@ -134,13 +139,13 @@ class CheckList(Generic[K]):
                 self._triggered.append(entry)
         return entry.state is _State.CHECKING
 
-    def on_answer(self, key: K, *, rtt: float | None, now: float) -> None:
-        """A check was answered, after ``rtt`` seconds if that is known."""
+    def on_answer(self, key: K, *, rtt: float, now: float) -> None:
+        """A check was answered, ``rtt`` seconds after it was sent."""
         entry = self._entries.get(key)
         if entry is None:
             return
-        entry.samples += rtt is not None or entry.is_measuring
-        entry.rtt = min(entry.rtt, rtt or entry.rtt)
+        entry.samples += 1
+        entry.rtt = min(entry.rtt, rtt)
         entry.state, entry.is_measuring = _State.VALID, False
         if self._first_valid_at is None:
             self._first_valid_at = now
@@ -328,12 +333,7 @@ class CheckList(Generic[K]):
 
     def _to_measure(self, *, now: float) -> list[_Entry[K]]:
         """Return the pairs that are as good as the selected one, and not measured yet."""
-        if self.selected is None:
-            return []
-        selected = self._entries[self.selected]
-        if not selected.samples and not selected.is_measuring:
-            return [selected]  # only for people, who are told how long the way is
-        if not self.is_controlling or not self.is_improving(now=now):
+        if self.selected is None or not self.is_controlling or not self.is_improving(now=now):
             return []
         grade = self._entries[self.selected].grade
         equals = [
