@@ -21,6 +21,7 @@ from pyee import EventEmitter
 from rtcsend.datapath.batches import batches
 from rtcsend.datapath.carrier import Carrier
 from rtcsend.datapath.congestion.bbr import Bbr
+from rtcsend.datapath.dcep import DATA_CHANNEL_ACK, PPID_DCEP, Answer, Openings
 from rtcsend.datapath.gso import DTLS_FIRST_BYTES
 from rtcsend.datapath.records import MAX_INPUT, Records
 from rtcsend.datapath.sctp.association import (
@@ -150,6 +151,7 @@ class BatchedPath:
         self.channels = {
             stream: BatchedChannel(self, stream) for stream in (CONTROL_CHANNEL, DATA_CHANNEL)
         }
+        self._openings = Openings(self.channels)
         self._carrier = Carrier(ice, lanes=own_peer)
         self._fragments = False
         self._is_wide = False
@@ -329,6 +331,9 @@ class BatchedPath:
     def _deliver(self) -> None:
         while (event := self.association.next_event()) is not None:
             match event:
+                case Message(stream=stream, ppid=ppid, data=data) if ppid == PPID_DCEP:
+                    self.taken(len(data))
+                    self._answer(stream, self._openings.receive_untrusted(stream, data))
                 case Message(stream=stream, data=data):
                     channel = self.channels.get(stream)
                     if channel is None:
@@ -346,6 +351,12 @@ class BatchedPath:
                     if not self._closed:
                         self._send()  # the last word: an ABORT, or what answers a SHUTDOWN
                     self._end()
+
+    def _answer(self, stream: int, answer: Answer) -> None:
+        if answer is Answer.ACKNOWLEDGE and self.channels[stream].readyState == "open":
+            self.association.send(stream, PPID_DCEP, DATA_CHANNEL_ACK)
+        elif answer is Answer.CLOSE:
+            self.association.reset(stream, now=self._loop.time())
 
     def _reset(self, streams: Iterable[int]) -> None:
         for stream in streams:

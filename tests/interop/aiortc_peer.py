@@ -16,9 +16,14 @@ SLOWNESS = 0.002  # seconds for a frame
 
 
 class AiortcPeer:
-    """An RTCPeerConnection in this process."""
+    """An RTCPeerConnection in this process.
 
-    def __init__(self) -> None:
+    Args:
+        negotiated: Its channels are agreed on; else it opens them in-band, by the same numbers.
+    """
+
+    def __init__(self, *, negotiated: bool = True) -> None:
+        self._negotiated = negotiated
         self.candidates: asyncio.Queue[str | None] = asyncio.Queue()
         self._connection = RTCPeerConnection(RTCConfiguration(iceServers=[]))
         self._control = self._channel("control", 0)
@@ -35,7 +40,11 @@ class AiortcPeer:
         self._data.bufferedAmountLowThreshold = LOW_WATER
 
     def _channel(self, label: str, number: int) -> RTCDataChannel:
-        return self._connection.createDataChannel(label, negotiated=True, id=number)
+        return self._connection.createDataChannel(label, negotiated=self._negotiated, id=number)
+
+    def another_channel(self) -> RTCDataChannel:
+        """Open a channel in-band that is none of the two."""
+        return self._connection.createDataChannel("another")
 
     def _take(self, channel: RTCDataChannel, message: str | bytes) -> None:
         if self._collected is not None and isinstance(message, bytes):
@@ -114,8 +123,8 @@ class AiortcPeer:
 
 
 @asynccontextmanager
-async def aiortc_peer() -> AsyncIterator[AiortcPeer]:
-    peer = AiortcPeer()
+async def aiortc_peer(*, negotiated: bool = True) -> AsyncIterator[AiortcPeer]:
+    peer = AiortcPeer(negotiated=negotiated)
     try:
         yield peer
     finally:
