@@ -38,15 +38,33 @@ from rtcsend.tasks import cancel_all
 from signal_server.config import ServerConfig
 from signal_server.limits import Limits
 from signal_server.server import RendezvousServer
+from tests.fakes.clock import skip
 
 DONE = Done(files=1, bytes=9, moved=9, seconds=1.0, blake3="ab", paths=("x",))
 WORDS = ("guitar-velvet", "zebra-velvet", "guitar-zebra")
+
+WAIT = 60.0  # seconds that a sender waits for those who come; the clock is moved there
 
 Serve = Callable[[Met, Emit], Awaitable[Done]]
 
 
 async def serve_well(_met: Met, _emit: Emit) -> Done:
     return DONE
+
+
+class Door(FrontDoor):
+    """Says how often its nameplate was open."""
+
+    def __init__(self, options: SendOptions, scene: "Scene") -> None:
+        super().__init__(options, nameplate="7")
+        self._scene = scene
+
+    @asynccontextmanager
+    async def place(self) -> AsyncIterator[RendezvousClient]:
+        async with super().place() as client:
+            self._scene.opened += 1
+            self._scene.changed.set()
+            yield client
 
 
 @dataclass
@@ -57,6 +75,7 @@ class Scene:
     events: list[Event] = field(default_factory=list)
     codes: list[Code] = field(default_factory=list)
     changed: asyncio.Event = field(default_factory=asyncio.Event)
+    opened: int = 0
 
     def emit(self, event: Event) -> None:
         self.events.append(event)
@@ -73,7 +92,7 @@ class Scene:
         self, *, serve: Serve = serve_well, code: str | None = None, **options: object
     ) -> AsyncIterator["asyncio.Task[Done]"]:
         wanted = SendOptions(paths=(Path("x"),), server=self.url, code=code, **options)  # type: ignore[arg-type]
-        async with FrontDoor(wanted, nameplate="7") as door, door.place() as client:
+        async with Door(wanted, self) as door, door.place() as client:
             sender = Several(
                 wanted, door=door, new_code=self._new_code, serve=serve, emit=self.emit
             )
@@ -231,23 +250,28 @@ def _has_events(scene: Scene, count: int) -> bool:
 
 
 async def test_who_does_not_come_in_time_is_waited_for_no_longer(scene: Scene) -> None:
-    async with scene.sending(receivers=3, timeout=0.5) as sender:
+    async with scene.sending(receivers=3, timeout=WAIT) as sender:
         await scene.come()
+        await scene.until(lambda: (1, "done") in scene.ends() and scene.opened == 2)
+        skip(WAIT)
         with pytest.raises(PeerNeverCame, match=r"Of 3 receivers 1 got everything\. Receivers 2"):
             await sender
     assert scene.ends() == [(1, "done"), (2, "peer-never-came"), (3, "peer-never-came")]
 
 
 async def test_who_is_inside_is_not_hurried_by_the_time_for_coming(scene: Scene) -> None:
-    late = asyncio.Event()
+    inside, late = asyncio.Event(), asyncio.Event()
 
     async def serve(_met: Met, _emit: Emit) -> Done:
+        inside.set()
         await late.wait()
         return DONE
 
-    async with scene.sending(serve=serve, receivers=1, forever=False, timeout=0.3) as sender:
+    async with scene.sending(serve=serve, receivers=1, forever=False, timeout=WAIT) as sender:
         await scene.come()
-        _, pending = await asyncio.wait([sender], timeout=0.5)
+        await inside.wait()
+        skip(WAIT)
+        _, pending = await asyncio.wait([sender], timeout=0.1)
         assert pending
         late.set()
         assert await sender == DONE
@@ -424,8 +448,10 @@ async def test_a_server_that_refuses_until_the_end_is_why_they_have_not_got_it(
     config = ServerConfig(host="127.0.0.1", port=0, limits=limits)
     async with RendezvousServer(config) as server:
         scene.url = f"ws://127.0.0.1:{server.port}/v1"
-        async with scene.sending(receivers=2, timeout=1.0) as sender:
+        async with scene.sending(receivers=2, timeout=WAIT) as sender:
             await scene.come()
+            await scene.until(lambda: {(1, "done"), (None, "closed")} <= set(scene.ends()))
+            skip(WAIT)
             with pytest.raises(Refused, match="Receiver 2 has not: the rendezvous server"):
                 await sender
     assert set(scene.ends()) == {(None, "closed"), (1, "done"), (2, "refused")}

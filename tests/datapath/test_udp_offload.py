@@ -313,7 +313,7 @@ PEER = """
         transport.close()
 
     with asyncio.Runner(loop_factory=DatagramBatchingLoop) as runner:
-        runner.run(asyncio.wait_for(main(), 20))
+        runner.run(asyncio.wait_for(main(), 80))
 """
 
 

@@ -52,3 +52,14 @@ def run_virtual(main: Callable[[], Coroutine[Any, Any, _T]]) -> _T:
     """Run a coroutine function to its end on a loop of its own."""
     with asyncio.Runner(loop_factory=VirtualClockLoop) as runner:
         return runner.run(main())
+
+
+def skip(seconds: float) -> None:
+    """Move the clock of the running loop: what was to be waited for until then is over.
+
+    For loops with real sockets, so that a test need not be quicker than a deadline: what has to
+    come before it comes first, and then this is called.
+    """
+    loop = asyncio.get_running_loop()
+    time = loop.time
+    loop.time = lambda: time() + seconds  # type: ignore[method-assign]  # on purpose

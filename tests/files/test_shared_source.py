@@ -103,7 +103,7 @@ async def test_who_reads_alone_may_get_ahead_of_the_front(path: Path) -> None:
         async with aclosing(shared.view().blocks(selection, start=0)) as ahead:
             for _ in range(2):
                 await anext(ahead)
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(90):
                 assert await take(shared.view(), selection) == CONTENT
 
 

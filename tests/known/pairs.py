@@ -14,6 +14,7 @@ from rtcsend.met import Met
 from rtcsend.options import SendOptions
 
 SECRET = bytes(range(32))
+STEP = 90.0  # seconds for any single thing to happen; the machine may be busy
 
 
 def store_in(folder: Path) -> Store:
@@ -45,7 +46,7 @@ class Pair:
         self.refusals: list[str] = []
 
     @asynccontextmanager
-    async def sending(self, *, patience: float = 20.0) -> AsyncIterator[Met]:
+    async def sending(self, *, patience: float = STEP) -> AsyncIterator[Met]:
         """Come to the laptop, from the desktop."""
         options = SendOptions(
             paths=(), to="laptop", server=self.server, timeout=patience, token=self.token

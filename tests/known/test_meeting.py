@@ -19,7 +19,7 @@ from rtcsend.pairing.doors import Direction
 from rtcsend.rendezvous.local import local_notes
 from signal_server.config import ServerConfig
 from signal_server.server import RendezvousServer
-from tests.known.pairs import Pair, acquaint, both, private_runtime, store_in
+from tests.known.pairs import STEP, Pair, acquaint, both, private_runtime, store_in
 
 
 @pytest.fixture(params=["server", "nearby"])
@@ -37,7 +37,7 @@ async def pair(
 
 async def ends_with(work: "asyncio.Task[object]", error: type[RtcsendError]) -> RtcsendError:
     with pytest.raises(error) as caught:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(STEP):
             await work
     return caught.value
 
@@ -76,12 +76,12 @@ async def test_either_may_be_first(pair: Pair, first: str) -> None:
     early = asyncio.create_task(works.pop(first)(pair))
     if first == "sender":
         await pair.waits.wait()
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(STEP):
         await asyncio.gather(early, *(work(pair) for work in works.values()))
 
 
 async def test_several_of_one_machine_come_one_after_the_other(pair: Pair) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(STEP):
         await asyncio.gather(host(pair, times=3), *(met(pair) for _ in range(3)))
 
 
@@ -91,10 +91,10 @@ async def test_who_finds_no_room_waits_outside(pair: Pair) -> None:
             guest = await doors.next_guest()
             second = asyncio.create_task(met(pair))
             third = asyncio.create_task(doors.next_guest())
-            done, _ = await asyncio.wait([second, third], timeout=1.0)
+            done, _ = await asyncio.wait([second, third], timeout=0.5)
             assert not done
             await guest.aclose()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(STEP):
             guest = await third
             assert await guest.met.mailbox.receive_body() == b"x"
             await guest.met.mailbox.send(b"y")
@@ -220,7 +220,7 @@ async def test_a_server_that_restarts_is_waited_for(tmp_path: Path) -> None:
         guests = asyncio.create_task(doors.next_guest())
         await pair.waits_at_doors.wait()
     async with RendezvousServer(ServerConfig(host="127.0.0.1", port=port)):
-        async with asyncio.timeout(20), pair.sending() as sender:
+        async with asyncio.timeout(STEP), pair.sending() as sender:
             guest = await guests
             await both(sender, guest)
             await guest.aclose()
@@ -254,7 +254,7 @@ async def test_a_server_that_wants_a_token(tmp_path: Path) -> None:
                 pass
         for token in ("hunter2", None):  # what they were given serves them the second time
             pair.token = token
-            async with asyncio.timeout(20), pair.doors() as doors, pair.sending() as sender:
+            async with asyncio.timeout(STEP), pair.doors() as doors, pair.sending() as sender:
                 guest = await doors.next_guest()
                 await both(sender, guest)
                 await guest.aclose()
@@ -286,7 +286,7 @@ async def test_two_that_send_to_one_machine_do_not_meet_each_other(
     await pair.waits.wait()
     done, _ = await asyncio.wait(sending, timeout=0.5)
     assert not done
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(STEP):
         await asyncio.gather(host(pair, times=2), *sending)
 
 

@@ -86,7 +86,7 @@ def loss(sender: Namespace, receiver: Namespace, address: str, *, count: int, ra
             out.sendto(bytes(DATAGRAM), (address, PORTS[0]))
         came = 0
         with suppress(TimeoutError):
-            while True:
+            while came < count:
                 into.recv(DATAGRAM)
                 came += 1
     return 1 - came / count
