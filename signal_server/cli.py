@@ -210,7 +210,8 @@ async def _serve(config: ServerConfig) -> None:
             await stack.enter_async_context(server)
         except StoreUnavailable as exc:
             raise UsageError(
-                "The store does not answer.", hint="Check --store, and that Redis runs there."
+                f"The store cannot be used: {exc}.",
+                hint="Check --store (redis://USER:PASSWORD@HOST:PORT/DATABASE), and Redis there.",
             ) from exc
         except OSError as exc:
             where = f"{config.host or 'all interfaces'}, port {config.port}"

@@ -23,7 +23,10 @@ Decide = Callable[[Room, float], Command | None]
 
 
 class StoreUnavailable(Exception):
-    """The store did not answer in time; nothing, or what was asked for, has happened."""
+    """The store did not answer in time; nothing, or what was asked for, has happened.
+
+    Its text is the rest of a sentence about the store, for operators.
+    """
 
 
 class Listener(Protocol):

@@ -17,6 +17,7 @@ from collections.abc import Callable
 from signal_server.logs import log
 from signal_server.store.redis_connection import CONNECT_TIMEOUT, RedisAddress, RedisConnection
 from signal_server.store.redis_link import FAILURES
+from signal_server.store.redis_reasons import reason_of
 
 PAUSE = 0.2  # seconds before the next connection
 POLL_SECONDS = 5.0  # between two looks whether the connection still answers
@@ -56,7 +57,7 @@ class RedisFeed:
                 finally:
                     await connection.aclose()
             except FAILURES as exc:
-                log(logging.DEBUG, "store feed lost", reason=type(exc).__name__)
+                log(logging.DEBUG, "store feed lost", reason=reason_of(exc))
             await asyncio.sleep(PAUSE)
 
     async def _listen(self, connection: RedisConnection) -> None:

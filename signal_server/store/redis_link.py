@@ -6,9 +6,10 @@ Shell. Place in the flow: below :mod:`signal_server.store.redis_store`, which kn
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from typing import Any, TypeVar
 
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
 from signal_server.logs import log
 from signal_server.store import redis_scripts as scripts
@@ -16,6 +17,7 @@ from signal_server.store.base import StoreUnavailable
 from signal_server.store.processes import FORGET_SECONDS, Processes, parse_heartbeat
 from signal_server.store.redis_clock import ClockEstimate
 from signal_server.store.redis_connection import RedisAddress, Word, Words
+from signal_server.store.redis_reasons import misfit_untrusted, reason_of
 from signal_server.store.redis_shared import SharedConnection
 
 PATIENCE = 5.0  # seconds for a commit; then its socket is closed, and the client comes again
@@ -59,6 +61,25 @@ class RedisLink:
         """Return whether a process lives, as far as is known."""
         return self._processes.is_alive(process, now=asyncio.get_running_loop().time())
 
+    async def check(self) -> None:
+        """Look whether this is a Redis that can be the store.
+
+        Raises:
+            StoreUnavailable: It cannot.
+            FAILURES: It did not work.
+        """
+        server, cluster = "", ""
+        with suppress(ResponseError):  # an ACL, or no cluster: then calls will tell
+            server = await self._text("INFO", "server")
+            cluster = await self._text("CLUSTER", "INFO")
+        misfit = misfit_untrusted(server, cluster)
+        if misfit is not None:
+            raise StoreUnavailable(misfit)
+
+    async def _text(self, *words: Word) -> str:
+        answer = await self._short.call(*words)
+        return answer.decode("utf-8", "replace") if isinstance(answer, bytes) else ""
+
     async def beat(self, *, live: int) -> None:
         """Say that this process is there, with so many mailboxes, and hear of the others.
 
@@ -100,7 +121,7 @@ class RedisLink:
         self._processes.lost_touch()
         if self.available:
             self.available = False
-            log(logging.WARNING, "store does not answer", reason=type(exc).__name__)
+            log(logging.WARNING, "store does not answer", reason=reason_of(exc))
 
     async def patiently(self, attempt: Callable[[], Awaitable[_T]]) -> _T:
         """Try until it works; when patience is at its end, try no more.
@@ -116,7 +137,7 @@ class RedisLink:
             except FAILURES as exc:
                 self.failed(exc)
                 if loop.time() + PAUSE >= deadline:
-                    raise StoreUnavailable(type(exc).__name__) from exc
+                    raise StoreUnavailable(reason_of(exc)) from exc
             await asyncio.sleep(PAUSE)
 
     async def depart(self) -> None:
@@ -124,7 +145,7 @@ class RedisLink:
         try:
             await self.call("ZREM", scripts.PROCESSES[0], self._process)
         except FAILURES as exc:
-            log(logging.DEBUG, "store not told of the end", reason=type(exc).__name__)
+            log(logging.DEBUG, "store not told of the end", reason=reason_of(exc))
 
     async def aclose(self) -> None:
         """Close all connections."""

@@ -31,6 +31,7 @@ from signal_server.store.redis_connection import RedisAddress, Words
 from signal_server.store.redis_feed import RedisFeed
 from signal_server.store.redis_link import FAILURES, RedisLink
 from signal_server.store.redis_logs import RedisLogs
+from signal_server.store.redis_reasons import reason_of
 from signal_server.store.redis_rooms import RedisRooms
 from signal_server.store.redis_upkeep import keep_beating, keep_logs
 from signal_server.store.replica import EntryId
@@ -88,10 +89,14 @@ class RedisStore:
             StoreUnavailable: Redis cannot be reached, or refuses.
         """
         try:
+            await self._link.check()
             await self._link.beat(live=0)
+        except StoreUnavailable:
+            await self._link.aclose()
+            raise
         except FAILURES as exc:
             await self._link.aclose()
-            raise StoreUnavailable(str(exc) or type(exc).__name__) from exc
+            raise StoreUnavailable(reason_of(exc)) from exc
         self._start(self._feed.run())
         self._start(
             keep_beating(
