@@ -31,7 +31,12 @@ _Client = TurnTcpClient | TurnUdpClient
 
 
 async def allocate(
-    server: TurnServer, make_protocol: MakeProtocol, *, place: int, hide_address: bool
+    server: TurnServer,
+    make_protocol: MakeProtocol,
+    *,
+    place: int,
+    hide_address: bool,
+    may_ask: asyncio.Event | None = None,
 ) -> StunProtocol:
     """Return a protocol over a new relayed address, with its candidate.
 
@@ -40,6 +45,7 @@ async def allocate(
         make_protocol: Makes aioice's protocol, which gets what is relayed.
         place: Of the server among others, for its priority.
         hide_address: Do not name the address under which the server sees this machine.
+        may_ask: Connect at once, but ask for no address before this is set; None: ask.
 
     Raises:
         OSError: The server is not reached (``ssl.SSLError`` is one).
@@ -47,7 +53,7 @@ async def allocate(
     """
     where = Where(server.host, server.port)
     with attempt(Step.GATHER, result_of, kind="turn", protocol=server.protocol, server=where):
-        protocol = await _reach(server, make_protocol)
+        protocol = await _reach(server, make_protocol, may_ask)
     relayed: Address = protocol.transport.get_extra_info("sockname")
     related: Address = protocol.transport.get_extra_info("related_address")
     if hide_address:  # RFC 9429 §3.5.3, in the form of RFC 8839 §5.1
@@ -66,27 +72,35 @@ async def allocate(
     return protocol
 
 
-async def _reach(server: TurnServer, make_protocol: MakeProtocol) -> StunProtocol:
+async def _reach(
+    server: TurnServer, make_protocol: MakeProtocol, may_ask: asyncio.Event | None
+) -> StunProtocol:
     """Return a protocol by the first of the server's addresses, or by the proxy to it."""
     proxy = None
     if server.protocol != "udp":
         secure = server.protocol == "tls"
         proxy = maybe_proxy(server.host, server.port, secure=secure, purpose="turn")
     if proxy is not None:  # it looks the name up
-        return await _allocate(server, (server.host, server.port), make_protocol, proxy)
+        return await _allocate(server, (server.host, server.port), make_protocol, may_ask, proxy)
     addresses = await address_of_each_family(server.host, server.port)
     return await first_success(
-        [partial(_allocate, server, address, make_protocol) for address in addresses]
+        [partial(_allocate, server, address, make_protocol, may_ask) for address in addresses]
     )
 
 
 async def _allocate(
-    server: TurnServer, address: Address, make_protocol: MakeProtocol, proxy: Proxy | None = None
+    server: TurnServer,
+    address: Address,
+    make_protocol: MakeProtocol,
+    may_ask: asyncio.Event | None,
+    proxy: Proxy | None = None,
 ) -> StunProtocol:
     client = await _connect(server, address, proxy)
     protocol = make_protocol()
     relay = TurnTransport(client)
     try:
+        if may_ask is not None:
+            await may_ask.wait()
         await relay._connect(protocol)
     except BaseException:
         _forget(client)

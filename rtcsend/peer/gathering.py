@@ -7,8 +7,9 @@ costs nothing but the end of the gathering, for which nobody waits.
 One TURN machine is asked up its ladder (:mod:`~rtcsend.peer.ice_servers`): UDP, and after
 HEAD_START seconds without an answer TCP, and then TLS, so that a network without UDP costs that
 head start. A way takes two round trips by UDP, three by TCP and more by TLS: so where UDP works it
-is there first, however far the server is, and no allocation is made that is not used. What comes
-late on a better way is still taken.
+is there first, however far the server is, and no allocation is made that is not used. Once UDP has
+had its head start, all connections are begun: that by TLS shakes hands while TCP has its own. What
+comes late on a better way is still taken.
 
 Sources: RFC 8445 §5.1.1; RFC 8838 (trickle); RFC 8305 (the idea of head starts).
 """
@@ -176,13 +177,19 @@ class Gathering:
     async def _climb(self, ladder: Ladder, place: int) -> None:
         """Get a relay of one machine, on the first way that answers; later on a better one."""
         tasks: dict[asyncio.Task[StunProtocol], int] = {}
-        best = len(ladder)
+        best, begun = len(ladder), 0
+        may_ask = [asyncio.Event() for _ in ladder]
         if not await self._agent.may_relay():
             return
         try:
-            for number, way in enumerate(ladder):
-                tasks[asyncio.create_task(self._allocate(way, place))] = number
-                best = await self._take_first(ladder, tasks, best, HEAD_START)
+            for number, turn in enumerate(may_ask):
+                turn.set()
+                for way in ladder[begun : 1 if number == 0 else len(ladder)]:
+                    work = self._allocate(way, place, may_ask[begun])
+                    tasks[asyncio.create_task(work)] = begun
+                    begun += 1
+                if tasks:
+                    best = await self._take_first(ladder, tasks, best, HEAD_START)
                 if best < len(ladder):
                     break
             while any(number < best for number in tasks.values()):
@@ -212,9 +219,13 @@ class Gathering:
         await self._abandon(worse)
         return best
 
-    async def _allocate(self, way: TurnServer, place: int) -> StunProtocol:
+    async def _allocate(self, way: TurnServer, place: int, may_ask: asyncio.Event) -> StunProtocol:
         return await allocate(
-            way, self._agent.make_protocol, place=place, hide_address=self._hide_addresses
+            way,
+            self._agent.make_protocol,
+            place=place,
+            hide_address=self._hide_addresses,
+            may_ask=may_ask,
         )
 
     async def _abandon(self, tasks: list[asyncio.Task[StunProtocol]]) -> None:

@@ -11,6 +11,8 @@ Place in the flow: used wherever a TCP connection leaves the local network.
 """
 
 import asyncio
+import functools
+import os
 import ssl as tls
 import urllib.request
 from collections.abc import Callable
@@ -39,6 +41,22 @@ def maybe_proxy(host: str, port: int, *, secure: bool, purpose: Purpose) -> Prox
     return proxy
 
 
+async def trusted() -> tls.SSLContext:
+    """Return the context of TLS to servers, by what this machine trusts; one for all of them.
+
+    To read a hundred authorities takes 30 ms of processor time: once, and in a thread, since it
+    may be done while other ways to a server are waited for.
+    """
+    named = os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR")
+    return await asyncio.to_thread(_trusted, named)
+
+
+@functools.lru_cache(maxsize=1)
+def _trusted(_named: tuple[str | None, str | None]) -> tls.SSLContext:
+    """Return it, by what the environment names, which OpenSSL reads by itself."""
+    return tls.create_default_context()
+
+
 async def create_connection(
     protocol_factory: Callable[[], _ProtocolT],
     host: str,
@@ -65,7 +83,7 @@ async def create_connection(
         OSError: It does not connect; :class:`ProxyFailed` and ``ssl.SSLError`` are.
     """
     loop = asyncio.get_running_loop()
-    context = tls.create_default_context() if ssl is True else ssl or None
+    context = await trusted() if ssl is True else ssl or None
     name = (server_hostname or host).strip("[]") if context is not None else None
     if proxy is None:
         return await loop.create_connection(
@@ -134,7 +152,7 @@ async def _through(proxy: Proxy, host: str, port: int) -> asyncio.Transport:
                 lambda: _Asking(machine, loop.create_future()),
                 proxy.host,
                 proxy.port,
-                ssl=tls.create_default_context() if proxy.secure else None,
+                ssl=await trusted() if proxy.secure else None,
                 happy_eyeballs_delay=STAGGER,
             )
             try:

@@ -65,8 +65,11 @@ class World:
     """Seconds and mapped address by server; others never answer."""
     turn: dict[tuple[str, str], float] = field(default_factory=dict)
     """Seconds by host and protocol; others never answer, and negative ones refuse."""
+    handshakes: dict[str, float] = field(default_factory=dict)
+    """Seconds of these, by protocol, that a connection takes; negative ones refuse."""
     found: list[tuple[float, str, str]] = field(default_factory=list)
     asked: list[tuple[float, str, str]] = field(default_factory=list)
+    begun: list[tuple[float, str, str]] = field(default_factory=list)
     opened: list[Wire] = field(default_factory=list)
     relays: bool = True
     connection: IceConnection = field(default_factory=lambda: IceConnection(ice_controlling=True))
@@ -96,11 +99,23 @@ class World:
         return wire, made
 
     async def allocate(
-        self, server: TurnServer, _make: object, *, place: int, hide_address: bool
+        self,
+        server: TurnServer,
+        _make: object,
+        *,
+        place: int,
+        hide_address: bool,
+        may_ask: asyncio.Event,
     ) -> StunProtocol:
         assert place in (0, 1)
         assert not hide_address
         loop = asyncio.get_running_loop()
+        self.begun.append((round(loop.time(), 3), server.host, server.protocol))
+        handshake = self.handshakes.get(server.protocol, 0.0)
+        await asyncio.sleep(abs(handshake))
+        if handshake < 0:
+            raise ConnectionRefusedError
+        await may_ask.wait()
         self.asked.append((round(loop.time(), 3), server.host, server.protocol))
         delay = self.turn.get((server.host, server.protocol), NEVER)
         await asyncio.sleep(abs(delay))
@@ -218,6 +233,41 @@ def test_the_ways_to_one_machine(
     times = [(round(time / HEAD_START, 6), kind) for time, kind, _ in world.found[2:]]
     assert times == found
     assert [protocol for _, _, protocol in world.asked] == asked
+
+
+@pytest.mark.parametrize(
+    ("handshakes", "table", "found", "asked"),
+    [
+        # TLS shakes hands while TCP has its head start.
+        ({"tls": 1.0}, {"tls": 0.8}, [(2.8, "tls")], ["udp", "tcp", "tls"]),
+        ({"tcp": NEVER, "tls": 1.0}, {"tls": 0.8}, [(2.8, "tls")], ["udp", "tls"]),
+        # It is connected before, and not asked: TCP is.
+        ({"tcp": 0.7, "tls": 0.5}, {"tcp": 0.2, "tls": 0.1}, [(1.9, "tcp")], ["udp", "tcp"]),
+        # What is refused meanwhile spoils nothing.
+        ({"tls": -0.2}, {"tcp": 1.5}, [(2.5, "tcp")], ["udp", "tcp"]),
+        ({"tcp": -0.1, "tls": 0.5}, {"tls": 0.5}, [(2.0, "tls")], ["udp", "tls"]),
+        ({"udp": -0.1, "tcp": -0.1, "tls": -0.1}, {}, [], []),
+        ({"udp": -0.1, "tcp": 0.5, "tls": 0.5}, {"tcp": 0.1}, [(0.7, "tcp")], ["tcp"]),
+        # UDP answers in its head start: no connection is begun.
+        ({"tcp": 0.1, "tls": 0.1}, {"udp": 0.8, "tcp": 0.1, "tls": 0.1}, [(0.8, "udp")], ["udp"]),
+    ],
+)
+def test_connections_are_begun_before_an_address_is_asked_for(
+    world: World,
+    handshakes: dict[str, float],
+    table: dict[str, float],
+    found: list[tuple[float, str]],
+    asked: list[str],
+) -> None:
+    """All times in head starts."""
+    world.handshakes = {protocol: delay * HEAD_START for protocol, delay in handshakes.items()}
+    world.turn = {("a", protocol): delay * HEAD_START for protocol, delay in table.items()}
+    world.gather(ladders=(ladder("a"),))
+    times = [(round(time / HEAD_START, 6), kind) for time, kind, _ in world.found[2:]]
+    assert times == found
+    assert [protocol for _, _, protocol in world.asked] == asked
+    if table.get("udp", NEVER) < 1.0:
+        assert world.begun == [(0.0, "a", "udp")]
 
 
 def test_no_relay_is_asked_for_where_none_is_wanted(world: World) -> None:
