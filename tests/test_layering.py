@@ -159,6 +159,7 @@ SHELLS = {
     "signal_server/store/redis_connection.py",
     "signal_server/store/redis_feed.py",
     "signal_server/store/redis_link.py",
+    "signal_server/store/redis_reasons.py",
     "signal_server/store/redis_rooms.py",
     "signal_server/store/redis_shared.py",
     "signal_server/store/redis_store.py",

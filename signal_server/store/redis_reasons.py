@@ -2,11 +2,12 @@
 
 What Redis answers is never quoted but for the code that it begins with: the rest may hold keys.
 
-Pure. Place in the flow: used by :mod:`signal_server.store.redis_link`. Source: Redis, "RESP
+Shell, by the exceptions that it knows. Place in the flow: used by :mod:`signal_server.store.redis_link`. Source: Redis, "RESP
 protocol specification" (simple errors), INFO, CLUSTER INFO.
 """
 
 import re
+import socket
 import ssl
 from typing import Final
 
@@ -23,6 +24,7 @@ _EXCEPTIONS: Final = (  # the narrower ones first
     (TimeoutError, "it does not answer in time"),
     (ssl.SSLCertVerificationError, "its certificate is not trusted"),
     (ssl.SSLError, "it does not speak TLS as asked for"),
+    (socket.gaierror, "its name cannot be resolved"),
     (ConnectionRefusedError, "nothing listens there"),
 )
 
@@ -55,8 +57,6 @@ def reason_of(failure: BaseException) -> str:
     for kind, reason in _EXCEPTIONS:
         if isinstance(failure, kind):
             return reason
-    if type(failure).__name__ == "gaierror":  # of the module socket, which is a shell's
-        return "its name cannot be resolved"
     text = getattr(failure, "strerror", None) or "it cannot be reached"
     return text[:1].lower() + text[1:]
 
