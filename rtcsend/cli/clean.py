@@ -26,6 +26,7 @@ import typer
 
 from rtcsend.cli import options as opt
 from rtcsend.cli.figures import format_part, format_size
+from rtcsend.cli.paths import path_for
 from rtcsend.cli.results import write_all
 from rtcsend.cli.terminal import escape
 from rtcsend.errors import CannotWrite, UsageError
@@ -45,7 +46,12 @@ _NAMES: Final = (("day", 86400), ("hour", 3600), ("minute", 60), ("second", 1)) 
 Fate = Literal["removed", "would-remove", "in-use", "kept", "failed"]
 
 FolderArgument = Annotated[
-    Path, typer.Argument(metavar="FOLDER", help="Where to look; without it, here.")
+    Path,
+    typer.Argument(
+        metavar="FOLDER",
+        parser=path_for("clean", hint="Write . for the folder that you are in."),
+        help="Where to look; without it, here.",
+    ),
 ]
 OlderThan = Annotated[
     str | None,

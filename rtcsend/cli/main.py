@@ -133,7 +133,7 @@ def main(arguments: Sequence[str]) -> int:
     except RtcsendError as exc:
         error = exc
     except Exception as exc:  # the border: everything has an exit code
-        error = _translate(exc)
+        error = _translate(exc, arguments)
     else:
         if status != Interrupted.exit_code:
             return status if isinstance(status, int) else 0
@@ -156,7 +156,7 @@ def report(error: RtcsendError, *, json_to: TextIO | None) -> None:
         return
 
 
-def _translate(exc: Exception) -> RtcsendError:
+def _translate(exc: Exception, arguments: Sequence[str]) -> RtcsendError:
     """Return our error for somebody else's exception."""
     # typer has carried its own click since 0.26, and imported it before: what their errors
     # have in common, in every version, is this method.
@@ -164,7 +164,7 @@ def _translate(exc: Exception) -> RtcsendError:
     if callable(format_message):
         message = str(format_message())
         context = getattr(exc, "ctx", None)
-        command = context.command_path if context is not None else "rtcsend"
+        command = context.command_path if context is not None else _command(arguments)
         return UsageError(
             message if message.endswith((".", "?", "!")) else f"{message}.",
             hint=f"Try “{command} --help”.",
@@ -181,6 +181,12 @@ def _translate(exc: Exception) -> RtcsendError:
         f"Something in rtcsend itself is wrong ({type(exc).__name__}).",
         hint="Run it again with -v to see where, and report it.",
     )
+
+
+def _command(arguments: Sequence[str]) -> str:
+    """Return the command that was meant, where a value is missing: the parser does not say."""
+    first = next((word for word in arguments if not word.startswith("-")), "")
+    return f"rtcsend {first}".rstrip()
 
 
 def _data_on_stdout(options: Sequence[str]) -> bool:

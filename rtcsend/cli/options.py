@@ -18,6 +18,7 @@ from typing import IO, Annotated, Final, TypedDict
 import typer
 
 from rtcsend.cli.figures import parse_size
+from rtcsend.cli.paths import path_for
 from rtcsend.code.code import MAX_WORDS, MIN_WORDS
 from rtcsend.errors import UsageError
 from rtcsend.options import DEFAULT_TIMEOUT, Conflict, RoutePolicy
@@ -72,6 +73,7 @@ Trace = Annotated[
     typer.Option(
         "--trace",
         metavar="FILE",
+        parser=path_for("--trace"),
         help="Write the steps with their times to FILE, for bug reports: no secrets, no addresses.",
     ),
 ]
@@ -108,7 +110,12 @@ Limit = Annotated[
 ]
 CodeFile = Annotated[
     Path | None,
-    typer.Option("--code-file", metavar="FILE", readable=False, help="Read the code from a file."),
+    typer.Option(
+        "--code-file",
+        metavar="FILE",
+        parser=path_for("--code-file"),
+        help="Read the code from a file.",
+    ),
 ]
 Words = Annotated[
     int,
@@ -116,6 +123,20 @@ Words = Annotated[
         "--words", metavar="N", min=MIN_WORDS, max=MAX_WORDS, help="How many words to draw."
     ),
 ]
+
+
+def check_words(ctx: typer.Context, *, is_drawn: bool) -> None:
+    """Refuse ``--words`` where no code is drawn; a default of the configuration may stand.
+
+    Raises:
+        UsageError: It was typed all the same.
+    """
+    source = ctx.get_parameter_source("words")
+    if not is_drawn and source is not None and source.name == "COMMANDLINE":
+        raise UsageError(
+            "--words is for a code that is drawn, and here none is.",
+            hint="Leave out --words, or what gives the code or stands for it.",
+        )
 
 
 class CommonValues(TypedDict):

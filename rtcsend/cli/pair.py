@@ -52,6 +52,7 @@ Replace = Annotated[
 
 
 def pair(
+    ctx: typer.Context,
     *,
     name: Name,
     code: Code = None,
@@ -84,6 +85,7 @@ def pair(
         token=opt.token_of(os.environ),
         **common,
     )
+    opt.check_words(ctx, is_drawn=options.code is None)
     stopper = Stopper(restore=restore, hint="Run both commands again.")
     output = _make_output(json=json, quiet=quiet, server=server, stopper=stopper)
     try:

@@ -16,6 +16,7 @@ from rtcsend.cli.checksums import checksums_in
 from rtcsend.cli.display import Output
 from rtcsend.cli.idle import end_when_idle
 from rtcsend.cli.options import MAX_TIMEOUT
+from rtcsend.cli.paths import path_for
 from rtcsend.cli.signals import Stopper
 from rtcsend.cli.transfer import run_transfer
 from rtcsend.cli.waiting import wait_for_code
@@ -43,7 +44,7 @@ ChecksumFile = Annotated[
     typer.Option(
         "--checksums",
         metavar="FILE",
-        readable=False,
+        parser=path_for("--checksums"),
         help="Write the BLAKE3 of each file to FILE, as b3sum --check reads it.",
     ),
 ]

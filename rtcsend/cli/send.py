@@ -68,6 +68,7 @@ OwnCode = Annotated[
 
 
 def send(
+    ctx: typer.Context,
     *,
     paths: Paths = None,
     text: Text = None,
@@ -145,6 +146,7 @@ def send(
         token=opt.token_of(os.environ),
         **common,
     )
+    opt.check_words(ctx, is_drawn=to is None and options.code is None)
     check_several(options, checksums=checksums)
     asks = can_ask() and not sent.is_stdin
     if verify and not asks:

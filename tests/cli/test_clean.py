@@ -47,6 +47,17 @@ def test_nothing_to_do(
     assert names(tmp_path) == {"film.iso"}
 
 
+def test_an_empty_folder_name_is_not_the_current_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    leave(tmp_path, "film.iso", 8_192)
+    before = names(tmp_path)
+    assert main(["clean", ""]) == 2
+    assert "clean takes a path, and an empty one was given." in capfd.readouterr().err
+    assert names(tmp_path) == before
+
+
 def test_what_people_see(tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
     leave(tmp_path, "film.iso", 8_192_000, age=3 * DAY + 5)
     leave(tmp_path, "evil\x1b[2J.txt", 4096, size=None, age=61)

@@ -49,6 +49,7 @@ def test_usage_says_that_there_may_be_many(command: list[str], usage: str, capfd
         (["send", "--words", "9", "x"], "9 is not in the range 2<=x<=8"),
         (["receive", "a", "b"], "unexpected extra argument"),
         (["serve", "--port", "x"], "--port"),
+        (["send", "--limit"], "Option '--limit' requires an argument."),
     ],
 )
 def test_usage_errors_are_two_sentences(arguments: list[str], message: str, capfd: Capture) -> None:
@@ -59,6 +60,14 @@ def test_usage_errors_are_two_sentences(arguments: list[str], message: str, capf
     assert message in first
     assert second.startswith("Try “rtcsend")
     assert not out
+
+
+def test_the_hint_names_the_command_also_where_a_value_is_missing(capfd: Capture) -> None:
+    assert main(["receive", "7-guitar-velvet", "-o"]) == 2
+    assert capfd.readouterr().err.splitlines() == [
+        "rtcsend: Option '-o' requires an argument.",
+        "Try “rtcsend receive --help”.",
+    ]
 
 
 def test_error_of_the_engine_is_two_sentences_and_an_exit_code(

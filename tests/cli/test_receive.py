@@ -127,6 +127,8 @@ def test_options_reach_the_engine(play: Play) -> None:
         (["-y", CODE, "--max-size", "big"], "--max-size takes a size, and “big” is none."),
         (["-y", CODE, "--code-file", "x"], "CODE and --code-file are two sources"),
         (["-y"], "There is no code on standard input."),
+        (["-y", CODE, "-o", ""], "--output takes a path, and an empty one was given.\nWrite . to"),
+        (["-y", CODE, "--into="], "--output takes a path, and an empty one was given.\nWrite . to"),
     ],
 )
 def test_usage_errors_come_before_anybody_is_contacted(

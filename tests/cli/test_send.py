@@ -103,13 +103,12 @@ def test_json_prints_every_event_and_nothing_else(play: Play, film: Path, capfd:
 def test_options_reach_the_engine(play: Play, film: Path, capfd: Capture) -> None:
     engine = play(fake_engine.success)
     arguments = "--server ws://h:1/v1 --ice stun:a:1 --ice stun:b:2 --relay-only --timeout 1.5"
-    arguments += " --limit 10M --words 3 --code 7.Guitar.velvet"
+    arguments += " --limit 10M --code 7.Guitar.velvet"
     assert main(["send", *arguments.split(), str(film)]) == 0
     assert engine.options == [
         SendOptions(
             paths=(film,),
             code="7-guitar-velvet",
-            words=3,
             server="ws://h:1/v1",
             ice=("stun:a:1", "stun:b:2"),
             route=RoutePolicy.RELAY_ONLY,
@@ -122,7 +121,9 @@ def test_options_reach_the_engine(play: Play, film: Path, capfd: Capture) -> Non
 
 def test_files_and_folders_and_what_of_them(play: Play, film: Path) -> None:
     engine = play(fake_engine.success)
-    arguments = "--exclude *.o --exclude build/ --gitignore --links follow --skip-unreadable"
+    arguments = (
+        "--exclude *.o --exclude build/ --gitignore --links follow --skip-unreadable --words 3"
+    )
     assert main(["send", *arguments.split(), str(film), str(film.parent)]) == 0
     assert engine.options == [
         SendOptions(
@@ -131,6 +132,7 @@ def test_files_and_folders_and_what_of_them(play: Play, film: Path) -> None:
             gitignore=True,
             links=Links.FOLLOW,
             skip_unreadable=True,
+            words=3,
         )
     ]
 
@@ -178,6 +180,11 @@ def test_printed_command_is_ready_for_the_shell(play: Play, film: Path, capfd: C
         (["film.iso", "--limit", "0"], 2, "--limit takes a size"),
         (["film.iso", "--links", "break"], 2, "'break' is not one of"),
         (["film.iso", "--code", "7-guitar"], 2, "at least 2 words"),
+        (["film.iso", "--code", "7-guitar-velvet", "--words", "3"], 2, "--words is for a code"),
+        (["film.iso", "--to", "laptop", "--words", "3"], 2, "--words is for a code"),
+        (["film.iso", "--code-file", ""], 2, "--code-file takes a path, and an empty one"),
+        (["film.iso", "--checksums", ""], 2, "--checksums takes a path, and an empty one"),
+        (["film.iso", "--trace="], 2, "--trace takes a path, and an empty one"),
         (["film.iso", "--verify"], 2, "no terminal to ask on, and --verify asks the sender"),
     ],
 )
