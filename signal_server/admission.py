@@ -192,7 +192,7 @@ class Admission:
         """Check that a source may open one more mailbox.
 
         Raises:
-            RequestRefused: It has opened too many that have not ended.
+            RequestRefused: It has opened too many that are still kept.
         """
         if not all(tally.has_mailbox(key) for tally, key in self._levels(source)):
             raise self._too_many("mailboxes_per_source", MAILBOX_RETRY)

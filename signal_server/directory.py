@@ -54,7 +54,7 @@ class Directory:
         self._count(room, 1)
 
     def hold(self, mailbox: Mailbox, free: Callable[[], None]) -> None:
-        """Have ``free`` called once, when a mailbox that is here has ended or is forgotten."""
+        """Have ``free`` called once, when a mailbox that is here is forgotten."""
         self._held[mailbox] = free
 
     def remove(self, room: Room) -> None:
@@ -77,8 +77,6 @@ class Directory:
         self.sides += room.sides - sides
         self.stored_bytes += room.stored_bytes - stored
         self.live += facts.opened - (facts.ended is not None)
-        if facts.ended is not None:
-            self._free([mailbox for mailbox in before if mailbox.ended_at is not None])
         if isinstance(command, Enter) and facts.opened:
             self._remember(room)
         self._forget([mailbox for mailbox in before if mailbox not in room.mailboxes])
@@ -100,15 +98,11 @@ class Directory:
         if key is not None and key.kind == "allocate" and not key.text:
             self._drawn[key.side] = room.name
 
-    def _free(self, mailboxes: list[Mailbox]) -> None:
+    def _forget(self, mailboxes: list[Mailbox]) -> None:
         for mailbox in mailboxes:
             free = self._held.pop(mailbox, None)
             if free is not None:
                 free()
-
-    def _forget(self, mailboxes: list[Mailbox]) -> None:
-        self._free(mailboxes)
-        for mailbox in mailboxes:
             key = mailbox.sides[0].key
             if key is not None:
                 self._drawn.pop(key.side, None)

@@ -59,7 +59,8 @@ class Limits:
     sockets_per_source: int = 200
     """Open at once. A company behind one address is one source."""
     mailboxes_per_source: int = 200
-    """Opened by one source, and not ended: also those that nobody has a socket in for a while."""
+    """Opened by one source, and kept: also those that nobody has a socket in for a while, and those
+    that have ended, as long as last words are kept."""
     new_sockets_per_minute: int = 600
     nameplates_per_minute: int = 60
     """New ones of one source."""

@@ -32,7 +32,7 @@ class Tally:
         connections: Open ones, bounded by what the server accepts.
         new_connections: By the minute, whatever becomes of them.
         sockets: Open ones, likewise.
-        mailboxes: Those that were opened and have not ended, likewise.
+        mailboxes: Those that were opened and are kept, likewise.
         buckets: For what is counted by the minute, by the name of the limit.
         failures: Of claims.
     """

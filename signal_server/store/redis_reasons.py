@@ -2,8 +2,9 @@
 
 What Redis answers is never quoted but for the code that it begins with: the rest may hold keys.
 
-Shell, by the exceptions that it knows. Place in the flow: used by :mod:`signal_server.store.redis_link`. Source: Redis, "RESP
-protocol specification" (simple errors), INFO, CLUSTER INFO.
+Shell, by the exceptions that it knows. Place in the flow: used by
+:mod:`signal_server.store.redis_link`. Source: Redis, "RESP protocol specification" (simple
+errors), INFO, CLUSTER INFO.
 """
 
 import re

@@ -96,6 +96,23 @@ def test_meetings_that_were_opened_and_dropped_count_for_their_source() -> None:
     assert meet(world, 3, source) == "in"
 
 
+def test_ended_mailboxes_count_for_who_opened_them_until_they_are_forgotten() -> None:
+    world = World(mailboxes_per_source=1)
+    late = world.socket()
+    world.news(late)
+    for both in (True, False):
+        a, _, b, _ = world.pair()
+        world.send(a, Release())
+        assert directory_of(world).live == 0
+        assert code(world.send(late, Allocate(side=SIDE_C))) == "rate-limited"
+        if both:
+            world.send(b, Release())
+    world.pass_time(110)  # and those between
+    assert code(world.send(late, Allocate(side=SIDE_C))) == "rate-limited"
+    world.pass_time(10)
+    assert isinstance(world.send(world.socket(), Allocate())[0], Allocated)
+
+
 def test_a_site_holds_eight_times_as_many_mailboxes_as_a_source() -> None:
     world = World(mailboxes_per_source=1)
     came = [meet(world, number, f"2001:db8:0:{number:x}::/64") for number in range(20)]
@@ -125,7 +142,7 @@ def test_whatever_ends_a_mailbox_its_source_is_free_again(
                 world.send(number, Release())
             world.drop(number)
         held = sum(admission._sources.mailboxes[each] for each in "abc")
-        assert held == directory_of(world).live
+        assert held == sum(census_of(world).values())
     for number in sockets:
         world.drop(number)
     world.pass_time(300)
