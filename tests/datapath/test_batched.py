@@ -203,7 +203,7 @@ def test_who_breaks_the_rules_hears_of_it() -> None:
     async def breach(one: End, other: End) -> None:
         tsn = other.path.association._outbound.queue.next_tsn
         value = DATA_VALUE.pack(tsn, DATA_CHANNEL, 0, 53) + b"an end without a beginning"
-        other.path.association._control.append(pack_chunk(ChunkType.DATA, FLAG_END, value))
+        other.path.association._tcb.control.append(pack_chunk(ChunkType.DATA, FLAG_END, value))
         other.path.wake()
         await _until(lambda: one.path.data.readyState == "closed")
         assert isinstance(one.path.breach, PeerProtocolError)

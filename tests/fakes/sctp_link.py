@@ -291,7 +291,7 @@ class Pair:
         if end.untaken and self.now >= end.takes_from:
             end.association.taken(end.untaken, now=self.now)
             end.untaken = 0
-        inbound = end.association._inbound
+        inbound = end.association._tcb.inbound
         if inbound is not None:
             stored = inbound.untaken + inbound._waiting_size + inbound._fragments_size
             end.most_stored = max(end.most_stored, stored)

@@ -127,7 +127,7 @@ async def our_window_is_kept(role: Role, peer: StandardPeer) -> None:
 
 
 def _room(path: BatchedPath) -> int:
-    inbound = path.association._inbound
+    inbound = path.association._tcb.inbound
     assert inbound is not None, "established"
     return inbound.a_rwnd
 

@@ -11,9 +11,11 @@ from rtcsend.datapath.congestion.bbr import Bbr
 from rtcsend.datapath.congestion.cubic import Cubic
 from rtcsend.datapath.sctp import association as association_module
 from rtcsend.datapath.sctp import inbound as inbound_module
+from rtcsend.datapath.sctp import tcb
 from rtcsend.datapath.sctp.events import Closed, StreamsReset
 from rtcsend.datapath.sctp.inbound import Message
 from rtcsend.datapath.sctp.serial import add
+from rtcsend.datapath.sctp.tcb import MAX_CONTROL
 from rtcsend.datapath.sctp.wire import (
     DATA_HEADER,
     FLAG_BEGIN,
@@ -53,6 +55,7 @@ def arrived(end: End, count: int) -> bool:
 def small_buffer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(inbound_module, "RECEIVE_BUFFER", BUFFER)
     monkeypatch.setattr(association_module, "RECEIVE_BUFFER", BUFFER)
+    monkeypatch.setattr(tcb, "RECEIVE_BUFFER", BUFFER)
 
 
 @pytest.mark.usefixtures("small_buffer")
@@ -134,7 +137,7 @@ def test_a_peer_that_drops_what_it_acknowledged_gets_it_again(pings: int) -> Non
     sender, receiver = pair.ends
     sender.to_send = [(0.0, 1, bytes([number]) * 1000) for number in range(20)]
     sender.to_send += [(0.5 + number / 10, 1, b"ping") for number in range(pings)]
-    lost = {add(sender.association._config.initial_tsn, 3)}
+    lost = {add(sender.association._tcb.config.initial_tsn, 3)}
 
     def drop(_number: int, packet: bytes) -> bool:
         tsn = int.from_bytes(packet[16:20], "big")
@@ -142,7 +145,7 @@ def test_a_peer_that_drops_what_it_acknowledged_gets_it_again(pings: int) -> Non
 
     sender.link.drop = drop
     pair.run(0.45)
-    inbound = receiver.association._inbound
+    inbound = receiver.association._tcb.inbound
     assert inbound is not None
     assert len(inbound._waiting) == 16
     assert sender.association._outbound.outstanding
@@ -219,9 +222,9 @@ class ByHand:
         self.association = own.association
         self.now = self.pair.now
         self.packer = Packer(
-            source_port=5000, destination_port=5000, tag=self.association._config.tag
+            source_port=5000, destination_port=5000, tag=self.association._tcb.config.tag
         )
-        self.tsn = peer.association._config.initial_tsn
+        self.tsn = peer.association._tcb.config.initial_tsn
         self.got()
 
     def feed(self, *chunks: bytes, later: float = 0.0) -> None:
@@ -305,7 +308,7 @@ def test_a_thousand_questions_in_one_packet_get_some_answers() -> None:
     peer = ByHand()
     many = pack_chunk(ChunkType.HEARTBEAT, 0, b"") * 4000
     peer.feed(many, many)
-    assert len(peer.association._control) == association_module.MAX_CONTROL
+    assert len(peer.association._tcb.control) == MAX_CONTROL
     peer.got()
     peer.feed(pack_chunk(ChunkType.HEARTBEAT, 0, b"one more"))
     assert (ChunkType.HEARTBEAT_ACK, b"one more") in peer.got()
@@ -314,7 +317,7 @@ def test_a_thousand_questions_in_one_packet_get_some_answers() -> None:
 def test_everything_acknowledged_stops_the_timer() -> None:
     """Even where the blocks said so before the cumulative TSN did."""
     peer = ByHand()
-    first = peer.association._config.initial_tsn
+    first = peer.association._tcb.config.initial_tsn
     peer.association.send(1, 53, bytes(100))
     peer.got()
     peer.feed(pack_sack(add(first, -1), 10**6, [(1, 1)], []), later=0.02)
@@ -372,7 +375,9 @@ def real_packets(seed: int) -> list[tuple[int, bytes]]:
         pack_sack(0, 0, [(2, 3), (5, 9)], [1]),
     ]
     for number, end in enumerate(pair.ends):
-        packer = Packer(source_port=5000, destination_port=5000, tag=end.association._config.tag)
+        packer = Packer(
+            source_port=5000, destination_port=5000, tag=end.association._tcb.config.tag
+        )
         packets += [(1 - number, packer.pack(chunk, zero_checksum=True)) for chunk in more]
     return packets
 
@@ -405,7 +410,7 @@ def test_any_bytes_raise_nothing(seed: int) -> None:
     rng = random.Random(seed)
     pair = established_pair(seed=seed) if seed % 2 else Pair(seed)
     for number, end in enumerate(pair.ends):
-        tag = rng.choice([0, end.association._config.tag, 1])
+        tag = rng.choice([0, end.association._tcb.config.tag, 1])
         packer = Packer(source_port=5000, destination_port=5000, tag=tag)
         for _ in range(300):
             body = b"".join(
@@ -428,9 +433,9 @@ def test_any_bytes_raise_nothing(seed: int) -> None:
 
 def bounded(end: End) -> None:
     association = end.association
-    assert len(association._control) <= association_module.MAX_CONTROL
+    assert len(association._tcb.control) <= MAX_CONTROL
     assert len(association._outbound.outstanding.chunks) <= 5_000
-    inbound = association._inbound
+    inbound = association._tcb.inbound
     if inbound is not None:
         assert len(inbound._waiting) <= inbound_module.MAX_OUT_OF_ORDER
         assert end.most_stored <= 2 * inbound_module.RECEIVE_BUFFER

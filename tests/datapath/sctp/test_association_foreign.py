@@ -5,11 +5,12 @@ import random
 import pytest
 
 from rtcsend.datapath.congestion.cubic import Cubic
-from rtcsend.datapath.sctp.association import MAX_CONTROL, Association
+from rtcsend.datapath.sctp.association import Association
 from rtcsend.datapath.sctp.config import AssociationConfig
 from rtcsend.datapath.sctp.events import StreamsReset
 from rtcsend.datapath.sctp.inbound import Message
 from rtcsend.datapath.sctp.serial import add
+from rtcsend.datapath.sctp.tcb import MAX_CONTROL
 from rtcsend.datapath.sctp.wire import (
     DATA_HEADER,
     FLAG_BEGIN,
@@ -110,7 +111,7 @@ def test_a_batch_of_any_size_is_acknowledged_to_its_end(count: int) -> None:
     exchange(one, other, now=1.0)
     first = one._outbound.queue.next_tsn
     flags = FLAG_BEGIN | FLAG_END
-    packer = Packer(source_port=5000, destination_port=5000, tag=other._config.tag)
+    packer = Packer(source_port=5000, destination_port=5000, tag=other._tcb.config.tag)
     data = [
         packer.pack(
             DATA_HEADER.pack(0, flags, 20, add(first, number), DATA, 0, BINARY) + b"data",

@@ -6,9 +6,10 @@ from collections import Counter
 import pytest
 
 from rtcsend.datapath.congestion.cubic import Cubic
-from rtcsend.datapath.sctp.association import MAX_CONTROL, Association
+from rtcsend.datapath.sctp.association import Association
 from rtcsend.datapath.sctp.config import AssociationConfig
 from rtcsend.datapath.sctp.events import Closed, StreamsReset
+from rtcsend.datapath.sctp.tcb import MAX_CONTROL
 from rtcsend.datapath.sctp.wire import (
     ChunkType,
     Packer,
@@ -216,10 +217,10 @@ def test_a_thousand_requests_in_one_chunk_are_two() -> None:
 
 def test_streams_are_not_reset_at_a_peer_that_cannot() -> None:
     talk = established()
-    talk.association._resets.open(their_initial_sequence=0, is_supported=False)
+    talk.association._tcb.resets.open(their_initial_sequence=0, is_supported=False)
     talk.association.reset(1, now=0.0)
     assert talk.got() == {}
-    assert established().association._handshake.can_reset_streams
+    assert established().association._tcb.handshake.can_reset_streams
 
 
 def test_sacks_for_what_was_never_sent_are_dropped_and_cost_little() -> None:

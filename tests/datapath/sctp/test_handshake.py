@@ -159,7 +159,7 @@ def test_old_handshake_packets_change_nothing() -> None:
 def test_a_cookie_that_is_not_ours_is_ignored() -> None:
     pair = Pair(10, QUICK)
     packer = Packer(
-        source_port=5000, destination_port=5000, tag=pair.ends[1].association._config.tag
+        source_port=5000, destination_port=5000, tag=pair.ends[1].association._tcb.config.tag
     )
     echo = pack_chunk(ChunkType.COOKIE_ECHO, 0, b"not ours")
     pair.inject(1, packer.pack(echo, zero_checksum=False), at=0.03)

@@ -12,6 +12,7 @@ from rtcsend.datapath.congestion.bbr import Bbr
 from rtcsend.datapath.congestion.cubic import Cubic
 from rtcsend.datapath.sctp import association as association_module
 from rtcsend.datapath.sctp import inbound as inbound_module
+from rtcsend.datapath.sctp import tcb
 from tests.fakes.sctp_link import MAX_MESSAGE, Conditions, End, Pair
 
 SEEDS = int(os.environ.get("RTCSEND_SEEDS", "600"))
@@ -74,6 +75,7 @@ def run_seed(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     buffer = rng.choice((SMALL_BUFFER * 4, 8 << 20))
     monkeypatch.setattr(inbound_module, "RECEIVE_BUFFER", buffer)
     monkeypatch.setattr(association_module, "RECEIVE_BUFFER", buffer)
+    monkeypatch.setattr(tcb, "RECEIVE_BUFFER", buffer)
     there, back = conditions(rng), conditions(rng)
     pair = Pair(
         seed,

@@ -154,7 +154,7 @@ def test_after_two_terabytes_packets_are_not_taken_for_too_large() -> None:
     pair = Pair(4, Conditions())
     sender, receiver = (end.association for end in pair.ends)
     pair.run(5.0)
-    outbound, inbound = sender._outbound, receiver._inbound
+    outbound, inbound = sender._outbound, receiver._tcb.inbound
     assert inbound is not None
     sent = 2**31 + 10
     outbound.queue.next_tsn = add(outbound.queue.next_tsn, sent)
