@@ -25,8 +25,9 @@ accepted; docs/security.md says what it protects from.
 
 import enum
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 from rtcsend.errors import UnsafePath
 from rtcsend.files.names import (
@@ -107,9 +108,11 @@ class _Node:
     place: bytes
     """Fingerprint of where it will be."""
     is_numbered: bool
+    stays: bool
+    """Whether it and all above it are called as at the sender."""
 
 
-_TOP = _Node("", "", b"", is_numbered=False)
+_TOP = _Node("", "", b"", is_numbered=False, stays=True)
 
 
 def safe_path_untrusted(path: str, *, windows: bool) -> SafePath:
@@ -143,7 +146,9 @@ class ProposedPaths:
     """The paths of one proposal, each with a place of its own.
 
     Two paths that would be one file get two: the later one is numbered (``x (1)``), also when
-    it is a folder, and then everything in it goes there. What comes out depends on the paths
+    it is a folder, and then everything in it goes there. Who is called so already keeps his name
+    before one who would come to it by being made safe, if all paths were told beforehand, by
+    :meth:`expect_untrusted`. What comes out depends on the paths
     and their order alone, so that the same proposal has the same places when it is resumed.
 
     Memory: 16 bytes a slot of a table that is at most 5/8 full, so 26 to 52 bytes for each
@@ -165,7 +170,26 @@ class ProposedPaths:
         self._owners = Owners(limit=MAX_NAMES)
         self._chain: list[_Node] = []
         """The folders of the last path: paths come in the order of a walk, mostly."""
+        self._expected: list[_Node] = []
+        """The same of the last path that was expected."""
+        self._is_expected = False
         self._collisions = 0
+
+    def expect_untrusted(self, path: str, *, is_folder: bool) -> None:
+        """Keep the place of a path for it, if it can stay as it is.
+
+        To be called for all paths, in their order, before the first :meth:`add_untrusted`, or
+        for none. What is wrong with a path, that says.
+
+        Raises:
+            UnsafePath: A file comes twice; there are too many of them.
+        """
+        self._is_expected = True
+        *folders, last = path.split("/")
+        if len(folders) >= MAX_DEPTH or size_of(path) > MAX_UNTRUSTED_BYTES:
+            return
+        above = _enter(self._expected, folders, partial(self._expect, path=path, is_folder=True))
+        self._expect(last, above, path=path, is_folder=is_folder)
 
     def add_untrusted(self, path: str, *, is_folder: bool) -> tuple[SafePath, frozenset[Oddity]]:
         """Return the place of one more path, and what is odd about it.
@@ -182,35 +206,39 @@ class ProposedPaths:
                 once as a file and once as a folder; there are too many of them.
         """
         *folders, last = _split_untrusted(path)
-        self._enter(folders, path)
-        nodes = (*self._chain, self._claim(last, path, is_folder=is_folder))
+        above = _enter(self._chain, folders, partial(self._claim, path=path, is_folder=True))
+        nodes = (*self._chain, self._claim(last, above, path=path, is_folder=is_folder))
         safe = _joined(tuple(node.name for node in nodes), path)
         odd = oddities(safe)
         return safe, odd | {Oddity.CLASH} if any(node.is_numbered for node in nodes) else odd
 
-    def _enter(self, folders: list[str], path: str) -> None:
-        """Make the chain be these folders; what it has in common with them stays."""
-        shared = 0
-        for node, raw in zip(self._chain, folders, strict=False):
-            if node.raw != raw:
-                break
-            shared += 1
-        del self._chain[shared:]
-        for raw in folders[shared:]:
-            self._chain.append(self._claim(raw, path, is_folder=True))
+    def _expect(self, raw: str, parent: _Node, *, path: str, is_folder: bool) -> _Node:
+        """Return a component in the place that is its own, if it stays as it is."""
+        if parent.stays and self._stays(raw):
+            place, owner = self._place(parent, raw), self._owner(raw, is_folder=is_folder)
+            before = self._owners.claim(int.from_bytes(place), owner)
+            if before == owner and not is_folder:
+                raise UnsafePath(f"The path {shown_untrusted(path)} comes twice.")
+            if before in (None, owner):
+                return _Node(raw, raw, place, is_numbered=False, stays=True)
+        return _Node(raw, raw, b"", is_numbered=False, stays=False)
 
-    def _claim(self, raw: str, path: str, *, is_folder: bool) -> _Node:
-        """Return the place of a component below the chain: its own, or one that is free."""
-        parent = self._chain[-1] if self._chain else _TOP
-        # What the sender calls it, here: a place above belongs to one folder of the sender's.
-        origin = int.from_bytes(self._fingerprint(b"", raw))
-        owner = origin & ~_FOLDER | (_FOLDER if is_folder else 0)
+    def _stays(self, raw: str) -> bool:
+        try:
+            return not safe_component_untrusted(raw, windows=self._windows).changed
+        except UnsafePath:
+            return False
+
+    def _claim(self, raw: str, parent: _Node, *, path: str, is_folder: bool) -> _Node:
+        """Return a component in its place: its own, or one that is free."""
+        owner = self._owner(raw, is_folder=is_folder)
         safe = safe_component_untrusted(raw, windows=self._windows).name
         for name in self._candidates(safe, path):
-            place = self._fingerprint(parent.place, folded(name) if self._folding else name)
+            place = self._place(parent, name)
             before = self._owners.claim(int.from_bytes(place), owner)
-            if before is None or (before == owner and is_folder):
-                return _Node(raw, name, place, is_numbered=name != safe)
+            stays = parent.stays and name == raw
+            if before is None or (before == owner and (is_folder or (stays and self._is_expected))):
+                return _Node(raw, name, place, is_numbered=name != safe, stays=stays)
             if before == owner:
                 raise UnsafePath(f"The path {shown_untrusted(path)} comes twice.")
             if before ^ owner == _FOLDER:
@@ -225,9 +253,33 @@ class ProposedPaths:
                 raise UnsafePath(f"Too many paths are the same file, {shown_untrusted(path)} too.")
             yield numbered_name(name, number)
 
+    def _owner(self, raw: str, *, is_folder: bool) -> int:
+        """Return the number of what the sender calls so.
+
+        That is enough: a place above belongs to one folder of the sender's.
+        """
+        origin = int.from_bytes(self._fingerprint(b"", raw))
+        return origin & ~_FOLDER | (_FOLDER if is_folder else 0)
+
+    def _place(self, parent: _Node, name: str) -> bytes:
+        return self._fingerprint(parent.place, folded(name) if self._folding else name)
+
     def _fingerprint(self, parent: bytes, name: str) -> bytes:
         data = parent + name.encode(errors="surrogatepass")
         return hashlib.blake2b(data, digest_size=_KEY_BYTES, key=self._key).digest()
+
+
+def _enter(chain: list[_Node], folders: list[str], place: Callable[[str, _Node], _Node]) -> _Node:
+    """Make the chain be these folders, and return the last; what both have in common stays."""
+    shared = 0
+    for node, raw in zip(chain, folders, strict=False):
+        if node.raw != raw:
+            break
+        shared += 1
+    del chain[shared:]
+    for raw in folders[shared:]:
+        chain.append(place(raw, chain[-1] if chain else _TOP))
+    return chain[-1] if chain else _TOP
 
 
 def _split_untrusted(path: str) -> list[str]:

@@ -143,6 +143,8 @@ class ProposedTree:
             yield from self._renamed(self._renames)
             return
         paths = ProposedPaths(windows=self._windows, folding=self._folding, key=self._key)
+        for entry in self.manifest.entries():
+            paths.expect_untrusted(entry.path, is_folder=entry.kind == "directory")
         for number, entry in enumerate(self.manifest.entries()):
             safe, odd = paths.add_untrusted(entry.path, is_folder=entry.kind == "directory")
             *folder, name = safe.components

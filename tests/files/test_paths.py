@@ -198,6 +198,22 @@ def test_what_differs_in_form_alone_is_numbered() -> None:
     ]  # fmt: skip
 
 
+def test_who_is_called_so_keeps_his_name() -> None:
+    given_paths = ("e\u0301/a", "\u00e9/a", "x\x1b", "x_", "x_ (1)")
+    book = proposed()
+    for path in given_paths:
+        book.expect_untrusted(path, is_folder=False)
+    found = [str(book.add_untrusted(path, is_folder=False)[0]) for path in given_paths]
+    assert found == ["\u00e9 (1)/a", "\u00e9/a", "x_ (2)", "x_", "x_ (1)"]
+
+
+def test_who_is_called_so_comes_once() -> None:
+    book = proposed()
+    book.expect_untrusted("a/b", is_folder=False)
+    with pytest.raises(UnsafePath, match="comes twice"):
+        book.expect_untrusted("a/b", is_folder=False)
+
+
 def test_what_differs_in_case_alone_is_numbered_where_case_does_not_count() -> None:
     given_paths = ("Makefile", "makefile", "Photos/a", "photos/b", "photos/a", "PHOTOS/a")
     assert places(*given_paths) == list(given_paths)

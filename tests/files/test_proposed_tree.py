@@ -52,6 +52,14 @@ def test_every_walk_comes_to_the_same_places(
     assert places(list(tree.siblings(selection))) == wanted
 
 
+@given(trees)
+def test_who_is_called_so_keeps_his_name(paths: set[str]) -> None:
+    tree = ProposedTree(listed(paths), windows=False, folding=False, key=b"k" * 16)
+    for path, components in places(list(tree.check_untrusted())):
+        if not set(path) & {" ", "\x1b", "\u0301"}:
+            assert "/".join(components) == path
+
+
 def test_more_names_than_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(proposed_tree, "_MAX_RENAMED", 3)
     manifest = listed({"a", "a/c\x1b", "a/c_", "a/e\u0301", "b"})
