@@ -130,6 +130,8 @@ class Route(Event):
     """Round-trip time as the connectivity check measured it, in milliseconds."""
     relay_protocol: RelayProtocol | None = None
     """How this side reaches its relay; None: it uses none, only the other side may."""
+    vpn: bool = False
+    """One of the two machines sends by the interface of a VPN, as that one's name tells."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

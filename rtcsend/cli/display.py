@@ -22,13 +22,13 @@ from typing import TYPE_CHECKING, Final, Literal, Protocol
 
 from rtcsend.cli.figures import (
     TransferState,
-    format_milliseconds,
     format_rate,
     format_size,
 )
 from rtcsend.cli.interruptions import Interruption, Interruptions, Words
 from rtcsend.cli.proposal_view import count, made_safe, proposal_name
 from rtcsend.cli.results import ResultLines
+from rtcsend.cli.route_words import route_column, route_line
 from rtcsend.cli.terminal import escape, say
 from rtcsend.events import (
     Checking,
@@ -221,10 +221,10 @@ class HumanOutput:
 
     def _on_route(self, event: Route) -> None:
         """Note how the bytes go; where nothing moves on the screen, say so."""
-        self._route = _route(event)
+        self._route = route_column(event)
         if self._make_view is None:
             what = "Connected" if isinstance(event, Connected) else "Better route"
-            self.tell(f"{what}: {_way(event)}.")
+            self.tell(f"{what}: {route_line(event)}.")
 
     def _on_connected(self, event: Connected) -> None:
         self._on_route(event)
@@ -331,20 +331,6 @@ def receive_command(code: str, *, server: str | None) -> str:
     """Return what to type on the other machine, ready for its shell."""
     command = f"rtcsend receive {code}"
     return f"{command} --server {shlex.quote(escape(server))}" if server else command
-
-
-def _way(event: Route) -> str:
-    """Return how the bytes go: ``relay by TLS, relay to host, round trip 38 ms``."""
-    reached = event.relay_protocol  # None where the relay is the other side's
-    way = event.route if reached is None else f"{event.route} by {reached.upper()}"
-    rtt = "" if event.rtt_ms is None else f", round trip {format_milliseconds(event.rtt_ms)}"
-    return f"{way}, {escape(event.local)} to {escape(event.remote)}{rtt}"
-
-
-def _route(event: Route) -> str:
-    """Return the same for the narrow column; UDP is what a relay should be reached by."""
-    reached = event.relay_protocol
-    return event.route if reached in (None, "udp") else f"{event.route}/{reached}"
 
 
 def _saved(path: str) -> str:

@@ -92,7 +92,7 @@ class TransferState:
         total: Of how many; None: nobody knows.
         bytes_per_s: Now; when it is finished, on average.
         seconds: How long it took; None while it runs.
-        route: ``direct``, ``relay``, ``relay/tls``, or empty as long as nobody knows.
+        route: ``direct``, ``vpn``, ``relay``, ``relay/tls``, or empty as long as nobody knows.
     """
 
     name: str

@@ -22,6 +22,7 @@ from rtcsend.cli.figures import (
     format_size,
 )
 from rtcsend.cli.interruptions import Interruption, Interruptions, Words
+from rtcsend.cli.route_words import route_column
 from rtcsend.cli.rows import cut, progress_row
 from rtcsend.cli.terminal import escape
 from rtcsend.errors import PeerNeverCame, WrongCode
@@ -186,8 +187,7 @@ def _same(text: str) -> Words:
 
 
 def _connected(number: int, receiver: _Receiver, event: Route) -> Words:
-    reached = event.relay_protocol
-    receiver.route = event.route if reached in (None, "udp") else f"{event.route}/{reached}"
+    receiver.route = route_column(event)
     if isinstance(event, Connected):
         receiver.status = _GOING_ON if receiver.was_lost else _ASKING
     what = "connected" if isinstance(event, Connected) else "better route"

@@ -18,7 +18,7 @@ from aioice import Candidate, stun
 from aioice.ice import CandidatePair, StunProtocol
 
 from rtcsend.peer.checklist import PACE, CheckList
-from rtcsend.peer.priorities import Grade, as_peer_reflexive, grade, pair_priority
+from rtcsend.peer.priorities import Grade, as_peer_reflexive, grade, is_vpn, pair_priority
 from rtcsend.peer.transaction import CONSENT_WAITS, Answer, Transaction, check_waits
 from rtcsend.peer.turn_client import result_of
 from rtcsend.tasks import cancel_all
@@ -43,6 +43,8 @@ class SelectedPair:
     local_address: tuple[str, int]
     remote_address: tuple[str, int]
     is_relayed: bool
+    is_vpn: bool
+    """One of its ends sends by a VPN's interface, as far as is known."""
     rtt: float | None
     """Seconds of a check's round trip; None: not known."""
 
@@ -80,6 +82,7 @@ class CheckingConnection(aioice.Connection):
             local_address=pair.local_addr,
             remote_address=pair.remote_addr,
             is_relayed=self._grade(pair).is_relayed,
+            is_vpn=self._is_vpn(pair),
             rtt=self._checks.rtt_of(pair),
         )
 
@@ -152,6 +155,10 @@ class CheckingConnection(aioice.Connection):
             grade(local.type, local.priority, is_own=True),
             grade(remote.type, remote.priority, is_own=self.own_peer),
         )
+
+    def _is_vpn(self, pair: CandidatePair) -> bool:
+        ends = [pair.local_candidate, *([pair.remote_candidate] if self.own_peer else [])]
+        return any(is_vpn(end.type, end.priority) for end in ends)
 
     def _start(self, pair: CandidatePair) -> None:
         pair.task = asyncio.create_task(self._check(pair))  # close() cancels it

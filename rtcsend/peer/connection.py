@@ -264,6 +264,7 @@ class PeerConnection:
             local=pair.local_type,
             remote=pair.remote_type,
             protocol="udp",
+            vpn=pair.is_vpn,
             rtt_ms=None if pair.rtt is None else round(pair.rtt * 1000, 1),
         )
 

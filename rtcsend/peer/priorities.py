@@ -92,6 +92,12 @@ def grade(kind: str, candidate_priority: int, *, is_own: bool) -> Grade:
     return Grade.LAN if kind == "host" else Grade.REFLEXIVE
 
 
+def is_vpn(kind: str, candidate_priority: int) -> bool:
+    """Return whether one end of a pair sends by a tunnel's interface; of our own priorities."""
+    preference = (candidate_priority >> 8) & MAX_LOCAL_PREFERENCE
+    return kind != "relay" and _BASES["bridge"] < preference <= _BASES["tunnel"]
+
+
 def pair_priority(local: int, remote: int, *, is_controlling: bool) -> int:
     """Return the priority of a pair. Source: RFC 8445 §6.1.2.3."""
     controlling, controlled = (local, remote) if is_controlling else (remote, local)

@@ -101,6 +101,29 @@ def test_how_the_relay_is_reached(
     assert f"film.iso 7 {column}" in view.log
 
 
+def test_a_lan_in_place_of_a_vpn_is_shown(capfd: Capture) -> None:
+    by_vpn = replace(CONNECTED, remote="host", vpn=True, rtt_ms=38.2)
+    by_lan = RouteChanged(route="direct", local="host", remote="host", protocol="udp", rtt_ms=0.4)
+    output = human("send")
+    output.emit(by_vpn)
+    output.emit(by_lan)
+    output.emit(replace(CONNECTED, route="relay", remote="relay", vpn=True, rtt_ms=None))
+    lines = capfd.readouterr().err.splitlines()
+    assert [line for line in lines if ", host to " in line] == [
+        "Connected: direct by VPN, host to host, round trip 38 ms.",
+        "Better route: direct, host to host, round trip 0.4 ms.",
+        "Connected: relay, host to relay.",
+    ]
+    view = RecordedView()
+    output = human("send", view=view)
+    for shown in (CODE, PAIRED, by_vpn, progress(7), by_lan, progress(8)):
+        output.emit(shown)
+    assert [line for line in view.log if line.startswith("film.iso")] == [
+        "film.iso 7 vpn",
+        "film.iso 8 direct",
+    ]
+
+
 def test_a_round_trip_that_nobody_knows_is_not_shown(capfd: Capture) -> None:
     human("send").emit(replace(CONNECTED, rtt_ms=None))
     assert "Connected: direct, host to srflx." in capfd.readouterr().err.splitlines()

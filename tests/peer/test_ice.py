@@ -159,6 +159,7 @@ def test_the_selected_pair() -> None:
         local_address=LOCAL,
         remote_address=REMOTE,
         is_relayed=False,
+        is_vpn=False,
         rtt=None,
     )
 

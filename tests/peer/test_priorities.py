@@ -12,6 +12,7 @@ from rtcsend.peer.priorities import (
     as_peer_reflexive,
     grade,
     host_preference,
+    is_vpn,
     pair_priority,
     priority,
     relay_preference,
@@ -41,6 +42,8 @@ def test_what_an_address_belongs_to_is_read_out_of_its_priority(
     assert grade("host", own, is_own=True) is expected
     reflexive = Grade.REFLEXIVE if network is Network.LAN else Grade.TUNNEL
     assert grade("prflx", as_peer_reflexive(own), is_own=True) is reflexive
+    for kind, number in (("host", own), ("prflx", as_peer_reflexive(own))):
+        assert is_vpn(kind, number) == (network is Network.TUNNEL)
 
 
 @given(st.sampled_from(PROTOCOLS), PLACES)
@@ -53,6 +56,8 @@ def test_how_a_relay_is_reached_is_read_out_of_its_priority(
     assert expected.is_relayed
     assert grade("relay", own, is_own=True) is expected
     assert grade("prflx", as_peer_reflexive(own), is_own=True) is expected
+    assert not is_vpn("relay", own)
+    assert not is_vpn("prflx", as_peer_reflexive(own))
 
 
 @given(st.sampled_from(["host", "srflx", "prflx", "relay"]), st.integers(0, 2**32 - 1))
