@@ -10,6 +10,8 @@ from typing import Final
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.coverage_files import drop_broken
+
 ROOT: Final = Path(__file__).parent
 LONG: Final = ("lab", "e2e", "coturn", "chromium", "no_cover")
 """Markers of tests that take long: most of them wait for real programs, or for real time."""
@@ -72,3 +74,12 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
     finally:
         if config is not None:
             os.environ[CHILDREN] = config
+
+
+@pytest.hookimpl(wrapper=True, trylast=True)  # before coverage combines them
+def pytest_runtestloop(session: pytest.Session) -> Generator[None, object, object]:
+    """Take away what processes wrote of their coverage when they were killed amid that."""
+    result = yield
+    if not hasattr(session.config, "workerinput"):
+        drop_broken(session.config.rootpath / os.environ.get("COVERAGE_FILE", ".coverage"))
+    return result
