@@ -130,6 +130,8 @@ def main(arguments: Sequence[str]) -> int:
         )
     except OutputGone as exc:
         return exc.exit_code
+    except BrokenPipeError:  # as when a shell gives a completion up
+        return OutputGone.exit_code
     except RtcsendError as exc:
         error = exc
     except Exception as exc:  # the border: everything has an exit code

@@ -1,4 +1,5 @@
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -222,3 +223,26 @@ def test_an_output_that_takes_nothing_is_an_error_at_the_end_too() -> None:
         "rtcsend: Standard output cannot be written: No space left on device.\n"
         "Check where it goes, and run the command again.\n"
     )
+
+
+def test_a_completion_that_nobody_waits_for_any_more_says_nothing() -> None:
+    asked = {
+        "_RTCSEND_COMPLETE": "complete_fish",
+        "_TYPER_COMPLETE_FISH_ACTION": "get-args",
+        "_TYPER_COMPLETE_ARGS": "rtcsend rec",
+    }
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", "from rtcsend.cli.main import run; run()"],
+            env={**os.environ, **asked},
+            stdout=writing,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+    finally:
+        os.close(writing)
+    assert (done.returncode, done.stderr) == (143, "")
