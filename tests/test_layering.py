@@ -21,37 +21,30 @@ STAGES = (
 )
 
 WIRING = {
-    *(
-        "session.py",
-        "api.py",
-        "blocking.py",
-        "target.py",
-        "connecting.py",
-        "farewell.py",
-        "front_door.py",
-    ),
-    *("by_words.py", "met.py", "several.py"),
-    *("by_keys.py", "introducing.py", "known_receiving.py", "known_sending.py", "listening.py"),
-    *("mailbox.py", "meeting.py", "reconnecting.py", "sources.py", "tree_decision.py"),
+    *("session.py", "connecting.py", "reconnecting.py", "farewell.py"),
+    *("sources.py", "target.py", "tree_decision.py", "api.py", "blocking.py"),
 }
 """The files beside the stages that may know several of them; the others know none."""
+
+WIRING_FOLDERS = ("meeting", "serving")
+"""The folders that may, in their order: ``session.py`` and who is beside it know them."""
 
 SHELLS = {
     "rtcsend/api.py",
     "rtcsend/blocking.py",
-    "rtcsend/by_keys.py",
-    "rtcsend/by_words.py",
+    "rtcsend/meeting/by_keys.py",
+    "rtcsend/meeting/by_words.py",
     "rtcsend/connecting.py",
     "rtcsend/farewell.py",
-    "rtcsend/introducing.py",
-    "rtcsend/known_receiving.py",
-    "rtcsend/known_sending.py",
-    "rtcsend/listening.py",
-    "rtcsend/meeting.py",
+    "rtcsend/meeting/introducing.py",
+    "rtcsend/meeting/known_receiving.py",
+    "rtcsend/meeting/known_sending.py",
+    "rtcsend/serving/listening.py",
+    "rtcsend/meeting/again.py",
     "rtcsend/reconnecting.py",
     "rtcsend/resolving.py",
     "rtcsend/session.py",
-    "rtcsend/several.py",
+    "rtcsend/serving/several.py",
     "rtcsend/sources.py",
     "rtcsend/standstill.py",
     "rtcsend/target.py",
@@ -135,6 +128,7 @@ SHELLS = {
     "rtcsend/files/writer.py",
     "rtcsend/doctor/codec.py",  # no I/O, but aioice's messages
     "rtcsend/doctor/host.py",
+    "rtcsend/doctor/knocking.py",
     "rtcsend/doctor/links.py",
     "rtcsend/doctor/reasons.py",  # no I/O, but the errors of sockets and TLS
     "rtcsend/doctor/relays.py",
@@ -148,6 +142,7 @@ SHELLS = {
     "signal_server/cli.py",
     "signal_server/due_timer.py",
     "signal_server/event_loop.py",
+    "signal_server/handler.py",
     "signal_server/listeners.py",
     "signal_server/keys.py",
     "signal_server/logs.py",
@@ -301,11 +296,12 @@ def test_a_stage_knows_no_shell_of_another(stage: str) -> None:
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_stage_does_not_know_who_wires_it(stage: str) -> None:
-    wiring = {f"rtcsend.{name.removesuffix('.py')}" for name in WIRING}
+    wiring = tuple(f"rtcsend.{name.removesuffix('.py')}" for name in (*WIRING, *WIRING_FOLDERS))
     backward = [
         found
         for found in RTCSEND
-        if stage_of(module_of(found.path)) == stage and found.name in wiring
+        if stage_of(module_of(found.path)) == stage
+        and any(f"{found.name}.".startswith(f"{name}.") for name in wiring)
     ]
     assert backward == []
 
@@ -317,6 +313,21 @@ def test_beside_the_stages_only_the_wiring_knows_them() -> None:
         if found.path.count("/") == 1 and stage_of(found.name) is not None
     }
     assert knowing <= {f"rtcsend/{name}" for name in WIRING}
+
+
+@pytest.mark.parametrize("folder", WIRING_FOLDERS)
+def test_how_two_meet_and_are_served_knows_nothing_of_what_follows(folder: str) -> None:
+    later = {"datapath", "manifest", "transfer", "files", "doctor"}
+    later |= {name.removesuffix(".py") for name in WIRING}
+    later |= set(WIRING_FOLDERS[WIRING_FOLDERS.index(folder) + 1 :])
+    forward = [
+        found
+        for found in RTCSEND
+        if found.path.startswith(f"rtcsend/{folder}/")
+        and found.name.startswith("rtcsend.")
+        and found.name.split(".")[1] in later
+    ]
+    assert forward == []
 
 
 @pytest.mark.parametrize("path", files("rtcsend", "signal_server"), ids=relative)

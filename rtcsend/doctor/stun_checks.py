@@ -21,10 +21,8 @@ from rtcsend.doctor.stun_family import Heard, StunFamily
 
 Emit = Callable[[Check], None]
 
-_SILENT: Final = {
-    True: "No answer by UDP, but one by TCP: UDP is blocked on the way.",
-    False: "No answer by UDP or TCP: the server is dead, or blocked on the way.",
-}
+_BY_TCP: Final = "No answer by UDP, but one by TCP: UDP is blocked on the way."
+_SILENT: Final = "No answer by UDP or TCP: the server is dead, or blocked on the way."
 
 
 class StunChecks:
@@ -150,8 +148,8 @@ class StunChecks:
 
     def _tell_heard(self, server: Server, heard: Heard) -> None:
         if heard.binding is None:
-            reason = "udp-blocked" if heard.by_tcp else "silent"
-            self._tell(server, "failed", _SILENT[heard.by_tcp], reason=reason)
+            text, reason = _silence(heard)
+            self._tell(server, "failed", text, reason=reason)
             return
         address, port = heard.binding.mapped
         host = f"[{address}]" if ":" in address else address
@@ -192,6 +190,15 @@ class StunChecks:
 
 def _version(nat: Nat) -> int:
     return nat.version
+
+
+def _silence(heard: Heard) -> tuple[str, str]:
+    """Return what it means that a server does not answer, and the same in a word."""
+    if heard.by_tcp:
+        return _BY_TCP, "udp-blocked"
+    if heard.refused is not None:
+        return heard.refused.text, heard.refused.slug
+    return _SILENT, "silent"
 
 
 def _path_text(size: Size | None) -> tuple[str, dict[str, Value]]:

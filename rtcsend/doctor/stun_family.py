@@ -1,7 +1,8 @@
 """The STUN servers of one IP family, all asked from one port while it is entered.
 
 Where one is silent by UDP, it is asked by TCP a second later: that it answers there means that
-UDP is blocked, and not that the server is dead.
+UDP is blocked, and not that the server is dead. Beside that the network is asked what it says
+(:mod:`~rtcsend.doctor.knocking`).
 
 Shell around :mod:`~rtcsend.doctor.nat`, :mod:`~rtcsend.doctor.path_mtu` and
 :mod:`~rtcsend.doctor.binding`. Place in the flow: :mod:`rtcsend.doctor.stun_checks` has two.
@@ -17,6 +18,7 @@ from typing import Final, Self
 from rtcsend.doctor.binding import StreamBinding
 from rtcsend.doctor.codec import Endpoint
 from rtcsend.doctor.host import FAMILIES, maybe_source
+from rtcsend.doctor.knocking import Refused, knock
 from rtcsend.doctor.links import WHOLE_DATAGRAMS, Driver, UdpLink, stream_link, udp_link
 from rtcsend.doctor.nat import MAPPING, Binding, NatProbe
 from rtcsend.doctor.nat_sentences import Nat, with_own_address
@@ -34,6 +36,8 @@ class Heard:
     binding: Binding | None
     by_tcp: bool
     """There was no answer by UDP, and one by TCP."""
+    refused: Refused | None
+    """What the network has said instead of an answer by UDP."""
 
 
 class StunFamily:
@@ -87,14 +91,18 @@ class StunFamily:
         self._idle.clear()
         self._probe.add_server(server, now=self._loop.time())
         self._driver.wake()
-        by_tcp = False
+        by_tcp, refused = False, None
         try:
             async with asyncio.timeout(PATIENCE):
                 await settled.wait()
         except TimeoutError:
-            by_tcp, _ = await asyncio.gather(_answers_by_tcp(server), settled.wait())
+            by_tcp, refused, _ = await asyncio.gather(
+                _answers_by_tcp(server), knock(server), settled.wait()
+            )
         binding = self._probe.bindings.get(server)
-        return Heard(binding=binding, by_tcp=by_tcp and binding is None)
+        if binding is not None:
+            return Heard(binding=binding, by_tcp=False, refused=None)
+        return Heard(binding=None, by_tcp=by_tcp, refused=refused)
 
     async def nat(self) -> Nat | None:
         """Return what kind of NAT there is, once all that were asked are settled."""

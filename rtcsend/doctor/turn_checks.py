@@ -18,6 +18,7 @@ from rtcsend.doctor.burst import DRAIN, DURATION
 from rtcsend.doctor.codec import Endpoint
 from rtcsend.doctor.findings import Check, Status, Value
 from rtcsend.doctor.host import FAMILIES, maybe_source, resolve
+from rtcsend.doctor.knocking import knock
 from rtcsend.doctor.links import Driver, Link, stream_link, udp_link
 from rtcsend.doctor.reasons import reason_of, seen_through, slug_of
 from rtcsend.doctor.relaying import RelayProbe
@@ -84,7 +85,7 @@ class RelayCheck:
                 probe = RelayProbe(self._server, entropy=os.urandom, now=self._loop.time())
                 async with Driver(probe, [link]) as driver:
                     try:
-                        await self._ask(probe, driver)
+                        await self._ask(probe, driver, endpoint)
                         if self.works and turn is not None:
                             await self._measure(probe, driver, endpoint, turn=turn, end=end)
                         await self._release(probe, driver)
@@ -140,7 +141,7 @@ class RelayCheck:
         ) as stream:
             yield stream
 
-    async def _ask(self, probe: RelayProbe, driver: Driver) -> None:
+    async def _ask(self, probe: RelayProbe, driver: Driver, endpoint: Endpoint) -> None:
         whole = await driver.run(lambda: probe.asked)
         first = probe.first
         self.heard = first.rtt is not None
@@ -151,6 +152,9 @@ class RelayCheck:
                 if whole
                 else ("It closed the connection: is it a TURN server?", "closed")
             )
+            silent = first.refusal is Refusal.SILENT and self._server.transport == "udp"
+            if silent and (refused := await knock(endpoint)) is not None:
+                text, reason = refused.text, refused.slug
             self._tell("allocation", "failed", text, timed=True, reason=reason, error=first.error)
             return
         self.works = True

@@ -161,6 +161,17 @@ async def test_nobody_answers(monkeypatch: pytest.MonkeyPatch) -> None:
     assert told.kinds("nat") == []
 
 
+async def test_nobody_listens(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stun_family, "PATIENCE", 0.1)
+    with closing(dead_port()) as sock:
+        port = sock.getsockname()[1]
+    told, conclusion = await ask(f"stun:127.0.0.1:{port}", f"turn:u:p@127.0.0.1:{port}")
+    assert (conclusion.exit, conclusion.udp, conclusion.relay) == (30, "silent", "failed")
+    assert told.one("stun", "binding").values == {"reason": "refused"}
+    assert told.one("turn", "allocation").values["reason"] == "refused"
+    assert "Nobody listens there by UDP" in told.one("stun", "binding").text
+
+
 @needs_coturn
 async def test_what_is_stopped_leaves_nothing_behind(coturn: Coturn) -> None:
     # It is in the middle of the burst when the time is over.

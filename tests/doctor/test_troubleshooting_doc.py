@@ -16,12 +16,13 @@ SOURCES = "".join(
 REASONS = {
     *re.findall(r'\breason="([a-z-]+)"', SOURCES),
     *re.findall(r'Error, "([a-z-]+)"\)', SOURCES),  # the table of reasons.py
+    *re.findall(r'Refused\("([a-z-]+)"', SOURCES),
 }
 CHECKS = set(re.findall(r'\b(?:check|_tell|_failed)[=(]"([a-z0-9-]+)"', SOURCES))
 
 
 def test_there_is_something_to_look_for() -> None:
-    assert {"name", "no-route", "timeout", "certificate"} <= REASONS
+    assert {"name", "no-route", "timeout", "certificate", "unreachable"} <= REASONS
     assert {"mtu", "dns", "binding", "mapping", "welcome", "throughput"} <= CHECKS
 
 

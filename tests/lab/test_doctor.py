@@ -156,6 +156,38 @@ def test_udp_blocked_without_a_relay(site: Site) -> None:
     assert (lines[-1]["rendezvous"], lines[-1]["udp"]) == ("works", "blocked")
 
 
+REFUSING = """
+table ip refusing {{
+    chain {hook} {{
+        type filter hook {hook} priority 0; policy accept;
+        ip daddr 203.0.113.10 {what}
+    }}
+}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("hook", "what", "reason"),
+    [
+        ("forward", "reject with icmp type host-unreachable", "unreachable"),
+        ("forward", "reject with icmp type admin-prohibited", "unreachable"),
+        ("forward", "drop", "silent"),
+        ("output", "drop", "forbidden-here"),
+    ],
+)
+def test_what_the_network_says_is_told(site: Site, hook: str, what: str, reason: str) -> None:
+    where = site.lab.a.router if hook == "forward" else site.lab.alice
+    site.lab.a.router.sysctl("ipv4/icmp_ratelimit", 0)  # it sends one a second else
+    where.nft(REFUSING.format(hook=hook, what=what))
+    try:
+        code, lines = site.ask(*ice(site.turn.stun_url(), site.turn.ice_url()))
+    finally:
+        where.nft("delete table ip refusing\n")
+    assert code == 30
+    assert one(lines, "stun", "binding")["values"]["reason"] == reason
+    assert one(lines, "turn", "allocation")["values"]["reason"] == reason
+
+
 def test_dead_servers_hide_nothing(site: Site) -> None:
     turn = site.turn
     code, lines = site.ask(*ice(*turn.dead_urls(), turn.stun_url(), turn.ice_url()))
