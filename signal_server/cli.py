@@ -6,6 +6,7 @@ Shell. Exit codes: 0 after SIGINT or SIGTERM, which is how a server is told to s
 
 import asyncio
 import contextlib
+import errno
 import logging
 import os
 import signal
@@ -30,6 +31,13 @@ from signal_server.store.base import StoreUnavailable
 from signal_server.store.opening import check_store
 
 CONFIG_VARIABLE = f"{PREFIX}CONFIG"
+_LISTEN_HINTS = {
+    errno.EADDRINUSE: "Give another --port, or stop the program that uses it.",
+    errno.EACCES: "Give a --port from 1024 on, or let it have lower ones "
+    "(CAP_NET_BIND_SERVICE), or put a reverse proxy there.",
+    errno.EADDRNOTAVAIL: "Give an address of this machine by --host, or none for all.",
+}
+_ANY_ADDRESS = ("0.0.0.0", "::")  # noqa: S104 - compared with
 MAX_CONFIG = 2**20  # characters of a configuration file
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
@@ -215,9 +223,9 @@ async def _serve(config: ServerConfig) -> None:
             ) from exc
         except OSError as exc:
             where = f"{config.host or 'all interfaces'}, port {config.port}"
+            hint = _LISTEN_HINTS.get(exc.errno or 0, "Check --host and --port.")
             raise UsageError(
-                f"Cannot listen on {where}: {exc.strerror or exc}.",
-                hint="Give another --port or --host, or stop the program that uses it.",
+                f"Cannot listen on {where}: {exc.strerror or exc}.", hint=hint
             ) from exc
         if few is not None:
             log(logging.WARNING, "few file descriptors", allowed=few)
@@ -237,7 +245,9 @@ async def _serve(config: ServerConfig) -> None:
 
 def _listening(server: RendezvousServer, config: ServerConfig) -> str:
     """Return the line that says where the server is, and what clients need."""
-    name = config.host or socket.gethostname()
+    name = config.host or "::"
+    if name in _ANY_ADDRESS:  # which no client can call
+        name = socket.gethostname()
     host = f"[{name}]" if ":" in name else name
     where = ", ".join(server.addresses)
     scheme = "wss" if config.has_tls else "ws"

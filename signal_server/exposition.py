@@ -2,7 +2,7 @@
 
 Pure. Imported only where metrics are asked for, since the package takes 70 ms to load.
 Source: the Prometheus text exposition format, by the package prometheus-client; the names are in
-docs/operations.md, and held there by tests/signal_server/test_exposition.py.
+docs/operations.md, and held there by tests/signal_server/test_metrics.py.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping

@@ -74,8 +74,9 @@ def test_serves_until_a_signal(number: signal.Signals) -> None:
         assert "127.0.0.1" not in err
 
 
-def test_all_interfaces_by_default() -> None:
-    with running("--port", "0") as (_, line):
+@pytest.mark.parametrize("host", [(), ("--host", "0.0.0.0")])
+def test_all_interfaces(host: tuple[str, ...]) -> None:
+    with running("--port", "0", *host) as (_, line):
         port = port_of(line)
         assert line.rstrip().endswith(f"(clients: --server ws://{socket.gethostname()}:{port})")
         asyncio.run(welcome(f"127.0.0.1:{port}"))
@@ -111,7 +112,7 @@ def test_a_taken_port() -> None:
     lines = result.stderr.splitlines()
     assert len(lines) == 2
     assert f"Cannot listen on 127.0.0.1, port {port}" in lines[0]
-    assert "--port" in lines[1]
+    assert lines[1] == "Give another --port, or stop the program that uses it."
 
 
 @pytest.mark.parametrize(

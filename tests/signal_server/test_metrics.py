@@ -1,7 +1,10 @@
 import json
 import re
+import shutil
+import subprocess
 from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -84,6 +87,36 @@ def test_the_dashboard_shows_metrics_that_there_are() -> None:
     assert used - there == set()
     # Nothing that is counted is left out.
     assert there - used - {name for name in there if name.endswith(("_created", "_sum"))} == set()
+
+
+def test_the_alerts_look_at_what_there_is() -> None:
+    """Each metric, and each label with its value: else none would ever fire."""
+    text = (ROOT / "docs/operations.md").read_text()
+    rules = [line for line in text.splitlines() if line.startswith("        expr: ")]
+    selectors = [
+        found for rule in rules for found in re.findall(r"\b(rtcsend_\w+)(?:{(.*?)})?", rule)
+    ]
+    assert len(rules) == 6
+    assert len(selectors) == len(rules)  # one more in the last, and none of ours in the first
+    there = lines_of(Counters())
+    for name, labels in selectors:
+        assert [
+            line for line in there if line.startswith((f"{name} ", f"{name}{{")) and labels in line
+        ]
+
+
+PROMTOOL = shutil.which("promtool")
+
+
+@pytest.mark.skipif(PROMTOOL is None, reason="needs promtool (apt install prometheus)")
+def test_prometheus_understands_alerts_and_metrics(tmp_path: Path) -> None:
+    assert PROMTOOL is not None
+    text = (ROOT / "docs/operations.md").read_text()
+    rules = tmp_path / "rules.yaml"
+    rules.write_text(text.partition("```yaml\n")[2].partition("```")[0])
+    subprocess.run([PROMTOOL, "check", "rules", str(rules)], check=True)
+    exposed = new(Counters()).render()
+    subprocess.run([PROMTOOL, "check", "metrics"], input=exposed, check=True)
 
 
 def test_the_documentation_names_every_metric() -> None:
