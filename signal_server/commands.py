@@ -8,6 +8,7 @@ Pure. Source: docs/rendezvous-protocol.md; docs/architecture.md, "The server's r
 """
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from signal_server.messages import Allocate, Claim, ErrorCode, Meet, Message, Resume
 from signal_server.storage import Connection
@@ -25,8 +26,7 @@ class Enter:
     """Of the side, if it is a new one."""
 
 
-@dataclass(frozen=True, slots=True)
-class Say:
+class Say(NamedTuple):  # the one of all commands that is made for each message
     """A side says something to the other one."""
 
     connection: Connection

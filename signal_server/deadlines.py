@@ -37,9 +37,12 @@ class Deadlines(Generic[_K]):
 
     def next(self) -> float | None:
         """Return the earliest deadline, or None."""
-        while self._heap and not self._is_current(self._heap[0]):
+        while self._heap:  # asked for after each message: no calls
+            when, ticket, key = self._heap[0]
+            if self._current.get(key) == (when, ticket):
+                return when
             heapq.heappop(self._heap)
-        return self._heap[0][0] if self._heap else None
+        return None
 
     def pop_due(self, *, now: float) -> _K | None:
         """Return a key whose deadline has come, and clear it; None when there is none."""

@@ -6,6 +6,7 @@ Pure. Place in the flow: returned by :mod:`signal_server.mailbox`, carried out b
 
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from signal_server.messages import (
     MAX_FRAME,
@@ -40,8 +41,7 @@ _SENTENCES: dict[ErrorCode, str] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Send:
+class Send(NamedTuple):  # the one of all outputs that is made for each message
     """Send ``message`` on the socket ``connection``."""
 
     connection: int

@@ -5,8 +5,10 @@ Shell, thin. Source: docs/rendezvous-protocol.md, "Transport"; docs/operations.m
 
 from collections.abc import Callable
 
-from websockets.http11 import Request, Response
+from websockets.http11 import Response
+from websockets.server import ServerProtocol
 
+from signal_server.plain_upgrade import Asked
 from signal_server.websocket import WebSocketConnection
 
 RETRY_AFTER = 2  # seconds; for clients and load balancers while the server drains or has no store
@@ -27,28 +29,28 @@ class PlainHttp:
         self._unready = unready
         self._metrics = metrics
 
-    def respond(self, connection: WebSocketConnection, path: str) -> Response:
+    def respond(self, path: str) -> Response:
         """Return the answer for a path."""
         match path:
             case "/healthz":
-                return connection.respond(200, "ok\n")
+                return _text(200, "ok\n")
             case "/readyz":
-                return self.not_ready(connection) or connection.respond(200, "ready\n")
+                return self.not_ready() or _text(200, "ready\n")
             case "/metrics" if self._metrics is not None:
                 content_type, text = self._metrics()
-                response = connection.respond(200, text.decode())
+                response = _text(200, text.decode())
                 del response.headers["Content-Type"]
                 response.headers["Content-Type"] = content_type
                 return response
             case _:
-                return connection.respond(404, "There is nothing here.\n")
+                return _text(404, "There is nothing here.\n")
 
-    def not_ready(self, connection: WebSocketConnection) -> Response | None:
+    def not_ready(self) -> Response | None:
         """Return the answer that sends a client away, or None when it may come."""
         why = self._unready()
         if why is None:
             return None
-        response = connection.respond(503, f"{why}\n")
+        response = _text(503, f"{why}\n")
         response.headers["Retry-After"] = str(RETRY_AFTER)
         return response
 
@@ -73,9 +75,9 @@ class OnlyHttp:
         """Take note of a connection."""
         self._connections.add(connection)
 
-    def respond(self, connection: WebSocketConnection, request: Request) -> Response | None:
+    def respond(self, asked: Asked) -> Response | None:
         """Return the answer; there always is one."""
-        return self._http.respond(connection, path_of(request))
+        return self._http.respond(asked.path)
 
     def opened(self, connection: WebSocketConnection) -> None:
         """Do nothing: every request is answered before it is a WebSocket."""
@@ -95,6 +97,8 @@ class OnlyHttp:
         self._connections.discard(connection)
 
 
-def path_of(request: Request) -> str:
-    """Return the path of a request, without its query."""
-    return request.path.partition("?")[0]
+def _text(status: int, text: str) -> Response:
+    return _answers.reject(status, text)
+
+
+_answers = ServerProtocol()  # makes answers, and has no connection

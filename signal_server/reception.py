@@ -9,6 +9,7 @@ Pure. Source: docs/rendezvous-protocol.md.
 """
 
 from collections.abc import Callable
+from functools import partial
 
 from signal_server import decisions
 from signal_server.admission import Admission
@@ -21,6 +22,7 @@ from signal_server.mailbox import Ending, Facts, Room, Told
 from signal_server.messages import (
     Allocate,
     Claim,
+    ClientMessage,
     Meet,
     Message,
     Release,
@@ -124,8 +126,8 @@ class Reception:
             return
         try:
             message = parse_frame_untrusted(frame, max_frame=self._limits.max_frame)
-            if isinstance(message, Message):  # nearly all are
-                await self._on_message(socket, message)
+            if isinstance(message, Message) and socket.room is not None:  # nearly all are
+                await self._store.commit(socket.room, partial(self._say, socket, message))
             else:
                 await self._dispatch(socket, message)
         except RequestRefused as refusal:
@@ -172,8 +174,10 @@ class Reception:
 
     # Frames
 
-    async def _dispatch(self, socket: OpenSocket, message: Request | Release | Report) -> None:
+    async def _dispatch(self, socket: OpenSocket, message: ClientMessage) -> None:
         match message:
+            case Message():
+                raise RequestRefused("bad-message", close=CLOSE_POLICY)
             case Release():
                 await self._on_release(socket)
             case Report(route=route):
@@ -197,19 +201,9 @@ class Reception:
             if socket.room is None and number in self._sockets:
                 self._deadlines.set(number, self._unattached_until(socket.connection))
 
-    async def _on_message(self, socket: OpenSocket, message: Message) -> None:
-        if socket.room is None:
-            raise RequestRefused("bad-message", close=CLOSE_POLICY)
-        await self._store.commit(
-            socket.room,
-            lambda room, _now: decisions.say(
-                room,
-                socket.connection,
-                message,
-                self._limits,
-                stored=self._store.directory.stored_bytes,
-            ),
-        )
+    def _say(self, socket: OpenSocket, message: Message, room: Room, _now: float) -> Say | None:
+        stored = self._store.directory.stored_bytes
+        return decisions.say(room, socket.connection, message, self._limits, stored=stored)
 
     async def _on_release(self, socket: OpenSocket) -> None:
         if socket.room is not None:

@@ -24,6 +24,7 @@ from signal_server.accepting import Acceptor
 from signal_server.admission import Admission
 from signal_server.config import ServerConfig
 from signal_server.event_loop import name_of
+from signal_server.handler import Handler
 from signal_server.keys import ServerKeys, unix_time
 from signal_server.limits import Limits
 from signal_server.listeners import open_listeners
@@ -34,7 +35,7 @@ from signal_server.plain_http import OnlyHttp, PlainHttp
 from signal_server.sockets import Sockets
 from signal_server.sources import Network
 from signal_server.store.opening import open_store
-from signal_server.websocket import Handler, WebSocketConnection
+from signal_server.websocket import WebSocketConnection
 
 if TYPE_CHECKING:
     from signal_server.exposition import Exposition

@@ -19,7 +19,7 @@ from dataclasses import replace
 from itertools import islice
 from typing import Any
 
-from websockets.http11 import Request, Response
+from websockets.http11 import Response
 
 from signal_server.admission import Admission
 from signal_server.config import ServerConfig
@@ -38,7 +38,8 @@ from signal_server.outputs import (
     RequestRefused,
     Send,
 )
-from signal_server.plain_http import PlainHttp, path_of
+from signal_server.plain_http import PlainHttp
+from signal_server.plain_upgrade import Asked
 from signal_server.reception import Reception
 from signal_server.sources import client_address_untrusted, source_of
 from signal_server.store.base import Store, StoreUnavailable
@@ -154,19 +155,17 @@ class Sockets:
         if self._closing:
             connection.abort()
 
-    def respond(self, connection: WebSocketConnection, request: Request) -> Response | None:
+    def respond(self, asked: Asked) -> Response | None:
         """Answer plain HTTP; None lets the WebSocket handshake go on."""
-        path = path_of(request)
-        if path == WEBSOCKET_PATH or OTHER_VERSIONS.fullmatch(path):
-            return self._http.not_ready(connection)
-        return self._http.respond(connection, path)
+        if asked.path == WEBSOCKET_PATH or OTHER_VERSIONS.fullmatch(asked.path):
+            return self._http.not_ready()
+        return self._http.respond(asked.path)
 
     def opened(self, connection: WebSocketConnection) -> None:
         """Welcome a WebSocket, if it may stay."""
         address = self._address_of(connection)
         source = connection.source = source_of(address)
-        request = connection.request
-        if request is not None and path_of(request) != WEBSOCKET_PATH:
+        if connection.asked is not None and connection.asked.path != WEBSOCKET_PATH:
             # The welcome says which version this is; no client of another one goes on.
             _say_and_close(connection, self._welcome, CLOSE_POLICY, "version")
             return
@@ -288,13 +287,13 @@ class Sockets:
     def _address_of(self, connection: WebSocketConnection) -> str:
         """Return where a client comes from, as far as that can be believed."""
         peer = connection.remote_address or "unknown"
-        if not self._config.trusted_proxies or connection.request is None:
+        asked = connection.asked
+        if not self._config.trusted_proxies or asked is None:
             return peer
-        headers = connection.request.headers
         return client_address_untrusted(
             peer,
-            forwarded=headers.get_all("Forwarded"),
-            x_forwarded_for=headers.get_all("X-Forwarded-For"),
+            forwarded=asked.forwarded,
+            x_forwarded_for=asked.x_forwarded_for,
             trusted=self._config.trusted_proxies,
         )
 
@@ -313,8 +312,9 @@ class Sockets:
         if message is self._welcome:
             return self._welcome_frame
         if isinstance(message, Peer) and message.state in ("joined", "back"):
-            permit = self._admission.permit()
-            message = replace(message, ice_servers=self._relays(), permit=permit)
+            relays, permit = self._relays(), self._admission.permit()
+            if relays or permit is not None:
+                message = replace(message, ice_servers=relays, permit=permit)
         return serialize(message)
 
     def _relays(self) -> tuple[IceServer, ...]:

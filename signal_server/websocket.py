@@ -1,8 +1,8 @@
 """One connection of the server: HTTP, then WebSocket frames, on asyncio's transports.
 
 What it does: feeds the Sans-I/O protocol of the package websockets, cuts messages out of its
-frames, bounds what waits in either direction, misses who is gone. Simple frames pass by the
-package (:mod:`signal_server.text_frames`).
+frames, bounds what waits in either direction, misses who is gone. Simple requests and frames
+pass by the package (:mod:`signal_server.plain_upgrade`, :mod:`signal_server.text_frames`).
 What it does not: know what the frames say; that is :mod:`signal_server.sockets`.
 
 There is no task and no queue in here: with ten thousand clients that is most of the memory, and
@@ -14,16 +14,19 @@ import asyncio
 import logging
 from collections.abc import Callable
 from functools import partial
-from typing import Protocol, cast
+from typing import cast
 
 from websockets.frames import Frame, Opcode
-from websockets.http11 import Request, Response
-from websockets.protocol import State
+from websockets.http11 import Request
+from websockets.protocol import Protocol as Frames
+from websockets.protocol import Side, State
 from websockets.server import ServerProtocol
 
+from signal_server.handler import Handler
 from signal_server.messages import MAX_FRAME
 from signal_server.outputs import CLOSE_TOO_LARGE
 from signal_server.paced_reader import PacedReader
+from signal_server.plain_upgrade import Asked, plain_upgrade_untrusted
 from signal_server.text_frames import (
     ends_with_a_frame_untrusted,
     only_text_untrusted,
@@ -44,38 +47,6 @@ _library_log = logging.getLogger("rtcsend.rendezvous.server.websockets")
 _library_log.setLevel(logging.CRITICAL)
 
 
-class Handler(Protocol):
-    """Whoever deals with connections. None of the methods may block."""
-
-    def connected(self, connection: "WebSocketConnection") -> None:
-        """Take note of a connection, which has said nothing yet."""
-        ...
-
-    def respond(self, connection: "WebSocketConnection", request: Request) -> Response | None:
-        """Return the answer to an HTTP request; None: let it become a WebSocket."""
-        ...
-
-    def opened(self, connection: "WebSocketConnection") -> None:
-        """Take a WebSocket that is open."""
-        ...
-
-    def received(self, connection: "WebSocketConnection", message: str | bytes) -> None:
-        """Take a message; bytes stand for a binary one."""
-        ...
-
-    def pace(self, connection: "WebSocketConnection", units: int) -> float:
-        """Count ``units`` (frames, or KiB), and return for how many seconds to read no more."""
-        ...
-
-    def queued(self, connection: "WebSocketConnection", change: int) -> None:
-        """Take note that so many more bytes wait for a client."""
-        ...
-
-    def lost(self, connection: "WebSocketConnection") -> None:
-        """Take note that it is gone, whether it was ever open or not."""
-        ...
-
-
 class WebSocketConnection(asyncio.Protocol):
     """One connection, from its acceptance on.
 
@@ -87,7 +58,7 @@ class WebSocketConnection(asyncio.Protocol):
     Attributes:
         number: Of the socket, once it is open; the handler's.
         source: Whom it counts for; the handler's.
-        request: The HTTP request.
+        asked: What the HTTP request says.
         is_open: Whether messages can be sent.
         heard_at: When something came last, on the loop's clock.
         pinged_at: When it was asked whether it is there, if nothing has come since.
@@ -108,12 +79,12 @@ class WebSocketConnection(asyncio.Protocol):
         "_reader",
         "_timer",
         "_transport",
+        "asked",
         "heard_at",
         "is_open",
         "number",
         "pinged_at",
         "queued_bytes",
-        "request",
         "source",
         "was_late",
     )
@@ -128,7 +99,8 @@ class WebSocketConnection(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()  # asking for it is a system call in Python 3.11
         self._handler = handler
         self._on_lost = on_lost
-        self._protocol = ServerProtocol(max_size=LARGEST_READ, logger=_library_log)
+        # Made when the first bytes show which one it takes.
+        self._protocol: Frames | None = None
         self._transport: asyncio.Transport
         self._reader = PacedReader(take=self._take, spend=partial(handler.pace, self))
         self._fragments: list[bytes | bytearray | memoryview] | None = None
@@ -142,7 +114,7 @@ class WebSocketConnection(asyncio.Protocol):
         self._timer: asyncio.TimerHandle | None = None
         self.number = 0
         self.source: str | None = None
-        self.request: Request | None = None
+        self.asked: Asked | None = None
         self.is_open = False
         self.heard_at = self._loop.time()
         self.pinged_at: float | None = None
@@ -152,17 +124,13 @@ class WebSocketConnection(asyncio.Protocol):
     @property
     def close_received(self) -> bool:
         """Whether the client has said that it closes."""
-        return self._protocol.close_rcvd is not None
+        return self._protocol is not None and self._protocol.close_rcvd is not None
 
     @property
     def remote_address(self) -> str:
         """The address that the connection comes from; empty when it is not known."""
         peer = self._transport.get_extra_info("peername")
         return str(peer[0]) if peer else ""
-
-    def respond(self, status: int, text: str) -> Response:
-        """Return an HTTP answer in plain text."""
-        return self._protocol.reject(status, text)
 
     def send(self, message: str) -> None:
         """Send a text message; nothing once it is closing."""
@@ -171,21 +139,21 @@ class WebSocketConnection(asyncio.Protocol):
 
     def ping(self, now: float) -> None:
         """Ask whether the client is there."""
-        if self.is_open:
+        if self.is_open and self._protocol is not None:
             self.pinged_at = now
             self._protocol.send_ping(b"")
-            self._flush()
+            self._flush(self._protocol)
 
     def close(self, code: int, reason: str) -> None:
         """Close it when everything before is sent, but soon in any case."""
         if self._closing:
             return
         self._closing, self.is_open = True, False
-        if self._protocol.state is not State.OPEN:
+        if self._protocol is None or self._protocol.state is not State.OPEN:
             self.abort()
             return
         self._protocol.send_close(code, reason)
-        self._flush()
+        self._flush(self._protocol)
         self._abort_in(FLUSH_TIMEOUT)
 
     def abort(self) -> None:
@@ -248,23 +216,44 @@ class WebSocketConnection(asyncio.Protocol):
 
     def _feed(self, data: bytes) -> int:
         """Have the library take it, and return how many frames, or requests, it made of it."""
-        self._protocol.receive_data(data)
-        events = self._protocol.events_received()
+        if self._protocol is None and self._is_plain_upgrade(data):
+            return 1
+        protocol = self._library()
+        protocol.receive_data(data)
+        events = protocol.events_received()
         for event in events:
             if isinstance(event, Frame):
-                self._on_frame(event)
+                self._on_frame(protocol, event)
             elif isinstance(event, Request):
                 # Most send it in one piece, and nothing behind it before the answer.
                 end = data.find(END_OF_REQUEST) + len(END_OF_REQUEST)
                 self._in_step = data.startswith(b"GET ") and end == len(data)
                 self._on_request(event)
-        self._flush()
+        self._flush(protocol)
         return len(events)
+
+    def _library(self) -> Frames:
+        """Return the library's protocol, which has HTTP to do where there is none yet."""
+        if self._protocol is None:
+            self._protocol = ServerProtocol(max_size=LARGEST_READ, logger=_library_log)
+        return self._protocol
+
+    def _is_plain_upgrade(self, data: bytes) -> bool:
+        """Open a WebSocket where that takes no more than a glance, and say whether it did."""
+        upgrade = plain_upgrade_untrusted(data)
+        if upgrade is None or self._handler.respond(upgrade.asked) is not None:
+            return False  # the library answers
+        self._protocol = Frames(Side.SERVER, max_size=LARGEST_READ, logger=_library_log)
+        self._write(upgrade.answer())
+        self.is_open = self._in_step = True
+        self._open(upgrade.asked)
+        return True
 
     def eof_received(self) -> bool | None:
         """Take that nothing more comes."""
-        self._protocol.receive_eof()
-        self._flush()
+        protocol = self._library()
+        protocol.receive_eof()
+        self._flush(protocol)
         return None  # the transport closes itself
 
     def resume_writing(self) -> None:
@@ -276,17 +265,26 @@ class WebSocketConnection(asyncio.Protocol):
         self.abort()
 
     def _on_request(self, request: Request) -> None:
-        if self._protocol.eof_sent:
+        protocol = self._protocol
+        assert isinstance(protocol, ServerProtocol), "the others parse no requests"
+        if protocol.eof_sent:
             return  # what came with the request has ended it: a second one, or junk
-        self.request = request
-        response = self._handler.respond(self, request) or self._protocol.accept(request)
-        self._protocol.send_response(response)
-        self._flush()
+        asked = Asked(
+            request.path.partition("?")[0],
+            request.headers.get_all("Forwarded"),
+            request.headers.get_all("X-Forwarded-For"),
+        )
+        protocol.send_response(self._handler.respond(asked) or protocol.accept(request))
+        self._flush(protocol)
         if self.is_open:
-            self._cancel_timer()
-            self._handler.opened(self)
+            self._open(asked)
 
-    def _on_frame(self, frame: Frame) -> None:
+    def _open(self, asked: Asked) -> None:
+        self.asked = asked
+        self._cancel_timer()
+        self._handler.opened(self)
+
+    def _on_frame(self, protocol: Frames, frame: Frame) -> None:
         """Make messages of frames; the library has checked their order and answered pings."""
         if self._closing or frame.opcode not in _DATA:
             return
@@ -295,16 +293,16 @@ class WebSocketConnection(asyncio.Protocol):
         elif frame.fin and frame.opcode is Opcode.BINARY:
             self._handler.received(self, bytes(frame.data))
         elif frame.opcode is Opcode.CONT:
-            self._on_continuation(frame)
+            self._on_continuation(protocol, frame)
         else:
             self._fragments = [b"" if frame.opcode is Opcode.TEXT else b"\0", frame.data]
 
-    def _on_continuation(self, frame: Frame) -> None:
+    def _on_continuation(self, protocol: Frames, frame: Frame) -> None:
         assert self._fragments is not None, "the library has checked the order"
         self._fragments.append(frame.data)
         if not frame.fin:
             if len(self._fragments) > MAX_FRAGMENTS:
-                self._protocol.fail(CLOSE_TOO_LARGE, "too many fragments")
+                protocol.fail(CLOSE_TOO_LARGE, "too many fragments")
             return
         is_text, data = not self._fragments[0], b"".join(self._fragments[1:])
         self._fragments = None
@@ -317,19 +315,20 @@ class WebSocketConnection(asyncio.Protocol):
         try:
             text = str(data, "utf-8")
         except UnicodeDecodeError:
-            self._protocol.fail(CLOSE_BAD_UTF8, "no UTF-8")
-            self._flush()
+            protocol = self._library()
+            protocol.fail(CLOSE_BAD_UTF8, "no UTF-8")
+            self._flush(protocol)
         else:
             self._handler.received(self, text)
 
-    def _flush(self) -> None:
+    def _flush(self, protocol: Frames) -> None:
         """Write what the library says; its empty string means that this end is done."""
-        for data in self._protocol.data_to_send():
+        for data in protocol.data_to_send():
             if data:
                 self._write(data)
             else:
                 self._end()
-        self.is_open = self._protocol.state is State.OPEN and not self._closing
+        self.is_open = protocol.state is State.OPEN and not self._closing
 
     def _write(self, data: bytes) -> None:
         if self._held is None:

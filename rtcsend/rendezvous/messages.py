@@ -160,29 +160,27 @@ class Message:
 
     Attributes:
         text: The body in canonical base64url.
+        size: Of the body, in bytes.
     """
 
-    __slots__ = ("text",)
+    __slots__ = ("size", "text")
 
     def __init__(self, body: bytes) -> None:
         self.text = encode_base64url(body)
+        self.size = len(body)
 
     @classmethod
     def of_text(cls, text: str) -> "Message":
         """Return the message of a body in canonical base64url."""
         message = cls.__new__(cls)
         message.text = text
+        message.size = len(text) * 3 // 4
         return message
 
     @property
     def body(self) -> bytes:
         """What the other side says."""
         return decode_base64url(self.text)
-
-    @property
-    def size(self) -> int:
-        """Of the body, in bytes."""
-        return len(self.text) * 3 // 4
 
     def __eq__(self, other: object) -> bool:
         """Return whether it says the same."""

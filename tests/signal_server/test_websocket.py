@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from websockets.frames import Frame, Opcode
-from websockets.http11 import Request, Response
+from websockets.http11 import Response
 
+from signal_server.plain_upgrade import Asked
 from signal_server.websocket import WebSocketConnection
 
 REQUEST = (
@@ -64,7 +65,7 @@ class Heard:
     def connected(self, connection: WebSocketConnection) -> None:
         """Nothing to do."""
 
-    def respond(self, connection: WebSocketConnection, request: Request) -> Response | None:
+    def respond(self, asked: Asked) -> Response | None:
         return None
 
     def opened(self, connection: WebSocketConnection) -> None:
