@@ -7,8 +7,8 @@
                         │                  ▼
                         └──────── meet ◀─ back-off, until --timeout
 
-A shell. One :class:`~rtcsend.meeting.Meeting` after the other is tried until one of them ends in
-open channels. What is not a lost path is final: the other side's abort, a protocol that
+A shell. One :class:`~rtcsend.meeting.again.Meeting` after the other is tried until one of them
+ends in open channels. What is not a lost path is final: the other side's abort, a protocol that
 is broken under the sealed channel, the user's own end. The other side hears of it by every way
 there is (:class:`rtcsend.farewell.Line`).
 
@@ -28,7 +28,8 @@ from rtcsend.backoff import pause_before
 from rtcsend.errors import ConnectionLost, InternalError, NoRoute, RtcsendError
 from rtcsend.events import Event, Reconnecting
 from rtcsend.farewell import Line
-from rtcsend.meeting import Meeting, Place
+from rtcsend.meeting.again import Meeting
+from rtcsend.meeting.place import Place
 from rtcsend.options import Emit, RoutePolicy
 from rtcsend.pairing.keys import Role, SessionKeys
 from rtcsend.peer.path_watch import Ends, watch_path

@@ -28,7 +28,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from rtcsend import __version__
-from rtcsend.by_words import PAIRING_TIMEOUT, SILENT, Visit, come_to_code, within
 from rtcsend.code.code import Code, generate_code, parse_code_untrusted
 from rtcsend.errors import (
     SOMEBODY_BETWEEN,
@@ -37,13 +36,13 @@ from rtcsend.errors import (
     WrongCode,
 )
 from rtcsend.events import CodeReady, Done, Paired
-from rtcsend.front_door import FrontDoor
 from rtcsend.known.store import Store
-from rtcsend.known_receiving import first_to_come
-from rtcsend.known_sending import come_to
-from rtcsend.listening import serve_known
-from rtcsend.meeting import Place
-from rtcsend.met import Met
+from rtcsend.meeting.by_words import PAIRING_TIMEOUT, SILENT, Visit, come_to_code, within
+from rtcsend.meeting.front_door import FrontDoor
+from rtcsend.meeting.known_receiving import first_to_come
+from rtcsend.meeting.known_sending import come_to
+from rtcsend.meeting.met import Met
+from rtcsend.meeting.place import Place
 from rtcsend.options import CommonOptions, Emit, Questions, ReceiveOptions, SendOptions
 from rtcsend.pairing.keys import Role
 from rtcsend.peer.signalling import SealedSignalling
@@ -51,7 +50,8 @@ from rtcsend.peer.signals import Hello
 from rtcsend.reconnecting import Link, Terms
 from rtcsend.rendezvous.ice_urls import parse_ice_url
 from rtcsend.rendezvous.messages import IceServer
-from rtcsend.several import OneByOne, Several
+from rtcsend.serving.listening import serve_known
+from rtcsend.serving.several import OneByOne, Several
 from rtcsend.sources import Opener, source_for_each
 from rtcsend.standstill import told_when_still
 from rtcsend.target import Target

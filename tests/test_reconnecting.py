@@ -11,7 +11,7 @@ from rtcsend import connecting
 from rtcsend.connecting import Connection, local_version
 from rtcsend.errors import ConnectionLost, Declined, PeerAborted, RtcsendError
 from rtcsend.events import Event, Reconnecting
-from rtcsend.meeting import Place
+from rtcsend.meeting.place import Place
 from rtcsend.options import RoutePolicy
 from rtcsend.pairing.keys import Role
 from rtcsend.peer.signalling import SealedSignalling

@@ -7,7 +7,8 @@
         rtcsend pair desktop 7-guitar-velvet          its key       03b7 5cd1 …
     laptop is known from now on. …                    this machine  9f1c 22ab …
 
-Place in the flow: options in, :func:`rtcsend.introducing.introduce` called. Contract: docs/cli.md.
+Place in the flow: options in, :func:`rtcsend.meeting.introducing.introduce` called.
+Contract: docs/cli.md.
 """
 
 import os
@@ -89,7 +90,7 @@ def pair(
     stopper = Stopper(restore=restore, hint="Run both commands again.")
     output = _make_output(json=json, quiet=quiet, server=server, stopper=stopper)
     try:
-        engine = import_module("rtcsend.introducing")
+        engine = import_module("rtcsend.meeting.introducing")
         stopper.run(engine.introduce(options, emit=output.emit))
     finally:
         output.close()

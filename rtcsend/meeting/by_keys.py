@@ -7,8 +7,8 @@
 
 A shell around :class:`~rtcsend.pairing.known.KnownMachine`. A door's name is the same for a day,
 so that either side can be first; nobody stays there. What fails here ends this visit only; that
-another follows is the matter of the callers (:mod:`rtcsend.known_sending`,
-:mod:`rtcsend.known_receiving`).
+another follows is the matter of the callers (:mod:`rtcsend.meeting.known_sending`,
+:mod:`rtcsend.meeting.known_receiving`).
 
 Source: docs/known-machines.md.
 """
@@ -36,9 +36,9 @@ from rtcsend.errors import (
 )
 from rtcsend.known.record import Machine
 from rtcsend.known.store import Store
-from rtcsend.mailbox import BodyMailbox
-from rtcsend.meeting import Place
-from rtcsend.met import Met
+from rtcsend.meeting.mailbox import BodyMailbox
+from rtcsend.meeting.met import Met
+from rtcsend.meeting.place import Place
 from rtcsend.pairing.doors import Direction, room_name
 from rtcsend.pairing.keys import Role, SessionKeys
 from rtcsend.pairing.known import KnownMachine, State

@@ -7,7 +7,7 @@
                confirmation ─────────────────────────────────────────────▶
 
 A shell around :class:`~rtcsend.pairing.machine.PairingMachine`. Place in the flow: between the
-rendezvous and everything that takes a :class:`~rtcsend.met.Met`.
+rendezvous and everything that takes a :class:`~rtcsend.meeting.met.Met`.
 """
 
 import asyncio
@@ -19,9 +19,9 @@ from typing import Any, Final, TypeVar
 
 from rtcsend.code.code import Code
 from rtcsend.errors import PeerAborted, PeerNeverCame
-from rtcsend.mailbox import BodyMailbox
-from rtcsend.meeting import Place
-from rtcsend.met import Met
+from rtcsend.meeting.mailbox import BodyMailbox
+from rtcsend.meeting.met import Met
+from rtcsend.meeting.place import Place
 from rtcsend.options import CommonOptions, Emit
 from rtcsend.pairing.keys import Role, SessionKeys
 from rtcsend.pairing.machine import PairingMachine, State

@@ -8,7 +8,7 @@ A nameplate that was claimed is free again at once (docs/rendezvous-protocol.md,
 so one number lets in one receiver after the other, each at a mailbox and a socket of its own.
 
 A shell. Does not: know the words of the code. Place in the flow: opened by
-:mod:`rtcsend.session`; used again for each further receiver by :mod:`rtcsend.several`.
+:mod:`rtcsend.session`; used again for each further receiver by :mod:`rtcsend.serving.several`.
 """
 
 from collections.abc import AsyncIterator

@@ -17,17 +17,17 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from rtcsend import __version__
 from rtcsend.abort import abort_message
-from rtcsend.by_words import PAIRING_TIMEOUT, SILENT, Visit, come_to_code, within
 from rtcsend.code.code import generate_code, parse_code_untrusted
 from rtcsend.errors import IncompatiblePeer, PeerAborted, RtcsendError, UsageError, WrongCode
 from rtcsend.events import CodeReady, Known, Paired
-from rtcsend.front_door import FrontDoor
 from rtcsend.known.names import check_name
 from rtcsend.known.record import Machine
 from rtcsend.known.store import Store, now
-from rtcsend.mailbox import BodyMailbox
-from rtcsend.meeting import Place
-from rtcsend.met import Met
+from rtcsend.meeting.by_words import PAIRING_TIMEOUT, SILENT, Visit, come_to_code, within
+from rtcsend.meeting.front_door import FrontDoor
+from rtcsend.meeting.mailbox import BodyMailbox
+from rtcsend.meeting.met import Met
+from rtcsend.meeting.place import Place
 from rtcsend.options import Emit, PairOptions, RoutePolicy, SendOptions
 from rtcsend.pairing.envelope import Opener, Sealer
 from rtcsend.pairing.introduction import (

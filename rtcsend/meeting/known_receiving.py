@@ -6,7 +6,7 @@ understands. Machines may be added and removed meanwhile. Those that were remove
 well, at which they are told so.
 
 A shell. Place in the flow: in the place of a code and its pairing, in :mod:`rtcsend.session` (one
-machine, once) and :mod:`rtcsend.listening` (any, again and again).
+machine, once) and :mod:`rtcsend.serving.listening` (any, again and again).
 """
 
 import asyncio
@@ -18,14 +18,14 @@ from functools import partial
 from types import TracebackType
 from typing import Any, Final, Self
 
-from rtcsend.by_keys import EXCHANGE_TIMEOUT, Acquaintance, Pauses, may_pass, visit
 from rtcsend.errors import PeerNeverCame, RendezvousError, RtcsendError, UsageError, WrongCode
 from rtcsend.events import Waiting
 from rtcsend.known.door_lock import locked
 from rtcsend.known.record import Machine
 from rtcsend.known.store import Store, now
-from rtcsend.meeting import Place
-from rtcsend.met import Met
+from rtcsend.meeting.by_keys import EXCHANGE_TIMEOUT, Acquaintance, Pauses, may_pass, visit
+from rtcsend.meeting.met import Met
+from rtcsend.meeting.place import Place
 from rtcsend.options import Emit, ReceiveOptions
 from rtcsend.pairing.doors import days_of, next_change
 from rtcsend.pairing.keys import Role

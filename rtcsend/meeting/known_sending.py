@@ -13,13 +13,13 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Final
 
-from rtcsend.by_keys import Acquaintance, Pauses, may_pass, visit
 from rtcsend.errors import PeerNeverCame, PeerProtocolError, RtcsendError
 from rtcsend.events import Waiting
 from rtcsend.known.door_lock import locked
 from rtcsend.known.store import Store, now
-from rtcsend.meeting import Place
-from rtcsend.met import Met
+from rtcsend.meeting.by_keys import Acquaintance, Pauses, may_pass, visit
+from rtcsend.meeting.met import Met
+from rtcsend.meeting.place import Place
 from rtcsend.options import Emit, SendOptions
 from rtcsend.pairing.doors import day_of, next_change
 from rtcsend.pairing.keys import Role

@@ -1,13 +1,13 @@
 """Two sides that have met and trust each other, by words or by keys: what the rest goes on from.
 
 Place in the flow: what pairing (:mod:`rtcsend.session`) and known machines
-(:mod:`rtcsend.by_keys`) return, and everything after the pairing takes.
+(:mod:`rtcsend.meeting.by_keys`) return, and everything after the pairing takes.
 """
 
 from dataclasses import dataclass
 
-from rtcsend.mailbox import BodyMailbox
-from rtcsend.meeting import Place
+from rtcsend.meeting.mailbox import BodyMailbox
+from rtcsend.meeting.place import Place
 from rtcsend.pairing.keys import SessionKeys
 from rtcsend.rendezvous.client import RendezvousClient
 

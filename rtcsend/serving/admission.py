@@ -12,7 +12,8 @@ did not prove them count. No more of them are let in than the code bears, and th
 and not proven anything yet count as if they were wrong: many at once get no more than many in a
 row. The argument and the figures are in docs/security.md, "One code for several receivers".
 
-Place in the flow: held by :mod:`rtcsend.several`, which opens the nameplate again as this says.
+Place in the flow: held by :mod:`rtcsend.serving.several`, which opens the nameplate again as this
+says.
 """
 
 from typing import Final

@@ -8,7 +8,7 @@
 Each visit is somebody to itself: what goes wrong in one is told, and ends that one alone.
 
 A shell. Does not: know how files are received; :mod:`rtcsend.session` hands that in. Place in the
-flow: around :class:`~rtcsend.known_receiving.Doors`.
+flow: around :class:`~rtcsend.meeting.known_receiving.Doors`.
 """
 
 import asyncio
@@ -19,8 +19,8 @@ from typing import Final, NoReturn
 from rtcsend.errors import InternalError, RtcsendError
 from rtcsend.events import Error, Event, Refusal, Waiting
 from rtcsend.known.store import Store
-from rtcsend.known_receiving import Doors, Guest
-from rtcsend.met import Met
+from rtcsend.meeting.known_receiving import Doors, Guest
+from rtcsend.meeting.met import Met
 from rtcsend.options import Emit, ReceiveOptions
 from rtcsend.tasks import cancel_all
 from rtcsend.trace import about

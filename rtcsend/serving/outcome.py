@@ -1,6 +1,7 @@
 """What became of each receiver, and what that makes together. Pure.
 
-Place in the flow: gathered by :mod:`rtcsend.several`. Source: docs/cli.md, "Several receivers".
+Place in the flow: gathered by :mod:`rtcsend.serving.several`.
+Source: docs/cli.md, "Several receivers".
 """
 
 from collections.abc import Sequence

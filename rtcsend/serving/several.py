@@ -9,8 +9,8 @@
 
 One code for all. Who comes is somebody to himself: a pairing, keys, a connection, an end of
 his own, and nobody ends with him. When the nameplate may be open again is decided by
-:class:`~rtcsend.admission.Admission`, which counts guesses; what it all makes together, by
-:func:`~rtcsend.outcome.combined`.
+:class:`~rtcsend.serving.admission.Admission`, which counts guesses; what it all makes together, by
+:func:`~rtcsend.serving.outcome.combined`.
 
 A shell. Does not: know how a receiver is served; :mod:`rtcsend.session` hands that in.
 Source: docs/cli.md, "Several receivers"; docs/security.md, "One code for several receivers".
@@ -24,8 +24,6 @@ from contextlib import AsyncExitStack
 from dataclasses import replace
 from typing import Final
 
-from rtcsend.admission import Admission
-from rtcsend.by_words import Visit
 from rtcsend.code.code import Code
 from rtcsend.errors import (
     InternalError,
@@ -36,13 +34,15 @@ from rtcsend.errors import (
     WrongCode,
 )
 from rtcsend.events import Closed, Done, Error, Event, Proposal
-from rtcsend.front_door import FrontDoor
-from rtcsend.meeting import Place
-from rtcsend.met import Met
+from rtcsend.meeting.by_words import Visit
+from rtcsend.meeting.front_door import FrontDoor
+from rtcsend.meeting.met import Met
+from rtcsend.meeting.place import Place
 from rtcsend.options import Conflict, Emit, Questions, SendOptions
-from rtcsend.outcome import Outcome, combined
 from rtcsend.pairing.keys import Role
 from rtcsend.rendezvous.client import RendezvousClient
+from rtcsend.serving.admission import Admission
+from rtcsend.serving.outcome import Outcome, combined
 from rtcsend.tasks import cancel_all
 from rtcsend.trace import about
 

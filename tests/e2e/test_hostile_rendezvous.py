@@ -13,9 +13,10 @@ from typing import Any
 
 import pytest
 
-from rtcsend import by_words, session
+from rtcsend import session
 from rtcsend.errors import RtcsendError
 from rtcsend.events import CodeReady, Event, Proposal
+from rtcsend.meeting import by_words
 from rtcsend.options import Conflict, ReceiveOptions, SendOptions
 from rtcsend.pairing.keys import Role
 from rtcsend.peer import negotiation

@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 
 import rtcsend
-from rtcsend import connecting, errors, meeting, session
+from rtcsend import connecting, errors, session
 from rtcsend.datapath.channel import Channels
 from rtcsend.errors import ConnectionLost
 from rtcsend.events import Event
+from rtcsend.meeting import again
 from rtcsend.rendezvous.websocket import Socket, SocketRefused
 from rtcsend.transfer.receiving import Receiving
 from tests.e2e.processes import listing, random_file
@@ -208,7 +209,7 @@ async def test_stopped_while_the_path_is_lost(
         await asyncio.sleep(0)
         raise SocketRefused("The test has none.")
 
-    monkeypatch.setattr(meeting, "redial", no_server)
+    monkeypatch.setattr(again, "redial", no_server)
     watched = Watched()
     async with rtcsend.Sender([film], limit=LIMIT) as sender:
         receiving = asyncio.create_task(
@@ -234,7 +235,7 @@ async def test_given_up(
         await asyncio.get_running_loop().create_future()
         raise AssertionError
 
-    monkeypatch.setattr(meeting, "redial", no_server)
+    monkeypatch.setattr(again, "redial", no_server)
     watched = Watched()
     async with rtcsend.Sender([film], limit=LIMIT) as sender:
         receiving = asyncio.create_task(
@@ -283,7 +284,7 @@ async def test_the_sender_does_not_come_back_for_the_last_word(
         await asyncio.get_running_loop().create_future()
         raise AssertionError
 
-    monkeypatch.setattr(meeting, "redial", no_server)
+    monkeypatch.setattr(again, "redial", no_server)
     monkeypatch.setattr(session, "LINGER", 0.3)
     async with rtcsend.Sender([film]) as sender:
         done = await rtcsend.receive(sender.code, into=out, accept=say_yes)

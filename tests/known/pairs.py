@@ -8,9 +8,9 @@ from pathlib import Path
 
 from rtcsend.known.record import Machine
 from rtcsend.known.store import Store
-from rtcsend.known_receiving import Doors, Guest
-from rtcsend.known_sending import come_to
-from rtcsend.met import Met
+from rtcsend.meeting.known_receiving import Doors, Guest
+from rtcsend.meeting.known_sending import come_to
+from rtcsend.meeting.met import Met
 from rtcsend.options import SendOptions
 
 SECRET = bytes(range(32))

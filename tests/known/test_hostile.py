@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from rtcsend import by_keys
 from rtcsend.errors import (
     IncompatiblePeer,
     PeerNeverCame,
     PeerProtocolError,
     WrongCode,
 )
+from rtcsend.meeting import by_keys
 from rtcsend.pairing.keys import Role
 from rtcsend.pairing.known import KnownMachine
 from tests.known.hostile_doors import Attack, HostileDoors, honest

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from rtcsend import by_keys
 from rtcsend.errors import (
     PeerNeverCame,
     Refused,
@@ -15,6 +14,7 @@ from rtcsend.errors import (
     UsageError,
     WrongCode,
 )
+from rtcsend.meeting import by_keys
 from rtcsend.pairing.doors import Direction
 from rtcsend.rendezvous.local import local_notes
 from signal_server.config import ServerConfig
@@ -193,7 +193,7 @@ async def test_a_sender_that_dies_leaves_nothing_stuck(pair: Pair) -> None:
 async def test_another_command_waits_already(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
     if pair.server is None:
         return  # each sender has a server of its own: nobody is in the way
-    monkeypatch.setattr("rtcsend.known_receiving.LOCK_PATIENCE", 0.1)
+    monkeypatch.setattr("rtcsend.meeting.known_receiving.LOCK_PATIENCE", 0.1)
     async with pair.doors() as doors, pair.doors() as others:
         first = asyncio.create_task(doors.next_guest())
         error = await ends_with(asyncio.create_task(others.next_guest()), UsageError)
@@ -263,7 +263,9 @@ async def test_a_server_that_wants_a_token(tmp_path: Path) -> None:
 async def test_who_is_removed_at_the_last_moment_is_not_let_in(
     pair: Pair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("rtcsend.known_receiving.LOOK", 1000.0)  # nobody looks again meanwhile
+    monkeypatch.setattr(
+        "rtcsend.meeting.known_receiving.LOOK", 1000.0
+    )  # nobody looks again meanwhile
     monkeypatch.setattr(by_keys, "EXCHANGE_TIMEOUT", 0.3)
     if pair.server is None:
         return  # there who is known is looked up when a note is found
@@ -281,7 +283,9 @@ async def test_who_is_removed_at_the_last_moment_is_not_let_in(
 async def test_two_that_send_to_one_machine_do_not_meet_each_other(
     pair: Pair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("rtcsend.known_sending.MAX_BROKEN", 1)  # one such meeting would end it
+    monkeypatch.setattr(
+        "rtcsend.meeting.known_sending.MAX_BROKEN", 1
+    )  # one such meeting would end it
     sending = [asyncio.create_task(met(pair)) for _ in range(2)]
     await pair.waits.wait()
     done, _ = await asyncio.wait(sending, timeout=0.5)

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rtcsend.admission import FIRST_PAUSE, LONGEST_PAUSE, WRONG_GUESSES, Admission
+from rtcsend.serving.admission import FIRST_PAUSE, LONGEST_PAUSE, WRONG_GUESSES, Admission
 
 
 def test_as_many_get_in_as_were_asked_for() -> None:

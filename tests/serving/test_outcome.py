@@ -2,7 +2,7 @@ import pytest
 
 from rtcsend.errors import Declined, PeerNeverCame, RtcsendError
 from rtcsend.events import Done
-from rtcsend.outcome import Outcome, combined
+from rtcsend.serving.outcome import Outcome, combined
 
 
 def done(

@@ -10,8 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from rtcsend import admission, several
-from rtcsend.by_words import Visit
 from rtcsend.code.code import Code, parse_code_untrusted
 from rtcsend.errors import (
     CannotRead,
@@ -25,15 +23,17 @@ from rtcsend.errors import (
     WrongCode,
 )
 from rtcsend.events import Closed, Done, Error, Event, Proposal
-from rtcsend.front_door import FrontDoor
-from rtcsend.mailbox import BodyMailbox
-from rtcsend.meeting import Place
-from rtcsend.met import Met
+from rtcsend.meeting.by_words import Visit
+from rtcsend.meeting.front_door import FrontDoor
+from rtcsend.meeting.mailbox import BodyMailbox
+from rtcsend.meeting.met import Met
+from rtcsend.meeting.place import Place
 from rtcsend.options import Conflict, Emit, SendOptions
 from rtcsend.pairing.keys import Role
 from rtcsend.pairing.machine import PairingMachine
 from rtcsend.rendezvous.client import RendezvousClient
-from rtcsend.several import OneByOne, Several
+from rtcsend.serving import admission, several
+from rtcsend.serving.several import OneByOne, Several
 from rtcsend.tasks import cancel_all
 from signal_server.config import ServerConfig
 from signal_server.limits import Limits

@@ -12,12 +12,12 @@ from types import TracebackType
 from typing import Any, Self
 
 from rtcsend import connecting, session
-from rtcsend.by_words import Visit
 from rtcsend.code.code import generate_code, parse_code_untrusted
 from rtcsend.datapath.batched import BatchedPath
 from rtcsend.datapath.channel import Channels
 from rtcsend.errors import ConnectionLost, RtcsendError
-from rtcsend.meeting import Place
+from rtcsend.meeting.by_words import Visit
+from rtcsend.meeting.place import Place
 from rtcsend.options import CommonOptions
 from rtcsend.pairing.keys import Role
 from rtcsend.peer.signalling import SealedSignalling
