@@ -30,6 +30,7 @@ AT_ONCE = 16  # pairings under way, as many as it takes to keep the server busy
 RATE = 250.0  # pairings a second whose latencies are measured: half of the goal
 BODY = 204  # bytes of a message; a sealed candidate
 PATIENCE = 10.0  # seconds for an answer
+BESIDE = 400  # pairings beside those who wait
 FLOOD = 5_000  # bad connections
 FLOOD_SOURCE = "127.0.66.6"
 LEAK_WARM_UP, LEAK_PART = 5_000, 10_000  # pairings
@@ -182,7 +183,8 @@ def _idle(folder: Path, plan: Plan) -> Iterator[Figure]:
             targets.append(stack.enter_context(load_servers.rtcsend(folder, 3, store=redis)))
         for target in targets:
             asyncio.run(_run(target, 200))
-            held, grown, cpu = asyncio.run(_hold(target, plan.mailboxes))
+            alone = asyncio.run(_cpu_a_pairing(target))
+            held, grown, cpu, beside = asyncio.run(_hold(target, plan.mailboxes))
             goal = ">= 10000" if target is targets[0] else ""
             yield figure("server_load", f"waiting mailboxes, {target.name}", "", [held], goal=goal)
             yield figure(
@@ -193,10 +195,25 @@ def _idle(folder: Path, plan: Plan) -> Iterator[Figure]:
                 goal="<= 25" if target is targets[0] else "",
             )
             yield figure("server_load", f"CPU while they wait, {target.name}", "s/s", [cpu])
+            name = f"CPU a pairing beside them, to alone, {target.name}"
+            yield figure("server_load", name, "times", [beside / alone])
 
 
-async def _hold(target: Target, count: int) -> tuple[int, float, float]:
-    """Have so many sides wait; return how many do, bytes, and CPU seconds a second."""
+async def _cpu_a_pairing(target: Target) -> float:
+    """Return CPU seconds of all processes."""
+    before = target.cpu()
+    took = await _run(target, BESIDE)
+    if took.failed:
+        raise RuntimeError(f"{took.failed} of {BESIDE} pairings failed")
+    return (target.cpu() - before) / BESIDE
+
+
+async def _hold(target: Target, count: int) -> tuple[int, float, float, float]:
+    """Have so many sides wait.
+
+    Returns:
+        How many do, bytes, CPU seconds a second, and CPU seconds of a pairing beside them.
+    """
     before = target.memory()
     loop = asyncio.get_running_loop()
     waiting = 0
@@ -232,9 +249,10 @@ async def _hold(target: Target, count: int) -> tuple[int, float, float]:
     cpu, started = target.cpu(), time.monotonic()
     await asyncio.sleep(5.0)
     cpu = (target.cpu() - cpu) / (time.monotonic() - started)
+    beside = await _cpu_a_pairing(target)
     for each in sockets:
         each.transport.abort()
-    return waiting, grown, cpu
+    return waiting, grown, cpu, beside
 
 
 # The load
