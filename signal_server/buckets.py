@@ -4,7 +4,9 @@ Both remember a bounded number of sources, and forget the one heard of longest a
 owns more sources than that gains what one unknown source has, for each of them: it has that
 anyway.
 
-Pure: the clock comes in as ``now``, in seconds. Place in the flow: kept by
+Pure: the clock comes in as ``now``, in seconds. It may be the one of a store on another machine,
+which may be set back: then nothing has come back meanwhile, and nobody waits longer than without
+that. Place in the flow: kept by
 :mod:`signal_server.admission`.
 """
 
@@ -51,7 +53,7 @@ class TokenBuckets:
 
     def _filled(self, source: str, *, now: float) -> float:
         tokens, since = self._buckets.get(source, (self._capacity, now))
-        return min(tokens + (now - since) * self._refill_per_s, self._capacity)
+        return min(tokens + max(now - since, 0.0) * self._refill_per_s, self._capacity)
 
     def _seconds_for(self, tokens: float) -> float:
         if not self._refill_per_s:
@@ -93,7 +95,7 @@ class GrowingDelays:
         self._max_seconds = max_seconds
         self._forgive_seconds = forgive_seconds
         self._max_sources = max_sources
-        # source -> (failures, when that was true, until when it waits), oldest change first
+        # source -> (failures, when that was true, how long it waits then), oldest change first
         self._failures: OrderedDict[str, tuple[float, float, float]] = OrderedDict()
 
     def __len__(self) -> int:
@@ -102,19 +104,23 @@ class GrowingDelays:
 
     def wait(self, source: str, *, now: float) -> float:
         """Return for how many seconds ``source`` still has to wait."""
-        entry = self._failures.get(source)
-        return 0.0 if entry is None else max(entry[2] - now, 0.0)
+        count, since, delay = self._failures.get(source, (0.0, now, 0.0))
+        if now < since:  # it was set back: the delay begins anew
+            self._failures[source] = (count, now, delay)
+        return max(delay - max(now - since, 0.0), 0.0)
 
     def fail(self, source: str, *, now: float) -> None:
         """Count a failure of ``source``."""
-        count, since, until = self._failures.get(source, (0.0, now, now))
-        forgiven = (now - since) / self._forgive_seconds if self._forgive_seconds else math.inf
+        count, since, _ = self._failures.get(source, (0.0, now, 0.0))
+        delay = self.wait(source, now=now)
+        passed = max(now - since, 0.0)
+        forgiven = passed / self._forgive_seconds if self._forgive_seconds else math.inf
         count = max(count - forgiven, 0.0) + 1.0
         over = math.ceil(count - self._free)
         if over > 0:
-            delay = self._first_seconds * 2.0 ** min(over - 1, MAX_DOUBLINGS)
-            until = max(until, now + min(delay, self._max_seconds))
-        self._failures[source] = (count, now, until)
+            own = self._first_seconds * 2.0 ** min(over - 1, MAX_DOUBLINGS)
+            delay = max(delay, min(own, self._max_seconds))
+        self._failures[source] = (count, now, delay)
         self._failures.move_to_end(source)
         if len(self._failures) > self._max_sources:
             self._failures.popitem(last=False)

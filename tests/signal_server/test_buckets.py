@@ -106,3 +106,21 @@ def test_a_delay_stays_finite() -> None:
     for _ in range(5_000):
         delays.fail("a", now=0.0)
     assert delays.wait("a", now=0.0) == 100.0
+
+
+def test_a_clock_that_is_set_back_locks_nobody_out() -> None:
+    day = 86_400.0
+    buckets = TokenBuckets(per_minute=2, max_sources=10)
+    assert [buckets.take("a", now=day) for _ in range(3)] == [0.0, 0.0, 30.0]
+    assert buckets.take("a", now=0.0) == 30.0
+    assert buckets.take("a", now=30.0) == 0.0
+    delays = new_delays()
+    delays.fail("a", now=day)
+    first = delays.wait("a", now=day)
+    assert 0.0 < first < 60.0
+    assert delays.wait("a", now=0.0) == first
+    assert delays.wait("a", now=first) == 0.0
+    delays.fail("a", now=day)
+    delays.fail("a", now=0.0)
+    assert delays.wait("a", now=0.0) == 2 * first
+    assert delays.wait("a", now=2 * first) == 0.0
