@@ -1,26 +1,16 @@
 """What an address of this machine is good for: its kind, by number and by its interface's name.
 
-Names of interfaces prove nothing; they are what people know their VPN and containers by.
-
 Pure. Source: RFC 6890 (special addresses), RFC 6598 (shared ones, of carriers and some VPNs).
 """
 
 import ipaddress
-import re
 from dataclasses import dataclass
 from typing import Final, Literal
 
-Kind = Literal["global", "private", "loopback", "link-local", "vpn", "container"]
+from rtcsend.peer.interface_names import network_of_name
+from rtcsend.peer.priorities import Network
 
-_VPN: Final = re.compile(
-    r"(tun|tap|wg|utun|ppp|ipsec|zt|tailscale|nordlynx|proton|mullvad|cscotun|gpd|outline)",
-    re.IGNORECASE,
-)
-_CONTAINER: Final = re.compile(
-    r"(docker|br-[0-9a-f]|veth|virbr|vmnet|vboxnet|podman|cni|flannel|lxc|lxd|incus|bridge1"
-    r"|vEthernet|VirtualBox|VMware)",
-    re.IGNORECASE,
-)
+Kind = Literal["global", "private", "loopback", "link-local", "vpn", "container"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,11 +34,13 @@ def kind_of(address: Address) -> Kind:
         return "loopback"
     if ip.is_link_local:
         return "link-local"
-    if _CONTAINER.search(address.interface):
-        return "container"
-    if _VPN.match(address.interface):
-        return "vpn"
-    return "global" if ip.is_global else "private"
+    match network_of_name(address.interface):
+        case Network.BRIDGE:
+            return "container"
+        case Network.TUNNEL:
+            return "vpn"
+        case Network.LAN:
+            return "global" if ip.is_global else "private"
 
 
 NOTES: Final[dict[Kind, str]] = {

@@ -166,13 +166,15 @@ class CheckingConnection(aioice.Connection):
     async def _check(self, pair: CandidatePair) -> None:
         """Check a pair once, and say what came of it."""
         loop = asyncio.get_running_loop()
+        was_controlling = self.ice_controlling
         try:
             with attempt(Step.CHECK, result_of, **_facts(pair)):
                 answer = await self._ask(pair)
         except stun.TransactionError as exc:
             self._checks.on_silence(pair, now=loop.time())
             if exc.response is not None and exc.response.error_code == ROLE_CONFLICT:
-                self.switch_role(ice_controlling=not self.ice_controlling)
+                # The role is that of the request; an incoming check may have changed it since.
+                self.switch_role(ice_controlling=not was_controlling)
                 self._checks.trigger(pair)
         except asyncio.CancelledError:
             self._checks.on_silence(pair, now=loop.time())

@@ -6,7 +6,6 @@ addresses need a zone that means nothing on another machine, and are left out (R
 """
 
 import ipaddress
-import re
 import socket
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from typing import Final
 
 import ifaddr
 
+from rtcsend.peer.interface_names import network_of_name
 from rtcsend.peer.priorities import Network
 
 MAX_ADDRESSES: Final = 12  # of one machine; each pairs with each of the other side's
@@ -24,12 +24,6 @@ _SOMEWHERE: Final = {
 }
 """For documentation (RFC 5737, RFC 3849): only the default route leads there."""
 LOOPBACK: Final = ("127.0.0.1", "::1")
-_TUNNELS: Final = re.compile(
-    r"(?:tun|tap|utun|wg|ppp|ipsec|tailscale|zt|nordlynx|proton|gpd|cscotun|vpn|wt)", re.I
-)
-_BRIDGES: Final = re.compile(
-    r"(?:docker|br-|virbr|veth|vmnet|vboxnet|lxc|lxd|cni|podman|vEthernet)", re.I
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +90,6 @@ def network_of(name: str, address: str) -> Network:
 
     An address that a machine gave itself for want of a better one counts as a bridge's.
     """
-    if _TUNNELS.match(name):
-        return Network.TUNNEL
-    if _BRIDGES.match(name) or ipaddress.ip_address(address).is_link_local:
+    if ipaddress.ip_address(address).is_link_local:
         return Network.BRIDGE
-    return Network.LAN
+    return network_of_name(name)

@@ -18,8 +18,17 @@ from rtcsend.peer.priorities import Network
     ("name", "network"),
     [
         *((name, Network.LAN) for name in ("eth0", "enp3s0", "wlan0", "en0", "Ethernet", "bond0")),
-        *((name, Network.TUNNEL) for name in ("tun0", "wg0", "utun4", "tailscale0", "ppp0")),
-        *((name, Network.BRIDGE) for name in ("docker0", "br-1a2b", "virbr0", "veth9", "vmnet8")),
+        *((name, Network.LAN) for name in ("br-lan", "br-dmz", "bridge0", "br0", "wwan0")),
+        *((name, Network.TUNNEL) for name in ("tun0", "wg0", "utun4", "tailscale0", "ppp0", "wt0")),
+        *((name, Network.TUNNEL) for name in ("mullvad", "OpenVPN TAP", "WireGuard Tunnel")),
+        *(
+            (name, Network.BRIDGE)
+            for name in ("docker0", "br-1f2e3d4c5b6a", "virbr0", "veth9", "vmnet8")
+        ),
+        *(
+            (name, Network.BRIDGE)
+            for name in ("vEthernet (WSL)", "bridge100", "Hyper-V Virtual Ethernet")
+        ),
     ],
 )
 def test_what_a_name_tells(name: str, network: Network) -> None:
