@@ -124,7 +124,7 @@ class Arrival:
 
 
 def say(
-    room: Room, connection: Connection, message: Message, limits: Limits, *, stored: int
+    room: Room, connection: Connection, message: Message, limits: Limits, *, stored: float
 ) -> Say | None:
     """Decide on a message.
 
@@ -133,7 +133,7 @@ def say(
         connection: The socket that it came on.
         message: To be passed on.
         limits: Of its side, and of everything.
-        stored: Bytes of all bodies kept by this process.
+        stored: Bytes of all bodies kept by this process; infinity if its store is nearly full.
 
     Returns:
         None when nobody is left to read it, or the side has a newer socket.
@@ -227,7 +227,7 @@ def _tokens(sides: list[Side]) -> tuple[str, ...]:
     return tuple(side.token for side in sides)
 
 
-def _has_room(side: Side, size: int, limits: Limits, *, stored: int) -> bool:
+def _has_room(side: Side, size: int, limits: Limits, *, stored: float) -> bool:
     said = side.sent_bytes + size
     # Who fills the memory must not end the pairings of all others with it.
     there_is_room = said <= SMALL_MAILBOX or stored + size <= limits.max_total_bytes

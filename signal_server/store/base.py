@@ -111,6 +111,10 @@ class Store(Protocol):
         """Return about how many mailboxes there are, of all processes."""
         ...
 
+    def stored_bytes(self) -> float:
+        """Return the bytes of bodies here; infinity while the store has no room for many more."""
+        ...
+
     async def reserve(
         self, side: str, name: Name, *, again: bool, admit: Callable[[], None]
     ) -> Name:

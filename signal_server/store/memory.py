@@ -56,6 +56,10 @@ class MemoryStore:
         """Return how many mailboxes there are."""
         return self.directory.live
 
+    def stored_bytes(self) -> float:
+        """Return the bytes of all bodies."""
+        return self.directory.stored_bytes
+
     async def reserve(
         self,
         side: str,

@@ -6,7 +6,6 @@ Shell. Place in the flow: below :mod:`signal_server.store.redis_store`, which kn
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
 from typing import Any, TypeVar
 
 from redis.exceptions import RedisError, ResponseError
@@ -17,6 +16,7 @@ from signal_server.store.base import StoreUnavailable
 from signal_server.store.processes import FORGET_SECONDS, Processes, parse_heartbeat
 from signal_server.store.redis_clock import ClockEstimate
 from signal_server.store.redis_connection import RedisAddress, Word, Words
+from signal_server.store.redis_memory import is_crowded_untrusted
 from signal_server.store.redis_reasons import misfit_untrusted, reason_of
 from signal_server.store.redis_shared import SharedConnection
 
@@ -38,10 +38,12 @@ class RedisLink:
 
     Attributes:
         available: Whether it answered last.
+        crowded: Whether it said last that it is nearly full.
     """
 
     def __init__(self, address: RedisAddress, *, process: str) -> None:
         self.available = False
+        self.crowded = False
         self._process = process
         self._clock = ClockEstimate()  # of the Redis server, on the loop's
         self._processes = Processes(process)
@@ -68,16 +70,17 @@ class RedisLink:
             StoreUnavailable: It cannot.
             FAILURES: It did not work.
         """
-        server, cluster = "", ""
-        with suppress(ResponseError):  # an ACL, or no cluster: then calls will tell
-            server = await self._text("INFO", "server")
-            cluster = await self._text("CLUSTER", "INFO")
-        misfit = misfit_untrusted(server, cluster)
+        server = await self._told("INFO", "server")
+        misfit = misfit_untrusted(server, await self._told("CLUSTER", "INFO"))
         if misfit is not None:
             raise StoreUnavailable(misfit)
 
-    async def _text(self, *words: Word) -> str:
-        answer = await self._short.call(*words)
+    async def _told(self, *words: Word) -> str:
+        """Return what Redis says of itself; nothing where it does not."""
+        try:
+            answer = await self._short.call(*words)
+        except ResponseError:  # an ACL, or there is no cluster
+            return ""
         return answer.decode("utf-8", "replace") if isinstance(answer, bytes) else ""
 
     async def beat(self, *, live: int) -> None:
@@ -94,6 +97,7 @@ class RedisLink:
         now = loop.time()
         self._clock.answered(seconds, asked=asked, now=now)
         self._processes.heard(seen, now=now)
+        self.crowded = is_crowded_untrusted(await self._told("INFO", "memory"))
 
     async def call(self, *words: Word) -> Any:
         """Return what Redis answers to a command.

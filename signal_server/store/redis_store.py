@@ -16,6 +16,7 @@ Shell. Source: Redis streams; docs/architecture.md, "The server's rooms".
 
 import asyncio
 import logging
+import math
 import secrets
 from collections.abc import Callable, Coroutine
 from types import TracebackType
@@ -147,6 +148,10 @@ class RedisStore:
     def live(self) -> int:
         """Return about how many mailboxes all processes have."""
         return max(self._link.live, self.directory.live)
+
+    def stored_bytes(self) -> float:
+        """Return the bytes of bodies in the rooms that are followed; infinity if Redis is full."""
+        return math.inf if self._link.crowded else self.directory.stored_bytes
 
     async def reserve(
         self, side: str, name: Name, *, again: bool, admit: Callable[[], None]
