@@ -14,6 +14,7 @@ import subprocess
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -23,7 +24,7 @@ from tests.fakes.namespaces import Host, cable, hosts, require_namespaces
 pytestmark = [pytest.mark.e2e, pytest.mark.lab]
 
 SIZE = 12_000_000  # bytes
-PATIENCE = ("--timeout", "15")  # in which the receiver has to start as well
+SECONDS = 20  # to meet again, within which both have to notice that they are to
 LIMIT = ("--limit", "3M")  # four seconds in which something can happen
 PORT = "8765"
 LEFT_URL, RIGHT_URL = f"ws://10.79.1.1:{PORT}", f"ws://10.79.2.1:{PORT}"
@@ -94,14 +95,17 @@ async def server(machine: Machine, network: Network) -> AsyncIterator[Side]:
 
 @asynccontextmanager
 async def transfer(
-    machine: Machine, network: Network, film: Path, copy: Path, *options: str
+    machine: Machine, network: Network, film: Path, copy: Path, *, seconds: int | None = None
 ) -> AsyncIterator[tuple[Side, Side]]:
-    """Both commands, with the first bytes written."""
+    """Both commands, with the first bytes written; ``seconds``: to meet again."""
+    how: dict[str, Any] = {}
+    if seconds is not None:
+        how = {"module": "tests.e2e.soon_lost", "env": {"SECONDS": str(seconds)}}
     async with machine.send(
-        film, "--server", LEFT_URL, *LIMIT, *options, wrapper=network.left.inside
+        film, "--server", LEFT_URL, *LIMIT, wrapper=network.left.inside, **how
     ) as sender:
-        command = (await sender.code(), "--server", RIGHT_URL, "-o", copy, *options)
-        async with machine.receive(*command, wrapper=network.right.inside) as receiver:
+        command = (await sender.code(), "--server", RIGHT_URL, "-o", copy)
+        async with machine.receive(*command, wrapper=network.right.inside, **how) as receiver:
             await receiver.moving()
             yield sender, receiver
 
@@ -210,7 +214,7 @@ async def test_stopped_while_nothing_works(
     machine: Machine, network: Network, film: Path, copy: Path, who: str
 ) -> None:
     async with server(machine, network):
-        async with transfer(machine, network, film, copy, *PATIENCE) as sides:
+        async with transfer(machine, network, film, copy, seconds=SECONDS) as sides:
             sender, receiver = sides
             network.cut(rendezvous=True)
             await all_reconnect(sender, receiver)
@@ -219,7 +223,7 @@ async def test_stopped_while_nothing_works(
             assert (await side.fails("interrupted"))["exit"] == 130  # and not "connection-lost"
             error = await other.fails("connection-lost")
             assert error["exit"] == 31
-            assert "could not meet again in 15 seconds" in error["message"]
+            assert f"could not meet again in {SECONDS} seconds" in error["message"]
             assert "only the rest travels" in error["hint"]
 
 
@@ -229,7 +233,7 @@ async def test_killed_for_good(
     machine: Machine, network: Network, film: Path, copy: Path, who: str
 ) -> None:
     async with server(machine, network):
-        async with transfer(machine, network, film, copy, *PATIENCE) as sides:
+        async with transfer(machine, network, film, copy, seconds=6) as sides:
             side, other = sides if who == "sender" else reversed(sides)
             side.process.kill()
             error = await other.fails("connection-lost")
