@@ -196,6 +196,18 @@ def is_final(room: Room, command: Command) -> bool:
             return False
 
 
+def is_deserted(room: Room, command: Command) -> bool:
+    """Return whether ``command`` leaves sides in the room, and none of them has a socket."""
+    there = room.connections()
+    match command:
+        case Away(connection=connection) | Leave(connection=connection):
+            return all(each == connection for each in there)
+        case Gone(process=process):
+            return all(each.process == process for each in there)
+        case _:
+            return False
+
+
 def is_possible(room: Room, command: Command) -> bool:
     """Return whether ``command`` can be carried out: what was decided on elsewhere always can."""
     match command:

@@ -107,6 +107,11 @@ class Limits:
             )
 
     @property
+    def absent_seconds(self) -> float:
+        """For how long anything is kept of a mailbox in which nobody has a socket."""
+        return max(self.away_seconds, self.ended_seconds)
+
+    @property
     def max_queued_bytes(self) -> int:
         """Bytes of frames that wait for one reader before its socket is closed.
 

@@ -110,7 +110,7 @@ class RendezvousServer:
             counters=self.counters,
             unix_time=unix_time,
         )
-        self._store = await self._open.enter_async_context(open_store(config.store))
+        self._store = await self._open.enter_async_context(open_store(config.store, config.limits))
         metrics = None if config.embedded else self._metrics
         here = metrics if config.metrics_listen is None else None
         self._sockets = Sockets(

@@ -8,6 +8,7 @@ import importlib.util
 from urllib.parse import urlsplit
 
 from rtcsend.errors import UsageError
+from signal_server.limits import Limits
 from signal_server.store.base import Store
 from signal_server.store.memory import MemoryStore
 
@@ -37,8 +38,12 @@ def check_store(address: str) -> None:
     _check_redis_address(address)
 
 
-def open_store(address: str = MEMORY) -> Store:
+def open_store(address: str, limits: Limits) -> Store:
     """Return the store; called where the event loop runs, and entered before it is used.
+
+    Args:
+        address: Of the store.
+        limits: Of mailboxes.
 
     Raises:
         UsageError: As :func:`check_store`.
@@ -48,7 +53,7 @@ def open_store(address: str = MEMORY) -> Store:
         return MemoryStore(asyncio.get_running_loop().time)
     from signal_server.store.redis_store import RedisStore  # noqa: PLC0415 - an optional package
 
-    return RedisStore(address)
+    return RedisStore(address, absent_seconds=limits.absent_seconds)
 
 
 def _check_redis_address(address: str) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 from signal_server.commands import Request, Say
-from signal_server.decisions import is_final
+from signal_server.decisions import is_deserted, is_final
 from signal_server.mailbox import Room
 from signal_server.store import redis_scripts as scripts
 from signal_server.store.entries import BadEntry, Entry, encode_entry, parse_entry_untrusted
@@ -39,11 +39,13 @@ class RedisLogs:
     Args:
         link: To Redis.
         keep_ms: How long a log outlives the last word that it is needed, in milliseconds.
+        absent_ms: How long it outlives the last socket.
     """
 
-    def __init__(self, link: RedisLink, *, keep_ms: int) -> None:
+    def __init__(self, link: RedisLink, *, keep_ms: int, absent_ms: int) -> None:
         self._link = link
         self._keep_ms = keep_ms
+        self._absent_ms = absent_ms
 
     async def append(
         self,
@@ -69,12 +71,14 @@ class RedisLogs:
             The number of the entry; or what has come in between, and the entry is not logged.
         """
         head, body = encode_entry(entry)
-        said = isinstance(entry.command, Say)  # by who is in the room, and so keeps its log
+        keep = self._absent_ms if is_deserted(room, entry.command) else self._keep_ms
+        if isinstance(entry.command, Say):  # by who is in the room, and so keeps its log
+            keep = 0
         answer = await self._link.run(
             scripts.APPEND,
             (key, scripts.marks_key(key)),
             str(last),
-            0 if said else self._keep_ms,
+            keep,
             "*" if milliseconds is None else f"{milliseconds}-*",
             head,
             body,

@@ -37,6 +37,7 @@ from signal_server.store.redis_rooms import RedisRooms
 from signal_server.store.redis_upkeep import keep_beating, keep_logs
 from signal_server.store.replica import EntryId
 
+ABSENT_SPARE = 60  # seconds that a log is there after its sides have lost their places
 KEEP_SECONDS = 900  # that a stream lives after nobody has said that it should
 
 
@@ -47,7 +48,8 @@ class RedisStore:
         address: ``redis://[[USER]:PASSWORD@]HOST[:PORT][/DATABASE]``, ``rediss://…`` for TLS, or
             ``unix:///PATH``.
         clock: Seconds on which entries are dated; the Redis server's own by default.
-        keep_seconds: How long a log outlives the last process that had a socket in it.
+        keep_seconds: How long a log outlives a process that was killed with a socket in it.
+        absent_seconds: How long sides without a socket keep their places.
     """
 
     immediate = False
@@ -58,6 +60,7 @@ class RedisStore:
         *,
         clock: Callable[[], float] | None = None,
         keep_seconds: float = KEEP_SECONDS,
+        absent_seconds: float = KEEP_SECONDS,
     ) -> None:
         self.process = secrets.token_hex(6)
         self.directory = Directory()
@@ -66,7 +69,11 @@ class RedisStore:
         self._tasks: set[asyncio.Task[None]] = set()
         where = RedisAddress(address)
         self._link = RedisLink(where, process=self.process)
-        self._logs = RedisLogs(self._link, keep_ms=round(keep_seconds * 1000))
+        self._logs = RedisLogs(
+            self._link,
+            keep_ms=round(keep_seconds * 1000),
+            absent_ms=round((absent_seconds + ABSENT_SPARE) * 1000),
+        )
         self._rooms = RedisRooms(
             self._link,
             self._logs,

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from signal_server.commands import Away, Command, Enter, Expire, Gone, Leave, Say
-from signal_server.decisions import Arrival, due, is_final
+from signal_server.decisions import Arrival, due, is_deserted, is_final
 from signal_server.directory import Directory
 from signal_server.limits import Limits
 from signal_server.mailbox import Facts, Room, Told
@@ -235,7 +235,12 @@ def test_marks_are_those_of_who_can_come_back(
         new = marks_after(room, command)
         assert (new == "") == is_final(room, command)  # the log goes, and the marks with it
         marks = marks if new is None else new
+        deserted = is_deserted(room, command)
         room.apply(command, now=now)
+        if isinstance(command, Away | Leave | Gone):
+            assert deserted == (not room.connections())
+        else:
+            assert not deserted
         asked = [
             *REQUESTS[kind],
             *(Resume(nameplate="7", token=token) for token in tokens),
