@@ -202,7 +202,7 @@ class Reception:
                 self._deadlines.set(number, self._unattached_until(socket.connection))
 
     def _say(self, socket: OpenSocket, message: Message, room: Room, _now: float) -> Say | None:
-        stored = self._store.directory.stored_bytes
+        stored = self._store.stored_bytes()
         return decisions.say(room, socket.connection, message, self._limits, stored=stored)
 
     async def _on_release(self, socket: OpenSocket) -> None:
