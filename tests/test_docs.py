@@ -93,3 +93,15 @@ def test_every_module_of_the_package_and_of_the_server_is_named() -> None:
         and not re.search(rf"`[\w/]*\b{re.escape(Path(path).name)}`", ARCHITECTURE)
     }
     assert unnamed == set()
+
+
+def test_the_figures_of_the_readme_are_those_that_were_measured() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    measured = (ROOT / "docs" / "performance.md").read_text(encoding="utf-8")
+    row = re.search(r"^\| 1 GB.*\| (\d+); (\d+) MB/s \| [^|]+ \| (\d+); (\d+) MB/s", readme, re.M)
+    assert row is not None
+    for ours, theirs in ((row[1], row[3]), (row[2], row[4])):
+        assert f"({ours} and {theirs} MB/s)" in measured
+    said = re.search(r"loss ([\d.]+) MB/s: .* gets ([\d.]+) .* BBR ([\d.]+)", readme)
+    assert said is not None
+    assert f"| 100 ms, 1 % | {said[1]} | {said[3]} | {said[2]} |" in measured

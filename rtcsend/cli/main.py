@@ -80,15 +80,16 @@ def _common(
         ctx.default_map = {command: defaults_for(command, values, os.environ)}
 
 
-app.command()(send)
-app.command()(receive)
-app.command()(pair)
+# What --help of all says of each has one line; the first sentence of some takes more.
+app.command(short_help="Send files, folders, a pipe or a text.")(send)
+app.command(short_help="Receive them, with the code that the sender shows.")(receive)
+app.command(short_help="Get to know another machine, for transfers without codes.")(pair)
 app.add_typer(peers)
 app.command(context_settings=CONTEXT)(serve)
 app.command()(clean)
 app.add_typer(config)
-app.command()(doctor)
-app.command()(demo)
+app.command(short_help="Say what this network allows, and what would help.")(doctor)
+app.command(short_help="Try a transfer between two processes on this machine.")(demo)
 app.command()(bench)
 app.command(hidden=True)(manual)
 

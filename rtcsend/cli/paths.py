@@ -1,13 +1,13 @@
-"""Paths as options take them: an empty one is a variable that is not set, and no folder.
+"""Paths as options take them, before ``Path`` has forgotten how they were written.
 
 ``Path("")`` is the current folder, so that ``-o "$INBOX"`` would save wherever a script happens to
-be.
+be; and ``Path("inbox/")`` is any name, so that a file would become ``inbox`` where there is none.
 """
 
 from collections.abc import Callable
 from pathlib import Path
 
-from rtcsend.errors import UsageError
+from rtcsend.errors import CannotWrite, UsageError
 
 
 def path_for(option: str, *, hint: str = "Give it a file.") -> Callable[[str], Path]:
@@ -27,3 +27,18 @@ def path_for(option: str, *, hint: str = "Give it a file.") -> Callable[[str], P
         return Path(text)
 
     return read
+
+
+def output_path(text: str) -> Path:
+    """Return where to save.
+
+    Raises:
+        UsageError: It is empty.
+        CannotWrite: It ends with a slash, and there is no such folder.
+    """
+    path = path_for("--output", hint="Write . to save in the folder that you are in.")(text)
+    if text.endswith("/") and not path.is_dir():
+        raise CannotWrite(
+            f"The folder {path} does not exist.", hint="Make it, or give another --output."
+        )
+    return path

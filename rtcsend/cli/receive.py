@@ -18,7 +18,7 @@ from rtcsend.cli.code_input import code_for_receive
 from rtcsend.cli.figures import parse_size
 from rtcsend.cli.known_options import From, Listen, check_from, check_listen
 from rtcsend.cli.listen import make_listen_output, run_listening
-from rtcsend.cli.paths import path_for
+from rtcsend.cli.paths import output_path
 from rtcsend.cli.questions import ScriptQuestions, TerminalQuestions
 from rtcsend.cli.script_options import (
     ChecksumFile,
@@ -51,7 +51,7 @@ Output = Annotated[
         "-o",
         "--into",
         metavar="PATH",
-        parser=path_for("--output", hint="Write . to save in the folder that you are in."),
+        parser=output_path,
         help="Folder, or name, to save to; - is standard output.",
     ),
 ]

@@ -140,6 +140,17 @@ def test_usage_errors_come_before_anybody_is_contacted(
     assert not engine.options
 
 
+def test_an_output_with_a_slash_at_its_end_is_a_folder(
+    play: Play, capfd: Capture, tmp_path: Path
+) -> None:
+    engine = play(fake_engine.success)
+    assert main(["receive", "-y", CODE, "-o", f"{tmp_path}/"]) == 0
+    assert engine.options == [ReceiveOptions(code=CODE, output=tmp_path)]
+    assert main(["receive", "-y", CODE, "-o", f"{tmp_path}/inbox/"]) == 51
+    assert f"The folder {tmp_path}/inbox does not exist.\n" in capfd.readouterr().err
+    assert len(engine.options) == 1
+
+
 def test_code_from_standard_input(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
     engine = play(fake_engine.success)
     monkeypatch.setattr("sys.stdin", io.StringIO(f"{CODE}\nanother line\n"))
