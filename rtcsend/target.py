@@ -98,10 +98,10 @@ class Target:
         self._emit(proposal)
         check_limits(self._options, files=1, size=entry.size)
         check_name(self._options, name, name)
-        self._sink = await self._opened(proposal, entry)
+        self._sink = await self._opened(proposal, entry, holes=offer.manifest.holes)
         return self._sink
 
-    async def _opened(self, proposal: Proposal, entry: ManifestEntry) -> Sink | None:
+    async def _opened(self, proposal: Proposal, entry: ManifestEntry, *, holes: int) -> Sink | None:
         """Return where it goes: a stream or a text, too."""
         if self._to_stdout:
             await self._ask(proposal)
@@ -110,7 +110,7 @@ class Target:
         if entry.kind == "text" and self._options.output is None:
             await self._ask(proposal)
             return TextSink(size=entry.size, show=self._options.show_text)
-        return await self._file(proposal, entry)
+        return await self._file(proposal, entry, holes=holes)
 
     def _proposal(self, entry: ManifestEntry, name: str, *, sender: str) -> Proposal:
         folder, final_name = self._place(name)
@@ -132,9 +132,11 @@ class Target:
             existing_paths=(final_name,) if is_there else (),
         )
 
-    async def _file(self, proposal: Proposal, proposed: ManifestEntry) -> Sink | None:
+    async def _file(
+        self, proposal: Proposal, proposed: ManifestEntry, *, holes: int
+    ) -> Sink | None:
         folder, name = self._place(proposal.tops[0])
-        await _check_space(folder, name, size=proposed.size, sample=proposed.sample)
+        await _check_space(folder, name, proposed, holes=holes)
         await self._ask(proposal)
         conflict = await self._resolve(folder, name)
         if conflict is Conflict.SKIP:
@@ -183,10 +185,11 @@ def _is_folder(path: Path) -> bool:
     return os.path.isdir(path)  # noqa: PTH112 - Path.is_dir raises behind a closed folder
 
 
-async def _check_space(folder: Path, name: str, *, size: int, sample: str) -> None:
-    free = await free_space(folder, name, size=size, sample=sample)
-    if free is not None and free < size:
+async def _check_space(folder: Path, name: str, proposed: ManifestEntry, *, holes: int) -> None:
+    free = await free_space(folder, name, size=proposed.size, sample=proposed.sample)
+    needed = proposed.size - holes
+    if free is not None and free < needed:
         raise CannotWrite(
-            f"No space left for {name}: it has {size} bytes, and {free} are free.",
+            f"No space left for {name}: it takes {needed} bytes, and {free} are free.",
             for_peer=f"The receiver has no space left for {name}.",
         )

@@ -144,11 +144,11 @@ class TreeDecision:
             check_name(self._options, place.path, place.components[-1])
 
     async def _check_space(self, folder: Path, outlook: Outlook) -> None:
-        size = outlook.tree.manifest.bytes
+        size = outlook.tree.manifest.bytes - outlook.tree.manifest.holes
         free = await run_to_end(asyncio.to_thread(free_for_tree, folder, outlook))
         if free is not None and free < size:
             raise CannotWrite(
-                f"No space left: what is proposed has {size} bytes, and {free} are free.",
+                f"No space left: what is proposed takes {size} bytes, and {free} are free.",
                 for_peer="The receiver has no space left for it.",
             )
 

@@ -255,6 +255,23 @@ async def test_no_space_is_said_before_the_question(
     assert listing(tmp_path) == []
 
 
+async def test_holes_of_a_sparse_file_need_no_space(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def little(*_: object, **__: object) -> int:
+        return 10
+
+    monkeypatch.setattr(target_module, "free_space", little)
+    offer = proposal(size=1 << 40)
+    offer.manifest.holes = (1 << 40) - 10
+    async with Scene(tmp_path, yes()).target as target:
+        assert await target.decide(offer) is not None
+    offer.manifest.holes -= 1
+    with pytest.raises(CannotWrite, match="it takes 11 bytes, and 10 are free"):
+        async with Scene(tmp_path, yes()).target as target:
+            await target.decide(offer)
+
+
 @pytest.mark.parametrize("free", [len(CONTENT), None])
 async def test_just_enough_space_or_nobody_knows(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, free: int | None

@@ -243,6 +243,17 @@ async def test_no_space(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     assert "1000 are free" in str(await scene.refuses(CannotWrite))
 
 
+async def test_holes_of_sparse_files_need_no_space(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scene = Scene(tmp_path)
+    scene.manifest.holes = scene.manifest.bytes - 1000
+    monkeypatch.setattr(tree_decision, "free_for_tree", lambda *_: 999)
+    assert "takes 1000 bytes, and 999 are free" in str(await scene.refuses(CannotWrite))
+    monkeypatch.setattr(tree_decision, "free_for_tree", lambda *_: 1000)
+    assert await scene.receive() == ["top"]
+
+
 async def test_what_was_left_counts_as_free(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

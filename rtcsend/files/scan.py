@@ -33,6 +33,7 @@ from typing import Final
 
 from rtcsend.errors import CannotRead, UsageError
 from rtcsend.files.exclusion import IGNORE_FILE, MAX_IGNORE_SIZE, Patterns
+from rtcsend.files.holes import holes_of
 from rtcsend.files.link_target import points_inside
 from rtcsend.files.names import MAX_UNTRUSTED_BYTES, shown_untrusted
 from rtcsend.files.paths import MAX_DEPTH
@@ -263,6 +264,7 @@ class _Scanner:
         if not self._can_read(place, facts):
             self._unreadable(path, None)
             return
+        self.scan.manifest.holes += holes_of(facts)
         self._add(
             ManifestEntry(
                 path=path,

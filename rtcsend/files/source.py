@@ -25,6 +25,7 @@ from blake3 import blake3
 from rtcsend.blocks import Data
 from rtcsend.errors import CannotRead, InternalError
 from rtcsend.files.disk_thread import DiskThread
+from rtcsend.files.holes import holes_of
 from rtcsend.files.jobs import run_to_end
 from rtcsend.files.positional import read_at, read_whole
 from rtcsend.files.read_ahead import ReadAhead
@@ -67,6 +68,7 @@ class FileSource:
                 sample=sample,
             )
         ).manifest
+        self.manifest.holes = holes_of(facts)
         self._fd = fd
         self._facts = facts
         self._thread = DiskThread("rtcsend-source")

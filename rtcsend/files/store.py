@@ -5,7 +5,8 @@ once more, other files are pushed out, and the writer is made to wait when too m
 with O_DIRECT (Linux, most local file systems) the disk takes them from the ring, and what is
 written is on its way to the medium. It wants positions and lengths that are multiples of the
 disk's sector: the ends that are not go through the cache. Where O_DIRECT is refused once, it is
-not tried again.
+not tried again. Runs of zeros behind the end of what is there are left out: a sparse file stays
+one.
 
 Plain blocking calls, of one thread.
 """
@@ -16,6 +17,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
 
+from rtcsend.files.holes import next_run
 from rtcsend.files.positional import write_at
 
 DIRECT_MINIMUM: Final = 64 << 20  # bytes of a file; smaller ones are often read again at once
@@ -39,6 +41,7 @@ class Store:
         self._open_direct = open_direct
         self._direct: int | None = None
         self._failed = False
+        self._length = os.fstat(fd).st_size
 
     def write(self, data: memoryview, position: int) -> tuple[int, OSError | None]:
         """Write all of the data; return how much was written, and why not more.
@@ -48,7 +51,9 @@ class Store:
         rest = data
         try:
             while rest and not self._failed:
-                rest = rest[self._write_some(rest, position + len(data) - len(rest)) :]
+                length, is_hole = next_run(rest)
+                put = self._leave_out if is_hole else self._write_some
+                rest = rest[put(rest[:length], position + len(data) - len(rest)) :]
         except OSError as exc:
             self._failed = True
             return len(data) - len(rest), exc
@@ -61,7 +66,20 @@ class Store:
             with suppress(OSError):
                 os.close(fd)
 
+    def _leave_out(self, zeros: memoryview, position: int) -> int:
+        """Let the file become longer by zeros; where it has something already, write them."""
+        if position < self._length:
+            return self._write_some(zeros, position)
+        self._length = position + len(zeros)
+        os.ftruncate(self._fd, self._length)
+        return len(zeros)
+
     def _write_some(self, data: memoryview, position: int) -> int:
+        count = self._write_at(data, position)
+        self._length = max(self._length, position + count)
+        return count
+
+    def _write_at(self, data: memoryview, position: int) -> int:
         odd = position % ALIGNMENT
         if odd:
             return write_at(self._fd, data[: ALIGNMENT - odd], position)

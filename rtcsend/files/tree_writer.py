@@ -17,6 +17,7 @@ from typing import Final
 
 from rtcsend.errors import InternalError
 from rtcsend.files.folder import ALWAYS, Folder
+from rtcsend.files.holes import HOLE, is_hole
 from rtcsend.files.open_folders import OpenFolders
 from rtcsend.files.permissions import Permissions, set_mode, set_times
 from rtcsend.files.positional import read_whole, sync_all, write_at
@@ -25,8 +26,6 @@ from rtcsend.files.tree_digest import Paths, TreeDigest
 
 _PRIVATE: Final = 0o600  # permission bits of a file that is being written, at least
 _PIECE: Final = 1 << 20  # bytes read at once
-_HOLE: Final = 1 << 16  # bytes; a run of zeros of that length is not written
-_ZEROS: Final = bytes(_HOLE)
 _NOTHING: Final = memoryview(b"")
 _FLAGS: Final = os.O_RDWR | os.O_CREAT | ALWAYS
 
@@ -184,7 +183,7 @@ class TreeWriter:
         file = self._file
         if file is None:
             row = self._next_row()
-            if self._is_fresh and row.size <= min(len(data), _HOLE):
+            if self._is_fresh and row.size <= min(len(data), HOLE):
                 return self._write_small(row, data)
             file = self._file = self._open(row)
         piece = data[: file.size - file.offset]
@@ -203,7 +202,7 @@ class TreeWriter:
         taken = 0
         for at in range(row.at, len(sizes)):
             end = taken + sizes[at]
-            if end > len(data) or end - taken > _HOLE:
+            if end > len(data) or end - taken > HOLE:
                 break
             content = data[taken:end]
             fd = os.open(told[at], flags, mode | _PRIVATE, dir_fd=dir_fd)
@@ -235,8 +234,8 @@ class TreeWriter:
         """Write, but for runs of zeros where nothing was before."""
         offset = file.offset
         while data:
-            piece, data = data[:_HOLE], data[_HOLE:]
-            if offset < file.length or not _is_hole(piece):
+            piece, data = data[:HOLE], data[HOLE:]
+            if offset < file.length or not is_hole(piece):
                 _write_all(file.fd, piece, offset)
             offset += len(piece)
 
@@ -323,10 +322,6 @@ class TreeWriter:
             self._file = file  # so that it is closed when something fails
             file.length = os.fstat(fd).st_size
         return file
-
-
-def _is_hole(piece: memoryview) -> bool:
-    return not (piece[0] or piece[-1]) and len(piece) == _HOLE and bytes(piece) == _ZEROS
 
 
 def _write_all(fd: int, data: memoryview, position: int) -> None:

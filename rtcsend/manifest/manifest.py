@@ -36,6 +36,8 @@ class Manifest:
         """How many entries have content: files, or the one stream or text."""
         self.bytes = 0
         """The sum of their sizes; a stream counts 0."""
+        self.holes = 0
+        """How many of these are holes of sparse files, and need no space, as the sender says."""
         self.is_stream = False
         """Whether it is one stream, whose size nobody knows."""
         self.top: list[str] = []

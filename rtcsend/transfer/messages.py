@@ -59,7 +59,9 @@ PAGE_RANGES: Final = 2_048  # ranges in one message: at most 34,816 characters
 _MAX_DIGESTS_LENGTH: Final = -(-PAGE_BLOCKS * DIGEST_BYTES * 4 // 3)  # the text of a page
 _MAX_TYPE_LENGTH: Final = 32
 _HEX: Final = re.compile(r"[0-9a-f]*")
-_OPTIONAL: Final = frozenset({"zstd", "held", "rows", "columns"})  # left out if false or empty
+_OPTIONAL: Final = frozenset(
+    {"holes", "zstd", "held", "rows", "columns"}
+)  # left out if false or empty
 _MAX_SUMS_LENGTH: Final = -(-MAX_SUMS * SUM_BYTES * 4 // 3)
 
 
@@ -79,6 +81,8 @@ class ProposalMessage:
     """Of the manifest, in hexadecimal."""
     repeated: bool = False
     """Whether the receiver has answered before: then it has the entries, and none follow."""
+    holes: int = 0
+    """How many of the bytes are holes of sparse files: a hint, for the space that is needed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -239,14 +243,16 @@ def _to_json(value: object) -> object:
 
 def _parse_proposal(message: JsonObject) -> ProposalMessage:
     entries = take_int(message, "entries", low=1, high=MAX_ENTRIES)
+    size = take_int(message, "bytes")
     return ProposalMessage(
         transfer=_take_hex(message, "transfer", TRANSFER_SIZE),
         sender=take_str(message, "sender", max_length=MAX_SENDER_LENGTH),
         entries=entries,
         files=take_int(message, "files", high=entries),
-        bytes=take_int(message, "bytes"),
+        bytes=size,
         digest=_take_hex(message, "digest", DIGEST_SIZE),
         repeated=take_bool(message, "repeated"),
+        holes=take_int(message, "holes", high=size) if "holes" in message else 0,
     )
 
 

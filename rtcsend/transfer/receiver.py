@@ -300,6 +300,7 @@ class ReceiverMachine(TransferMachine[ReceiverState, ReceiverMove, ReceiverEvent
             self._state = self._next(ReceiverMove.LISTED)
             # When it was listed before, somebody works with the manifest of that time.
             listed = Proposed(proposal=self._proposal, manifest=self._reader.manifest)
+            listed.manifest.holes = self._proposal.holes
             self.events.append(self._earlier or listed)
 
     def _on_checking(self, position: int, *, sent: int) -> None:

@@ -76,6 +76,7 @@ class Sending:
             files=manifest.files,
             bytes=manifest.bytes,
             digest=manifest.digest,
+            holes=manifest.holes,
         )
         # What the connections so far have come to.
         self._selection: Selection | None = None

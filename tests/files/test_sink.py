@@ -421,7 +421,7 @@ async def main() -> None:
         Path(sys.argv[1]), "film.iso", size=1 << 21, sample="5a" * 32, conflict=Conflict.ASK
     )
     try:
-        await sink.write(bytes(1 << 21))
+        await sink.write(b"x" * (1 << 21))
         await sink.flush()
     except CannotWrite as exc:
         print(exc.message, sink.written)

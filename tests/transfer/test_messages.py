@@ -1,6 +1,7 @@
 import json
 import string
 import zlib
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -64,6 +65,7 @@ PROPOSALS = st.integers(1, MAX_ENTRIES).flatmap(
         repeated=st.booleans(),
     )
 )
+PROPOSALS |= PROPOSALS.map(lambda proposal: replace(proposal, holes=proposal.bytes))
 ACCEPTS = st.builds(
     AcceptMessage,
     entries=st.integers(0, MAX_ENTRIES),
@@ -240,6 +242,7 @@ FIELDS: list[tuple[str, str, list[object], list[object]]] = [
     ("proposal", "files", [0, 5], [*_NO_INTEGERS, 6]),
     ("proposal", "bytes", [0, MAX_INTEGER], _NO_INTEGERS),
     ("proposal", "digest", ["f" * 64], _NO_DIGESTS),
+    ("proposal", "holes", [0, 4_400_000_000], [*_NO_INTEGERS, 4_400_000_001]),
     ("proposal", "repeated", [True, False], [None, 0, 1, "true", [], {}]),
     ("entries", "first", [0, MAX_ENTRIES - 1], [*_NO_INTEGERS, MAX_ENTRIES]),
     ("entries", "page", ["eA"], [*_NO_STRINGS, "", "eA==", "eB", "e", "+A", "eA\n"]),
@@ -282,7 +285,9 @@ def test_outside_the_bounds(kind: str, field: str, value: object) -> None:
         parse({**VALID[kind], field: value})
 
 
-@pytest.mark.parametrize(("kind", "field"), [(kind, field) for kind, field, _, _ in FIELDS])
+@pytest.mark.parametrize(
+    ("kind", "field"), [(kind, field) for kind, field, _, _ in FIELDS if field != "holes"]
+)
 def test_no_field_may_be_missing(kind: str, field: str) -> None:
     fields = {name: value for name, value in VALID[kind].items() if name != field}
     with pytest.raises(PeerProtocolError):
