@@ -6,6 +6,7 @@ are the majority: setting, clearing and taking each cost O(log n).
 
 import heapq
 import itertools
+from collections.abc import Callable
 from typing import Generic, TypeVar
 
 _K = TypeVar("_K")
@@ -14,9 +15,14 @@ _SLACK = 64  # outdated entries that are not worth a sweep
 
 
 class Deadlines(Generic[_K]):
-    """A deadline for each key, in seconds on the caller's clock."""
+    """A deadline for each key, in seconds on the caller's clock.
 
-    def __init__(self) -> None:
+    Args:
+        on_nearer: Called when the earliest deadline may have come nearer.
+    """
+
+    def __init__(self, on_nearer: Callable[[], None] = lambda: None) -> None:
+        self._on_nearer = on_nearer
         self._current: dict[_K, tuple[float, int]] = {}  # key -> (when, ticket)
         self._heap: list[tuple[float, int, _K]] = []
         self._tickets = itertools.count()  # unique, so that keys are never compared
@@ -34,15 +40,14 @@ class Deadlines(Generic[_K]):
         self._current[key] = (when, ticket)
         heapq.heappush(self._heap, (when, ticket, key))
         self._sweep()
+        if self._heap[0][1] == ticket:
+            self._on_nearer()
 
     def next(self) -> float | None:
         """Return the earliest deadline, or None."""
-        while self._heap:  # asked for after each message: no calls
-            when, ticket, key = self._heap[0]
-            if self._current.get(key) == (when, ticket):
-                return when
+        while self._heap and not self._is_current(self._heap[0]):
             heapq.heappop(self._heap)
-        return None
+        return self._heap[0][0] if self._heap else None
 
     def pop_due(self, *, now: float) -> _K | None:
         """Return a key whose deadline has come, and clear it; None when there is none."""

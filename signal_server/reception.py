@@ -57,7 +57,7 @@ class Reception:
 
     Contract: numbers of sockets are the caller's, from 1 on, and rise in the order they were
     opened. Frames of one socket come one after the other. Arm one timer at :meth:`get_timer`
-    after each call, and after each output. Times are those of the store's clock.
+    when it may have come nearer, and when it went off. Times are those of the store's clock.
 
     Args:
         welcome: Returns the first frame for everybody.
@@ -66,6 +66,7 @@ class Reception:
         admission: What sources may do.
         entropy: Returns that many unforeseeable bytes.
         output: Takes each thing to do, in order; must not block.
+        on_nearer: Called when :meth:`get_timer` may have come nearer.
         nameplate_bounds: Smallest and largest nameplate to draw first.
     """
 
@@ -78,6 +79,7 @@ class Reception:
         admission: Admission,
         entropy: Callable[[int], bytes],
         output: Callable[[Output], None],
+        on_nearer: Callable[[], None] = lambda: None,
         counters: Counters | None = None,
         nameplate_bounds: tuple[int, int] | None = None,
     ) -> None:
@@ -95,7 +97,7 @@ class Reception:
         self.counters = counters or Counters()
         # Who is here, and what runs out: rooms, and socket numbers.
         self._sockets: dict[int, OpenSocket] = {}
-        self._deadlines: Deadlines[Name | int] = Deadlines()
+        self._deadlines: Deadlines[Name | int] = Deadlines(on_nearer)
         # Sockets that are gone, which the store could not be told.
         self._untold: dict[Connection, Name] = {}
         store.listen(self)

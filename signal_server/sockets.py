@@ -92,6 +92,7 @@ class Sockets:
             admission=admission,
             entropy=secrets.token_bytes,
             output=self._carry_out,
+            on_nearer=self._on_nearer,
             counters=counters,
             nameplate_bounds=config.nameplate_bounds,
         )
@@ -182,7 +183,6 @@ class Sockets:
         self._clients[connection.number] = connection
         log(logging.DEBUG, "socket opened", number=connection.number, address=address)
         self._reception.connect(connection.number, source)
-        self._timer.arm()
 
     def received(self, connection: WebSocketConnection, message: str | bytes) -> None:
         """Take a message: at once if the store does not wait, else after those before it."""
@@ -265,6 +265,8 @@ class Sockets:
             # A bug must end one socket, not go unseen.
             log(logging.ERROR, "socket failed", number=number, exc_info=True)
             connection.close(CLOSE_INTERNAL, "a failure of the server")
+
+    def _on_nearer(self) -> None:
         self._timer.arm()
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:

@@ -211,7 +211,10 @@ class WebSocketConnection(asyncio.Protocol):
             frames = self._feed(data)
             if was_in_step:
                 self._in_step = self._fragments is None and ends_with_a_frame_untrusted(data)
-        self._write_held()
+        if self._held:
+            self._write_held()
+        else:
+            self._held = None
         return frames
 
     def _feed(self, data: bytes) -> int:
@@ -331,11 +334,13 @@ class WebSocketConnection(asyncio.Protocol):
         self.is_open = protocol.state is State.OPEN and not self._closing
 
     def _write(self, data: bytes) -> None:
-        if self._held is None:
-            self._transport.write(data)
-            self._count_queued()
-        else:
+        if self._held is not None:
             self._held.append(data)
+            return
+        self._transport.write(data)
+        size = self._transport.get_write_buffer_size()
+        if size or self.queued_bytes:
+            self._set_queued(size)
 
     def _write_held(self) -> None:
         held, self._held = self._held, None
@@ -364,11 +369,6 @@ class WebSocketConnection(asyncio.Protocol):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-
-    def _count_queued(self) -> None:
-        size = self._transport.get_write_buffer_size()
-        if size or self.queued_bytes:
-            self._set_queued(size)
 
     def _set_queued(self, size: int) -> None:
         change, self.queued_bytes = size - self.queued_bytes, size

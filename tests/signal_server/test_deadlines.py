@@ -1,3 +1,5 @@
+import math
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -14,6 +16,28 @@ def test_the_earliest_comes_first() -> None:
     assert deadlines.pop_due(now=2.0) == "late"
     assert deadlines.pop_due(now=2.0) is None
     assert deadlines.next() is None
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 3), st.none() | st.integers(0, 9)), max_size=200),
+    st.lists(st.integers(0, 200), max_size=5),
+)
+def test_whoever_arms_a_timer_when_he_is_told_is_never_late(
+    changes: list[tuple[int, int | None]], goes_off: list[int]
+) -> None:
+    armed_for = math.inf
+
+    def arm() -> None:
+        nonlocal armed_for
+        armed_for = min(armed_for, deadlines.next() or armed_for)
+
+    deadlines: Deadlines[int] = Deadlines(arm)
+    for number, (key, when) in enumerate(changes):
+        if number in goes_off:  # early or not, and nothing is taken
+            armed_for = math.inf
+            arm()
+        deadlines.set(key, None if when is None else 1.0 + when)
+        assert armed_for <= (deadlines.next() or math.inf)
 
 
 def test_a_new_deadline_replaces_the_old_one() -> None:

@@ -63,7 +63,7 @@ def test_our_own_client_is_one_of_those() -> None:
 
 
 def test_what_proxies_add_is_read() -> None:
-    lines = [*LINES, "Forwarded: for=192.0.2.1", "X-Forwarded-For: 192.0.2.1, 192.0.2.2"]
+    lines = [*LINES, "Forwarded: for=192.0.2.1", "X-Forwarded-For: 192.0.2.1, 192.0.2.2  "]
     upgrade = plain_upgrade_untrusted(request(lines))
     assert upgrade is not None
     assert upgrade.asked.forwarded == ("for=192.0.2.1",)
