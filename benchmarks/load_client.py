@@ -10,7 +10,7 @@ import re
 import secrets
 import struct
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 KEY = b"dGhlIHNhbXBsZSBub25jZQ=="  # RFC 6455 section 1.3
 MESSAGES = 10  # each way
@@ -36,9 +36,8 @@ class LoadSocket(asyncio.Protocol):
         self.on_lost: Callable[[], None] = lambda: None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
-        transport.write(self._request)
+        self.transport = cast("asyncio.Transport", transport)  # uvloop's are of other classes
+        self.transport.write(self._request)
 
     def connection_lost(self, exc: Exception | None) -> None:
         del exc
