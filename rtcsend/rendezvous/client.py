@@ -3,7 +3,8 @@
 What it does: takes the caller's requests and messages, waits for the answers, and hands
 over what comes from the other side, in order and exactly once.
 What it does not: know what to say on a socket (:mod:`rtcsend.rendezvous.machine`), keep
-one open (:mod:`rtcsend.rendezvous.keeper`), or understand a message.
+one open (:mod:`rtcsend.rendezvous.keeper`), hold what has come
+(:mod:`rtcsend.rendezvous.arrivals`), or understand a message.
 
 Shell. One task does all I/O; it ends in ``__aexit__`` at the latest.
 Source: docs/rendezvous-protocol.md.
@@ -12,8 +13,6 @@ Source: docs/rendezvous-protocol.md.
 import asyncio
 import logging
 import secrets
-from collections import deque
-from collections.abc import Callable
 from contextlib import suppress
 from types import TracebackType
 from typing import Literal, Self
@@ -23,19 +22,16 @@ from rtcsend.errors import (
     Refused,
     RendezvousError,
     RendezvousUnreachable,
-    RtcsendError,
     UsageError,
 )
+from rtcsend.rendezvous.arrivals import Arrivals
 from rtcsend.rendezvous.keeper import SocketKeeper, error_of
 from rtcsend.rendezvous.machine import ClientMachine, State
 from rtcsend.rendezvous.machine_events import (
     Attached,
     Failed,
-    MachineEvent,
     MessageReceived,
     PeerPresence,
-    TurnedAway,
-    Welcomed,
 )
 from rtcsend.rendezvous.messages import (
     SIDE_BYTES,
@@ -83,31 +79,24 @@ class RendezvousClient:
         self.url = normalise_server_url(url)
         self._first_timeout = first_timeout
         self._machine = ClientMachine(side=encode_base64url(secrets.token_bytes(SIDE_BYTES)))
+        self._arrivals = Arrivals()
         self._keeper = SocketKeeper(
             self.url,
             self._machine,
-            deliver=self._deliver,
-            unread=lambda: len(self._inbox),
+            deliver=self._arrivals.deliver,
+            unread=lambda: len(self._arrivals.inbox),
             first_timeout=first_timeout,
             retry_for=retry_for,
             dial=dial,
         )
         self._task: asyncio.Task[None] | None = None
-        # What the task has brought; _changed is set with each change.
-        self._changed = asyncio.Event()
-        self._welcome: Welcome | None = None
-        self._answer: Attached | Failed | None = None
-        self._inbox: deque[MessageReceived | PeerPresence] = deque()
-        # How it ended.
-        self._failure: RtcsendError | None = None
-        self._released = False
 
     @property
     def welcome(self) -> Welcome:
         """What the server said first: its STUN servers, and a line for people."""
-        if self._welcome is None:
+        if self._arrivals.welcomed is None:
             raise InternalError("The rendezvous client was used before it was entered.")
-        return self._welcome
+        return self._arrivals.welcomed.welcome
 
     @property
     def ice_servers(self) -> tuple[IceServer, ...]:
@@ -122,7 +111,7 @@ class RendezvousClient:
     @property
     def state(self) -> Literal["attached", "reconnecting", "closed"]:
         """``attached``: the socket works, and every request on it has its answer."""
-        if self._task is None or self._is_over():
+        if self._task is None or self._arrivals.is_over:
             return "closed"
         return "attached" if self._keeper.settled else "reconnecting"
 
@@ -140,8 +129,8 @@ class RendezvousClient:
         """
         self._task = asyncio.get_running_loop().create_task(self._run())
         try:
-            await self._until(lambda: self._welcome is not None or self._is_over())
-            self._check_alive()
+            await self._arrivals.until(lambda: self._arrivals.welcomed is not None)
+            self._arrivals.check_alive()
         except BaseException:
             await self._stop()
             raise
@@ -220,8 +209,8 @@ class RendezvousClient:
         """
         if self._machine.state is State.ENDED:
             # The server has ended it; the keeper says why as soon as its socket is closed.
-            await self._until(self._is_over)
-        self._check_alive()
+            await self._arrivals.until(lambda: False)
+        self._arrivals.check_alive()
         if self._machine.state is not State.IDLE and not self._machine.has_room:
             raise Refused("Too many messages went through one rendezvous mailbox.")
         self._machine.send(body)
@@ -229,7 +218,8 @@ class RendezvousClient:
 
     def report(self, route: ReportedRoute) -> None:
         """Tell the server how the two sides were connected, if it wants to know; no more."""
-        if self._welcome is not None and self._welcome.reports and not self._is_over():
+        is_welcome = self._arrivals.welcomed is not None and not self._arrivals.is_over
+        if is_welcome and self.welcome.reports:
             self._machine.report(route)
             self._keeper.wake()
 
@@ -245,10 +235,10 @@ class RendezvousClient:
             Refused: The server ended it, or broke the protocol.
             InternalError: This side has released it.
         """
-        await self._until(lambda: bool(self._inbox) or self._is_over())
-        if not self._inbox:
-            self._check_alive()
-        received = self._inbox.popleft()
+        await self._arrivals.until(lambda: bool(self._arrivals.inbox))
+        if not self._arrivals.inbox:
+            self._arrivals.check_alive()
+        received = self._arrivals.inbox.popleft()
         self._keeper.wake()  # it may wait for room
         return received
 
@@ -261,7 +251,7 @@ class RendezvousClient:
 
     async def wait_attached(self) -> None:
         """Return when the socket works, or when it is all over; safe to cancel."""
-        await self._until(lambda: self.state != "reconnecting")
+        await self._arrivals.until(lambda: self.state != "reconnecting")
 
     async def release(self) -> None:
         """End the mailbox for both sides and close; what was sent before goes out first.
@@ -269,10 +259,9 @@ class RendezvousClient:
         Takes a second at most, and half a one more when the socket is stuck. Doing it
         twice is harmless.
         """
-        if self._released:
+        if self._arrivals.is_released:
             return
-        self._released = True
-        self._changed.set()
+        self._arrivals.release()
         self._keeper.stop()
         if self._task is not None and self._machine.release():
             # The server closes the socket when it has read everything; the task ends then.
@@ -293,9 +282,9 @@ class RendezvousClient:
         await self._stop()
 
     async def _request(self, request: Allocate | Claim | Meet) -> Attached:
-        self._check_alive()
+        self._arrivals.check_alive()
         self._machine.request(request)
-        self._answer = None
+        self._arrivals.answer = None
         self._keeper.wake()
         await self._until_answered()
         answer = self._take_answer()
@@ -314,7 +303,7 @@ class RendezvousClient:
         while True:
             try:
                 async with asyncio.timeout_at(deadline):
-                    await self._until(lambda: self._answer is not None or self._is_over())
+                    await self._arrivals.until(lambda: self._arrivals.answer is not None)
             except TimeoutError as exc:
                 asked = self._keeper.asked_until
                 if asked is None or asked <= loop.time():
@@ -324,61 +313,29 @@ class RendezvousClient:
                 return
 
     def _take_answer(self) -> Attached | Failed:
-        if self._answer is None:
-            self._check_alive()
+        if self._arrivals.answer is None:
+            self._arrivals.check_alive()
             raise AssertionError("an answer, or an end")
-        return self._answer
-
-    async def _until(self, condition: Callable[[], bool]) -> None:
-        """Wait for a condition that only changes together with ``_changed``."""
-        while not condition():
-            self._changed.clear()  # wakes nobody late: set() has scheduled all who waited
-            await self._changed.wait()
-
-    def _is_over(self) -> bool:
-        return self._failure is not None or self._released
-
-    def _check_alive(self) -> None:
-        """Raise what has ended it, as a new object: its traceback is that of one caller."""
-        if self._failure is not None:
-            failure = self._failure
-            raise type(failure)(failure.message, hint=failure.hint) from failure
-        if self._released:
-            raise InternalError("The rendezvous client was used after its release.")
-
-    def _deliver(self, event: MachineEvent) -> None:
-        """Take an event of the machine; called by the keeper."""
-        match event:
-            case Welcomed(welcome=welcome):
-                self._welcome = welcome
-            case MessageReceived() | PeerPresence():
-                self._inbox.append(event)
-            case Failed(error=error, attached=True):
-                raise error_of(error)
-            case Attached() | Failed():
-                self._answer = event
-            case TurnedAway():
-                raise AssertionError("the keeper deals with it")
-        self._changed.set()
+        return self._arrivals.answer
 
     async def _run(self) -> None:
-        """Own the keeper; the only place that sets ``_failure``."""
+        """Own the keeper; the only place that says why it has ended."""
         try:
             await self._keeper.run()
         except RendezvousError as exc:
             _log.debug("x the rendezvous is over: %s", exc.slug)
-            self._failure = exc
+            self._arrivals.fail(exc)
         except Exception as exc:
             # The owner of the task: a bug must reach the callers, who wait for it.
             _log.exception("! the rendezvous client failed")
-            self._failure = InternalError(f"The rendezvous client failed: {type(exc).__name__}.")
+            message = f"The rendezvous client failed: {type(exc).__name__}."
+            self._arrivals.fail(InternalError(message))
         finally:
-            self._changed.set()
+            self._arrivals.changed()
 
     async def _stop(self) -> None:
         """End the task; nothing of it is left when this returns."""
-        self._released = True
-        self._changed.set()
+        self._arrivals.release()
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)

@@ -558,7 +558,7 @@ async def test_a_reader_that_sleeps_holds_the_server_back(server: FakeServer) ->
         for number in range(5_000):
             socket.arrive(serialize(Message(b"%d" % number)))
         await asyncio.sleep(1_000.0)
-        assert len(a._inbox) == 2_000
+        assert len(a._arrivals.inbox) == 2_000
         for number in range(5_000):
             assert await a.receive() == MessageReceived(b"%d" % number)
 
