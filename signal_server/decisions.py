@@ -208,6 +208,18 @@ def is_deserted(room: Room, command: Command) -> bool:
             return False
 
 
+def is_small(room: Room, command: Command) -> bool:
+    """Return whether ``command`` adds next to nothing to what is kept, and nobody new."""
+    match command:
+        case Enter():
+            return False
+        case Say(connection=connection, message=message):
+            place = room.place_at(connection)
+            return place is not None and place[1].sent_bytes + message.size <= SMALL_MAILBOX
+        case _:
+            return True
+
+
 def is_possible(room: Room, command: Command) -> bool:
     """Return whether ``command`` can be carried out: what was decided on elsewhere always can."""
     match command:

@@ -5,6 +5,7 @@ Shell. Place in the flow: below :mod:`signal_server.store.redis_store`, which kn
 
 import asyncio
 import logging
+import math
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
@@ -16,8 +17,8 @@ from signal_server.store.base import StoreUnavailable
 from signal_server.store.processes import FORGET_SECONDS, Processes, parse_heartbeat
 from signal_server.store.redis_clock import ClockEstimate
 from signal_server.store.redis_connection import RedisAddress, Word, Words
-from signal_server.store.redis_memory import is_crowded_untrusted
-from signal_server.store.redis_reasons import misfit_untrusted, reason_of
+from signal_server.store.redis_memory import room_untrusted
+from signal_server.store.redis_reasons import is_full, misfit_untrusted, reason_of
 from signal_server.store.redis_shared import SharedConnection
 
 PATIENCE = 5.0  # seconds for a commit; then its socket is closed, and the client comes again
@@ -38,12 +39,13 @@ class RedisLink:
 
     Attributes:
         available: Whether it answered last.
-        crowded: Whether it said last that it is nearly full.
+        full: Whether it has refused something since it is, and has not said that it is not.
     """
 
     def __init__(self, address: RedisAddress, *, process: str) -> None:
         self.available = False
-        self.crowded = False
+        self.full = False
+        self._room = math.inf  # bytes that it takes until it is nearly full
         self._process = process
         self._clock = ClockEstimate()  # of the Redis server, on the loop's
         self._processes = Processes(process)
@@ -54,6 +56,11 @@ class RedisLink:
     def live(self) -> int:
         """Mailboxes of all processes that live."""
         return self._processes.live
+
+    @property
+    def crowded(self) -> bool:
+        """Whether it is nearly full, as far as this process knows."""
+        return self._room <= 0
 
     def now(self) -> float:
         """Return the time of the Redis server, as far as it is known."""
@@ -97,7 +104,10 @@ class RedisLink:
         now = loop.time()
         self._clock.answered(seconds, asked=asked, now=now)
         self._processes.heard(seen, now=now)
-        self.crowded = is_crowded_untrusted(await self._told("INFO", "memory"))
+        self._room = room_untrusted(await self._told("INFO", "memory"))
+        if self.full and self._room > 0:
+            self.full = False
+            log(logging.INFO, "store answers")
 
     async def call(self, *words: Word) -> Any:
         """Return what Redis answers to a command.
@@ -117,11 +127,18 @@ class RedisLink:
         What may answer a whole log has a connection of its own, so that short calls do not wait
         behind it.
         """
+        # Until it says how full it is: twice, since the others append as well.
+        self._room -= 2 * sum(len(word) for word in arguments if isinstance(word, bytes))
         shared = self._long if script in scripts.LONG else self._short
         return self._answered(await shared.run(script, keys, *arguments))
 
     def failed(self, exc: Exception) -> None:
         """Take note that a call did not work."""
+        if is_full(exc):  # which is an answer
+            if not self.full:
+                self.full = True
+                log(logging.WARNING, "store does not answer", reason=reason_of(exc))
+            return
         self._processes.lost_touch()
         if self.available:
             self.available = False

@@ -10,7 +10,7 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 from signal_server.commands import Request, Say
-from signal_server.decisions import is_deserted, is_final
+from signal_server.decisions import is_deserted, is_final, is_small
 from signal_server.mailbox import Room
 from signal_server.store import redis_scripts as scripts
 from signal_server.store.entries import BadEntry, Entry, encode_entry, parse_entry_untrusted
@@ -74,8 +74,9 @@ class RedisLogs:
         keep = self._absent_ms if is_deserted(room, entry.command) else self._keep_ms
         if isinstance(entry.command, Say):  # by who is in the room, and so keeps its log
             keep = 0
+        script = scripts.APPEND_WHILE_FULL if is_small(room, entry.command) else scripts.APPEND
         answer = await self._link.run(
-            scripts.APPEND,
+            script,
             (key, scripts.marks_key(key)),
             str(last),
             keep,

@@ -7,6 +7,7 @@ Pure. Place in the flow: used by :mod:`signal_server.store.redis_link`. Source: 
 memory.
 """
 
+import math
 import re
 from typing import Final
 
@@ -14,11 +15,12 @@ CROWDED: Final = 0.75  # of maxmemory; what is left holds 60,000 pairings in 512
 _FIELD: Final = re.compile(r"^(used_memory|maxmemory):(\d{1,18})\r?$", re.MULTILINE | re.ASCII)
 
 
-def is_crowded_untrusted(memory: str) -> bool:
-    """Return whether a Redis is nearly full; one without a limit never is.
+def room_untrusted(memory: str) -> float:
+    """Return how many bytes a Redis takes until it is nearly full; one without a limit any number.
 
     Args:
         memory: What it answers to INFO memory; empty if it does not tell.
     """
     fields = {name: int(value) for name, value in _FIELD.findall(memory)}
-    return fields.get("used_memory", 0) > CROWDED * fields.get("maxmemory", 0) > 0
+    most = fields.get("maxmemory", 0)
+    return CROWDED * most - fields.get("used_memory", 0) if most else math.inf

@@ -62,6 +62,11 @@ def reason_of(failure: BaseException) -> str:
     return text[:1].lower() + text[1:]
 
 
+def is_full(failure: BaseException) -> bool:
+    """Return whether Redis has refused something since its memory is full."""
+    return isinstance(failure, ResponseError) and str(failure).startswith("OOM")
+
+
 def misfit_untrusted(server: str, cluster: str = "") -> str | None:
     """Return why a Redis that answers cannot be the store; None: nothing speaks against it.
 

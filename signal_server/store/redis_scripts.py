@@ -90,6 +90,10 @@ return {1, number}
 """
 APPEND: Final = _MISSED + _APPEND
 
+# Also while Redis is full: what ends things there, and the little that pairings say.
+_WHILE_FULL: Final = "#!lua flags=allow-oom\n"
+APPEND_WHILE_FULL: Final = _WHILE_FULL + APPEND
+
 # KEYS: the log. ARGV: the last entry that is known. Answers like a refused append.
 READ: Final = _MISSED + "return missed(KEYS[1], ARGV[1])"
 
@@ -110,7 +114,9 @@ LOOK: Final = _MISSED + _LOOK
 
 # KEYS: PROCESSES. ARGV: this process, its live mailboxes, seconds after which one is forgotten.
 # Answers the server's time and, for each process, its name, when it was seen and its mailboxes.
-HEARTBEAT: Final = """
+HEARTBEAT: Final = (
+    _WHILE_FULL
+    + """
 local time = redis.call('TIME')
 local now = time[1] + time[2] / 1000000
 redis.call('ZADD', KEYS[1], now, ARGV[1])
@@ -129,8 +135,9 @@ for i = 1, #seen, 2 do
 end
 return answer
 """
+)
 
-SHORT: Final = (APPEND, LOOK, HEARTBEAT)
+SHORT: Final = (APPEND, APPEND_WHILE_FULL, LOOK, HEARTBEAT)
 """Scripts that answer little."""
 
 LONG: Final = (READ,)

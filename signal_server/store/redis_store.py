@@ -135,8 +135,8 @@ class RedisStore:
 
     @property
     def available(self) -> bool:
-        """Whether Redis answered last."""
-        return self._link.available
+        """Whether Redis answered last, and takes anything."""
+        return self._link.available and not self._link.full
 
     def listen(self, listener: Listener) -> None:
         """Tell ``listener`` from now on."""

@@ -556,6 +556,28 @@ async def test_who_says_much_is_refused_before_redis_is_full(
     await until(lambda: servers[0]._store.stored_bytes() < math.inf)
 
 
+async def test_a_pairing_that_runs_goes_on_while_redis_is_full(
+    redis: RedisServer, servers: list[RendezvousServer]
+) -> None:
+    async with client(servers[0]) as a, client(servers[1]) as b, dial(servers[0]) as late:
+        await b.claim(await a.allocate())
+        await read(late)
+        redis.command("CONFIG", "SET", "maxmemory", "1000000")  # it takes more when it is empty
+        try:
+            await say(late, Allocate())
+            await until(lambda: not servers[0]._store.available)
+            await a.send(b"there")
+            assert await body(b) == b"there"
+            await b.send(b"back")
+            assert await body(a) == b"back"
+            await a.release()
+            await b.release()
+            await until(lambda: redis.command("KEYS", "rtcsend:1:{n*}") == b"*0\r\n")
+        finally:
+            redis.command("CONFIG", "SET", "maxmemory", "0")
+        await until(lambda: servers[0]._store.available)
+
+
 async def test_no_script_needs_keys_of_two_nodes(tmp_path: Path) -> None:
     """A node of a cluster refuses that, also if it is the only one."""
     options = ("--cluster-enabled", "yes", "--cluster-port", str(free_port()))
