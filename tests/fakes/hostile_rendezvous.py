@@ -248,12 +248,15 @@ class HostileRendezvous:
         frames: What else it sends.
         ice_servers: Of its welcome, as JSON.
         seen: The kinds of bodies that came, by side.
+        struck: Set when both sides are there, and bodies were attacked or other frames sent.
     """
 
     attack: Attack = field(default_factory=Attack)
     frames: Sequence[Frames] = ()
     ice_servers: Sequence[Any] = ()
     seen: dict[Role, list[Kind]] = field(default_factory=lambda: {role: [] for role in Role})
+    struck: asyncio.Event = field(default_factory=asyncio.Event)
+    _came: set[Role] = field(default_factory=set)
     _places: dict[Role, _Place] = field(default_factory=dict)
     _waiting: dict[Role, list[bytes]] = field(default_factory=lambda: {role: [] for role in Role})
     """Bodies for a side that has not come yet: the sender speaks before anybody is there."""
@@ -273,6 +276,11 @@ class HostileRendezvous:
         assert self._server is not None, "it was entered"
         self._server.close()
         await self._server.wait_closed()
+
+    @property
+    def said(self) -> int:
+        """How many bodies have come."""
+        return sum(map(len, self.seen.values()))
 
     @property
     def url(self) -> str:
@@ -313,11 +321,14 @@ class HostileRendezvous:
     async def _grant(self, role: Role, socket: ServerConnection, answer: str) -> None:
         granted = {"type": answer, "nameplate": NAMEPLATE, "token": secrets.token_urlsafe(16)}
         await socket.send(json.dumps(granted))
-        await self._send_frames("granted", role, socket)
-        if role is Role.RECEIVER:
-            await self._sender_there.wait()
-        else:
-            self._sender_there.set()
+        self._came.add(role)
+        try:
+            await self._send_frames("granted", role, socket)
+        finally:  # it may have had enough, and then the other one waits for it no longer
+            if role is Role.SENDER:
+                self._sender_there.set()
+        await self._sender_there.wait()
+        self._note_blow()
         self._places[role] = _Place(socket)
         for body in self._waiting[role]:
             await _quietly(socket, serialize(Message(body)))
@@ -331,11 +342,17 @@ class HostileRendezvous:
         place = self._places[origin]
         number, place.bodies = place.bodies, place.bodies + 1
         self.seen[origin].append(kind_of(number, body))
-        for role, delivered in self.attack.on_body(origin, number, body):
+        deliveries = self.attack.on_body(origin, number, body)
+        self._note_blow()
+        for role, delivered in deliveries:
             if role in self._places:
                 await _quietly(self._places[role].socket, serialize(Message(delivered)))
             else:
                 self._waiting[role].append(delivered)
+
+    def _note_blow(self) -> None:
+        if self._came == set(Role) and (self.attack.hits or self.frames):
+            self.struck.set()
 
     async def _release(self, role: Role) -> None:
         self._places[role].released = True
