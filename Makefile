@@ -9,12 +9,13 @@ SIZE ?= 256M
 # For two cores: a third of the time goes into waiting, for programs and for time-outs.
 WORKERS ?= 4
 
-.PHONY: demo test style types tests lab faults system-packages benchmarks clean help
+.PHONY: demo test style types tests test-stock lab faults system-packages benchmarks clean help
 
 help:
 	@echo "make demo        a real transfer between two processes on this machine (SIZE=256M)"
 	@echo "make test        style, types, all tests, coverage"
 	@echo "make style types tests    one of these alone"
+	@echo "make test-stock  the end-to-end tests on plain aiortc (half an hour)"
 	@echo "make lab         what NATs and relays do to a transfer, as a table (root on Linux)"
 	@echo "make faults      kill, cut, starve and lie to transfers, as a table (root on Linux)"
 	@echo "make benchmarks  the figures of docs/performance.md, on this machine"
@@ -36,6 +37,9 @@ types: $(DEV)
 tests: $(DEV) system-packages
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal --cov --cov-report= $(PYTEST_ARGS)
 	$(BIN)/coverage report --fail-under=95
+
+test-stock: $(DEV) system-packages
+	RTCSEND_DATAPATH=stock $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal tests/e2e $(PYTEST_ARGS)
 
 lab: $(DEV) system-packages
 	@$(BIN)/python -m tests.lab matrix

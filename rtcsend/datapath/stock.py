@@ -8,10 +8,11 @@ import math
 from typing import TYPE_CHECKING
 
 from aiortc.rtcdatachannel import RTCDataChannel, RTCDataChannelParameters
-from aiortc.rtcsctptransport import RTCSctpCapabilities, RTCSctpTransport
+from aiortc.rtcsctptransport import RTCSctpCapabilities
 
 from rtcsend.datapath.batched import CONTROL_CHANNEL, DATA_CHANNEL
-from rtcsend.errors import NoRoute
+from rtcsend.datapath.guarded import GuardedAssociation, make_association
+from rtcsend.errors import NoRoute, PeerProtocolError
 
 if TYPE_CHECKING:
     from aiortc import RTCDtlsTransport
@@ -27,12 +28,20 @@ class StockPath:
     """
 
     def __init__(self, dtls: "RTCDtlsTransport") -> None:
-        self.breach = None  # aiortc closes without a word
-        self.heard_at = -math.inf  # aiortc does not tell: only messages count
-        self.packet_payload = 0  # nor that
-        self._sctp = RTCSctpTransport(dtls)
+        self.packet_payload = 0  # aiortc does not tell
+        self._sctp = make_association(dtls, (CONTROL_CHANNEL, DATA_CHANNEL))
         self.control = self._channel("control", CONTROL_CHANNEL)
         self.data = self._channel("data", DATA_CHANNEL)
+
+    @property
+    def breach(self) -> PeerProtocolError | None:
+        """What the other side did against the rules, when that ended the association."""
+        return self._sctp.breach if isinstance(self._sctp, GuardedAssociation) else None
+
+    @property
+    def heard_at(self) -> float:
+        """When a packet last came, on the loop's clock; -inf when nobody knows."""
+        return self._sctp.heard_at if isinstance(self._sctp, GuardedAssociation) else -math.inf
 
     async def open(self, remote: "Description") -> None:
         """Begin the association, and return when both channels are open.

@@ -1,3 +1,4 @@
+import os
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -8,7 +9,7 @@ from signal_server.config import ServerConfig
 from signal_server.server import RendezvousServer
 from tests.e2e.forks import forking
 from tests.e2e.hostile.victims import ForkServer
-from tests.e2e.processes import Machine
+from tests.e2e.processes import FOR_COMMANDS, Machine
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -19,12 +20,20 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.fixture(autouse=True)
 def datapath(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Choose the data path of this process, and of those that it starts."""
+    """Choose the data path of this process, and of those that it starts.
+
+    A hostile peer is in this process, and breaks rules by our own association, whatever the
+    commands run on.
+    """
     path = getattr(request, "param", None)
     if path == "stock":
         monkeypatch.setenv(DATAPATH_VARIABLE, path)
     elif path == "own":
         monkeypatch.delenv(DATAPATH_VARIABLE, raising=False)
+    is_hostile = request.node.get_closest_marker("hostile") is not None
+    if is_hostile and (chosen := os.environ.get(DATAPATH_VARIABLE)) is not None:
+        monkeypatch.delenv(DATAPATH_VARIABLE)
+        monkeypatch.setitem(FOR_COMMANDS, DATAPATH_VARIABLE, chosen)
 
 
 @pytest.fixture

@@ -33,6 +33,9 @@ ROOT = Path(__file__).parents[2]
 FORKED = ("rtcsend", "signal_server")
 """What the fork server has imported."""
 
+FOR_COMMANDS: dict[str, str] = {}
+"""Variables of the commands' environment that this process does not have itself."""
+
 T = TypeVar("T")
 
 _BUG = re.compile(
@@ -247,6 +250,7 @@ class Machine:
         self.sides: list[Side] = []
         self.env = {
             **{name: value for name, value in os.environ.items() if _passes(name)},
+            **FOR_COMMANDS,
             "XDG_RUNTIME_DIR": str(folder / "run"),
             "HOME": str(folder / "home"),
             "TMPDIR": str(folder / "tmp"),
