@@ -12,7 +12,6 @@ An ``abort`` from the other side is raised as the error that it stands for, in a
 Source: docs/transfer-protocol.md.
 """
 
-from array import array
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
@@ -23,6 +22,7 @@ from rtcsend.manifest.manifest import Manifest
 from rtcsend.manifest.selection import Selection
 from rtcsend.manifest.sums import FileSums
 from rtcsend.transfer.frames import serialize_frame
+from rtcsend.transfer.listing import Listing
 from rtcsend.transfer.machine import TransferMachine
 from rtcsend.transfer.machine_events import (
     Accepted,
@@ -39,7 +39,6 @@ from rtcsend.transfer.messages import (
     CheckingMessage,
     CompleteMessage,
     EndMessage,
-    EntriesMessage,
     HaveMessage,
     PingMessage,
     ProposalMessage,
@@ -92,10 +91,7 @@ class SenderMachine(TransferMachine[SenderState, SenderMove, SenderEvent]):
         now: float,
     ) -> None:
         super().__init__(SenderState.PROPOSED, SENDER_TRANSITIONS, limit=limit, now=now)
-        self._manifest = manifest
-        self._selection = selection
-        self._next_page = 0 if selection is None else manifest.pages
-        self._skipped = array("I")  # ranges of entries: first, end (exclusive), first, ...
+        self._listing = Listing(manifest, selection=selection)
         self._layout = Layout(())
         self._reached = reached
         self._limit = limit
@@ -123,14 +119,12 @@ class SenderMachine(TransferMachine[SenderState, SenderMove, SenderEvent]):
         if super().has_messages or not self.has_messages:
             return super().next_message()
         self._state = self._next(SenderMove.ENTRIES)
-        first, page = self._manifest.page(self._next_page)
-        self._next_page += 1
-        return serialize_control(EntriesMessage(first=first, page=page))
+        return serialize_control(self._listing.next_page())
 
     @property
     def has_messages(self) -> bool:
         """Whether :meth:`next_message` has something."""
-        return super().has_messages or self._next_page < self._manifest.pages
+        return super().has_messages or self._listing.has_pages
 
     @property
     def position(self) -> int:
@@ -162,11 +156,8 @@ class SenderMachine(TransferMachine[SenderState, SenderMove, SenderEvent]):
     @property
     def awaits_digest(self) -> bool:
         """Whether the receiver may have the next block, and has not yet said so."""
-        if self._position >= self._offered.end_position or not self._layout.is_boundary(
-            self._position
-        ):
-            return False
-        return self._offered.is_open(self._layout.block_at(self._position))
+        block = self._maybe_offered()
+        return block is not None and self._offered.is_open(block)
 
     def pass_over(self, data: memoryview, *, now: float) -> int:
         """Pass over the blocks at the beginning of ``data`` that the receiver has as well.
@@ -178,11 +169,9 @@ class SenderMachine(TransferMachine[SenderState, SenderMove, SenderEvent]):
         Returns:
             How many bytes these are.
         """
-        if self._position >= self._offered.end_position or not self._layout.is_boundary(
-            self._position
-        ):
+        block, passed = self._maybe_offered(), 0
+        if block is None:
             return 0
-        block, passed = self._layout.block_at(self._position), 0
         while passed < len(data) and self._offered.is_same(block, data[passed:]):
             passed = self._layout.block_end(block) - self._position
             block += 1
@@ -194,6 +183,13 @@ class SenderMachine(TransferMachine[SenderState, SenderMove, SenderEvent]):
             self._state = self._next(SenderMove.CHECKING)
             self._say(CheckingMessage(bytes=self._position, sent=self.sent), now=now)
         return passed
+
+    def _maybe_offered(self) -> int | None:
+        """Return the block that begins here, if the receiver says whether it has that one."""
+        if self._position >= self._offered.end_position:
+            return None
+        is_boundary = self._layout.is_boundary(self._position)
+        return self._layout.block_at(self._position) if is_boundary else None
 
     def unsent(self, data: memoryview) -> int:
         """Return how many bytes of ``data`` to send before the next block that may be there.
@@ -283,21 +279,17 @@ class SenderMachine(TransferMachine[SenderState, SenderMove, SenderEvent]):
 
     def _on_skip(self, ranges: tuple[int, ...]) -> None:
         following = self._next(SenderMove.SKIP)
-        self._check_listed()
-        is_next = not self._skipped or self._skipped[-1] < ranges[0]
-        if not is_next or ranges[-1] > len(self._manifest):
-            raise PeerProtocolError("The receiver skips what is not there, or in disorder.")
+        self._listing.skip_untrusted(ranges)
         self._state = following
-        self._skipped.extend(ranges)
 
     def _on_accept(self, message: AcceptMessage) -> None:
         following = self._next(SenderMove.ACCEPTED if message.entries else SenderMove.SKIPPED)
-        self._check_listed()
+        self._listing.check_told()
         if not message.entries:
             self._state = following
             self.events.append(Skipped())
             return
-        selection = self._selected(message)
+        selection = self._listing.selected_untrusted(message)
         layout = selection.layout
         if message.start > min(self._reached, layout.size):
             raise PeerProtocolError("The receiver says that it has what was never sent.")
@@ -313,21 +305,6 @@ class SenderMachine(TransferMachine[SenderState, SenderMove, SenderEvent]):
         self.events.append(
             Accepted(selection=selection, start=message.start, limit=limit, zstd=message.zstd)
         )
-
-    def _check_listed(self) -> None:
-        if self._next_page < self._manifest.pages:
-            raise PeerProtocolError("The receiver answers what it has not heard to its end.")
-
-    def _selected(self, message: AcceptMessage) -> Selection:
-        """Return what the receiver wants: the same as before, if it was asked before."""
-        ranges = zip(self._skipped[::2], self._skipped[1::2], strict=True)
-        selection = Selection(self._manifest, ranges)
-        self._skipped = array("I")
-        if (selection.entries, selection.bytes) != (message.entries, message.bytes):
-            raise PeerProtocolError("What the receiver accepts does not add up.")
-        if self._selection not in (None, selection):
-            raise PeerProtocolError("The receiver wants something else than before.")
-        return self._selection or selection
 
     def _on_have(self, message: HaveMessage) -> None:
         following = self._next(SenderMove.HAVE)
@@ -358,7 +335,7 @@ class SenderMachine(TransferMachine[SenderState, SenderMove, SenderEvent]):
 
     def _waiting(self) -> Waiting | None:
         if self._state is SenderState.PROPOSED:
-            if self._selection is None:
+            if self._listing.selection is None:
                 return None  # a person decides
             return Waiting(reason="The other side does not answer.", patience=CRAWL_TIME)
         if self._state not in (SenderState.SENDING, SenderState.ENDED):
