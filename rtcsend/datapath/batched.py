@@ -12,6 +12,7 @@ other side's first words, it hands over.
 
 import asyncio
 import logging
+import math
 import os
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
@@ -19,7 +20,7 @@ from typing import TYPE_CHECKING, Final
 from pyee import EventEmitter
 
 from rtcsend.datapath.batches import batches
-from rtcsend.datapath.carrier import Carrier
+from rtcsend.datapath.carrier import LANE_FLIGHT, Carrier
 from rtcsend.datapath.congestion.bbr import Bbr
 from rtcsend.datapath.dcep import DATA_CHANNEL_ACK, PPID_DCEP, Answer, Openings
 from rtcsend.datapath.gso import DTLS_FIRST_BYTES
@@ -154,7 +155,7 @@ class BatchedPath:
         self._openings = Openings(self.channels)
         self._carrier = Carrier(ice, lanes=own_peer)
         self._fragments = False
-        self._is_wide = False
+        self._width = 1
         self._around = 0  # bytes of a record that are not its packet's
         self._received = False
         self._timer: asyncio.TimerHandle | None = None
@@ -225,7 +226,7 @@ class BatchedPath:
         """Packets go another way from now on: ICE has selected another pair."""
         if not self._closed and self._records is not None:
             self.association.path_changed(now=self._loop.time())
-            self._is_wide = False
+            self._width = 1
             self.wake()
 
     def wake(self) -> None:
@@ -297,9 +298,10 @@ class BatchedPath:
     def _send(self) -> bool:
         """Send what may go, while there is room for it below; False when there is none."""
         assert self._records is not None, "started"
-        if self._is_wide is not self._carrier.is_wide():
-            self._is_wide = not self._is_wide
-            self.association.expect_reordering(expected=self._is_wide)
+        if (width := self._carrier.width()) != self._width:
+            self._width = width
+            self.association.expect_reordering(expected=width > 1)
+            self.association.bound_flight(width * LANE_FLIGHT if width > 1 else math.inf)
         for _ in range(MAX_ROUNDS):
             if not self._carrier.room():
                 return False  # on_writable will wake us

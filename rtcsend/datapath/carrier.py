@@ -7,7 +7,8 @@ the channels, when it gets the first packet; :mod:`rtcsend.peer.turn_client` kee
 
 A relay by TCP or TLS gets lanes beside it (:mod:`rtcsend.peer.lanes`), at once: the congestion
 control looks for the capacity of the path in its first ten round trips. Batches take turns on
-those that have room.
+those that have room, and each gets as many bytes as the others: a server drops what comes for a
+client whose socket is full, and the first lane that is full decides for all.
 """
 
 import asyncio
@@ -23,6 +24,8 @@ from rtcsend.peer.ice import IceConnection, Way
 
 LANE_BURST: Final = 16 << 10  # bytes that go to one lane before the next has its turn: a server's
 # sockets hold 64 KiB, and a burst of the data path is as large
+LANE_FLIGHT: Final = 96 << 10  # bytes in flight for each lane: coturn's socket to a client holds up
+# to 95 KB, it keeps 32 KiB more, and drops the rest
 
 
 class Carrier:
@@ -42,7 +45,8 @@ class Carrier:
         self._on_batch_end: Callable[[], None] = _nothing
         self._on_writable: Callable[[], None] = _nothing
         self._fragments = False
-        self._turn = 0  # who of the ways with room is the next
+        self._turn = 0  # whose turn it is, of the ways with room
+        self._left = 0  # bytes of that turn
 
     def open(
         self, *, take: Tap, on_batch_end: Callable[[], None], on_writable: Callable[[], None]
@@ -99,9 +103,9 @@ class Carrier:
         ways = self._ways()
         return not ways or any(self._has_room(way) for way, _ in ways)
 
-    def is_wide(self) -> bool:
-        """Return whether batches take turns on several ways, and may overtake one another."""
-        return len(self._ways()) > 1
+    def width(self) -> int:
+        """Return on how many ways batches take turns; on several they overtake one another."""
+        return len(self._ways())
 
     def _ways(self) -> list[Way]:
         selected = self._ice.selected_transport()
@@ -121,11 +125,16 @@ class Carrier:
             for way in ways:
                 self._send_on(way, records, size)
             return
-        step = max(1, LANE_BURST // size) * size
-        for start in range(0, len(records), step):
+        start = 0
+        while start < len(records):
             room = [way for way in ways if self._has_room(way[0])] or ways[:1]
-            self._turn += 1
-            self._send_on(room[self._turn % len(room)], records[start : start + step], size)
+            if self._left < size:
+                self._turn += 1
+                self._left = max(LANE_BURST, size)
+            stop = min(start + self._left // size * size, len(records))
+            self._send_on(room[self._turn % len(room)], records[start:stop], size)
+            self._left -= stop - start
+            start = stop
 
     def _send_on(self, way: Way, records: bytes | memoryview, size: int) -> None:
         transport, address = way

@@ -3,6 +3,8 @@
 import struct
 from typing import TYPE_CHECKING, cast
 
+import pytest
+
 from rtcsend.datapath.carrier import LANE_BURST, Carrier
 from tests.datapath.ways import PEER, FakeIce, Host, Relay
 
@@ -68,9 +70,29 @@ def test_lanes_take_turns_in_small_bursts() -> None:
     assert all(sum(map(len, each)) <= LANE_BURST for each in got)
 
 
-def test_it_is_wide_with_more_than_one_way() -> None:
-    assert not Ends(Relay()).carrier.is_wide()
-    assert Ends(Relay(), Relay()).carrier.is_wide()
+@pytest.mark.parametrize("counts", [(11, 4), (3,), (16,), (64, 1, 7)])
+def test_lanes_get_as_much_each_however_large_the_batches_are(counts: tuple[int, ...]) -> None:
+    relays = [Relay() for _ in range(4)]
+    carrier = Ends(*relays).carrier
+    for _ in range(100):
+        for count in counts:
+            carrier.send(b"".join(batch(count)), SIZE)
+    got = [SIZE * len(relay.stream.records()) for relay in relays]
+    assert sum(got) == 100 * sum(counts) * SIZE
+    assert max(got) - min(got) <= LANE_BURST
+
+
+def test_a_record_larger_than_a_turn_is_a_turn() -> None:
+    relays = [Relay() for _ in range(2)]
+    records = [bytes([number]) * (LANE_BURST + 4) for number in range(4)]
+    Ends(*relays).carrier.send(b"".join(records), LANE_BURST + 4)
+    assert [len(relay.stream.records()) for relay in relays] == [2, 2]
+
+
+def test_its_width_is_the_number_of_ways() -> None:
+    assert Ends().carrier.width() == 0
+    assert Ends(Relay()).carrier.width() == 1
+    assert Ends(Relay(), Relay()).carrier.width() == 2
 
 
 def test_full_lanes_are_left_out_until_they_have_room() -> None:

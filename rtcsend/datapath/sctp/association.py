@@ -130,6 +130,16 @@ class Association:
         """
         self._outbound.rack.expect_reordering(expected=expected)
 
+    def bound_flight(self, limit: float) -> None:
+        """What is below drops what it does not hold, and it is known how much that is.
+
+        Until :meth:`path_changed`, or until it is said anew.
+
+        Args:
+            limit: Bytes; infinite for no bound.
+        """
+        self._outbound.flight_limit = limit
+
     def path_changed(self, *, now: float) -> None:
         """Packets go another way from now on: another pair of candidates was selected.
 

@@ -28,6 +28,7 @@ from rtcsend.datapath.sctp.wire import HEADER_SIZE, Packer, Packets, Sack
 
 MAX_BURST: Final = 256  # packets of one call: some batches of segmentation offload
 MAX_BURST_SIZE: Final = 640 << 10  # bytes of one call: what is below had room for some more
+LIMIT_GAIN: Final = 1.5  # of what the path carries in a round trip: flight_limit leaves that much
 
 
 class Doubt(enum.Flag):
@@ -61,6 +62,9 @@ class Outbound:
         """Bytes of user data that a packet holds."""
         self.peer_rwnd = 0
         """Bytes that the other side had room for, when it said so last."""
+        self.flight_limit = math.inf
+        """Bytes that there is room for on the way; more only where the path has carried more."""
+        self._volume = 0.0
         self._path_since = -math.inf
         self._delivery = Delivery(now=now)
         self._pacer = Pacer(mss=self.payload, now=now)
@@ -97,6 +101,7 @@ class Outbound:
         Source: RFC 9000 §9.4, as SCTP's own paths (RFC 9260 §7.1) are not what changes here.
         """
         self._path_since = now
+        self.flight_limit, self._volume = math.inf, 0.0
         self.controller = controller
         self.payload = controller.mss
         self.rtt = RttEstimator(rto_initial=RTO_INITIAL)
@@ -158,6 +163,9 @@ class Outbound:
             return  # nothing that this path carried has arrived yet
         delivery.on_delivered(acked.size, newest, now=now)
         min_rtt = self.min_rtt.value
+        rate = delivery.rate(newest, min_rtt=min_rtt, now=now)
+        if rtt is not None:
+            self._volume = rate * min_rtt
         self.controller.on_ack(
             AckSample(
                 now=now,
@@ -168,7 +176,7 @@ class Outbound:
                 min_rtt=min_rtt,
                 srtt=self.rtt.srtt,
                 delivered=delivery.delivered,
-                delivery_rate=delivery.rate(newest, min_rtt=min_rtt, now=now),
+                delivery_rate=rate,
                 app_limited=newest.app_limited,
                 round_start=delivery.is_round_start(newest),
                 lost=lost,
@@ -275,10 +283,15 @@ class Outbound:
             if self.queue.size or self.rack.has_retransmissions:
                 self._pace_at = self._pacer.next_send_time(now)
 
+    def _window(self) -> int:
+        cwnd = self.controller.cwnd
+        limit = max(self.flight_limit, LIMIT_GAIN * self._volume)
+        return cwnd if cwnd <= limit else int(limit)
+
     def _lost_packets(self, budget: int, flight: Flight) -> list[Packets]:
         packets: list[Packets] = []
         outstanding, rack = self.outstanding, self.rack
-        end = min(self.controller.cwnd, outstanding.flight_size + budget)
+        end = min(self._window(), outstanding.flight_size + budget)
         if self.timer.timeouts and self.timer.probes_window:
             end = min(end, 1)  # one packet alone asks whether there is room now
         while rack.has_retransmissions and outstanding.flight_size < end:
@@ -294,7 +307,7 @@ class Outbound:
         assert packer is not None, "established"
         # The last chunk may go over the congestion window, but not over the peer's.
         room = self.peer_rwnd - self.payload + 1
-        window = min(self.controller.cwnd, room) - outstanding.flight_size
+        window = min(self._window(), room) - outstanding.flight_size
         if window <= 0 and not outstanding:
             window = 1
         allowed = min(budget, window)

@@ -1,5 +1,7 @@
 """The sending half in virtual time: how long a loss takes to be made up for."""
 
+import math
+
 import pytest
 
 from rtcsend.datapath.congestion.base import AckSample
@@ -194,3 +196,33 @@ def test_what_was_lost_and_arrives_after_all_is_no_rate() -> None:
     assert outbound.outstanding.flight_size
     outbound.receive_sack(Sack(9, 10**6, (), 0), now=now + 0.011)
     assert 0 < spy.rates[-1] <= 10 * PACKET / now
+
+
+class Full:
+    """A long path with much to send; how much was in flight is looked at all the time."""
+
+    def __init__(self, limit: float) -> None:
+        self.pair = Pair(1, Conditions(delay=0.05, rate=RATE, queue=10**7))
+        self.sender, receiver = self.pair.ends
+        assert self.pair.run(5.0, lambda: self.sender.established_at is not None)
+        self.sender.association.bound_flight(limit)
+        self.sender.to_send = [(self.pair.now, STREAM, bytes(50_000)) for _ in range(200)]
+        self.most = 0
+        assert self.pair.run(60.0, lambda: self.look() or count(receiver) == 200)
+
+    def look(self) -> bool:
+        self.most = max(self.most, self.sender.association._outbound.outstanding.flight_size)
+        return False
+
+
+RATE = 2e6  # bytes per second
+VOLUME = RATE * 0.1  # bytes
+
+
+def test_what_the_way_does_not_hold_is_not_in_flight() -> None:
+    assert Full(math.inf).most > 2.2 * VOLUME, "a start-up without a bound"
+    assert Full(1.2 * VOLUME).most < 1.9 * VOLUME
+
+
+def test_a_bound_is_none_where_the_path_carries_more() -> None:
+    assert Full(0.2 * VOLUME).most > VOLUME
