@@ -9,6 +9,7 @@ import asyncio
 import re
 import secrets
 import struct
+import time
 from collections.abc import Callable
 from typing import Any, Protocol, cast
 
@@ -31,12 +32,14 @@ class LoadSocket(asyncio.Protocol):
         )
         self._buffer = b""
         self._open = False
+        self.is_connected = False
         self.transport: asyncio.Transport
         self.on_frame: Callable[[bytes], None] = lambda _frame: None
         self.on_lost: Callable[[], None] = lambda: None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast("asyncio.Transport", transport)  # uvloop's are of other classes
+        self.is_connected = True
         self.transport.write(self._request)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -131,19 +134,19 @@ class _Pair:
         finally:
             self._ending = True
             for socket in self._sockets:
-                socket.transport.abort()
+                if socket.is_connected:
+                    socket.transport.abort()
 
     async def _connect(self, on_frame: Callable[[LoadSocket, bytes], None]) -> LoadSocket:
         port = self._ports[len(self._sockets)]
-        _, socket = await self._loop.create_connection(
-            lambda: LoadSocket(f"{self._host}:{port}", self.path),
-            self._host,
-            port,
-            local_addr=(self._source, 0),
-        )
-        self._sockets.append(socket)
+        # The welcome may be here before create_connection comes back.
+        socket = LoadSocket(f"{self._host}:{port}", self.path)
         socket.on_frame = lambda frame: on_frame(socket, frame)
         socket.on_lost = self._on_lost
+        self._sockets.append(socket)
+        await self._loop.create_connection(
+            lambda: socket, self._host, port, local_addr=(self._source, 0)
+        )
         return socket
 
     def _connect_second(self) -> None:
@@ -165,11 +168,11 @@ class _Pair:
         raise NotImplementedError
 
     def _sending(self) -> None:
-        self._sent_at = self._loop.time()
+        self._sent_at = time.monotonic()
 
     def _hearing(self) -> bool:
         """Take note of a message, and return whether it was the last one."""
-        self._latencies.append(self._loop.time() - self._sent_at)
+        self._latencies.append(time.monotonic() - self._sent_at)
         self._heard += 1
         return self._heard == 2 * MESSAGES
 

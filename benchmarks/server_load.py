@@ -18,6 +18,7 @@ import sys
 import time
 from collections.abc import Coroutine, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -234,13 +235,14 @@ async def _hold(target: Target, count: int) -> tuple[int, float, float, float]:
             answered.set()
 
     for number in range(count):
-        _, wanted = await loop.create_connection(
-            lambda: LoadSocket("localhost", "/v1"),
+        wanted = LoadSocket("localhost", "/v1")
+        wanted.on_frame = partial(on_frame, wanted)
+        await loop.create_connection(
+            partial(_the_same, wanted),
             "127.0.0.1",
             target.ports[number % len(target.ports)],
             local_addr=(_source(number), 0),
         )
-        wanted.on_frame = lambda frame, each=wanted: on_frame(each, frame)  # type: ignore[misc]
         sockets.append(wanted)
         while number - waiting > 100:
             answered.clear()
@@ -335,6 +337,10 @@ def flood(port: int) -> None:
     """Make bad connections, and print how many there were; for a process of its own."""
     _allow_files()
     print(asyncio.run(_bad_connections(port)))
+
+
+def _the_same(socket: LoadSocket) -> LoadSocket:
+    return socket
 
 
 def _run_load(load: Coroutine[Any, Any, _R]) -> _R:
