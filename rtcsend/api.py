@@ -269,6 +269,8 @@ async def receive(
     """
     if bool(code) is (from_ is not None):
         raise UsageError("Either a code or a known machine is needed.", hint="Give one of them.")
+    if into == "":  # as for a Sender
+        raise UsageError("A path is empty.", hint="Write . to save in the current folder.")
     options = ReceiveOptions(
         code=code,
         from_machines=() if from_ is None else (from_,),

@@ -215,6 +215,13 @@ async def test_what_cannot_be_sent_is_said_on_entering(tmp_path: Path) -> None:
             pytest.fail("there is nothing to send")
     with pytest.raises(errors.UsageError):
         rtcsend.Sender([])
+    with pytest.raises(errors.UsageError, match="path is empty"):
+        rtcsend.Sender([""])
+
+
+async def test_an_empty_path_is_not_the_current_folder() -> None:
+    with pytest.raises(errors.UsageError, match="path is empty"):
+        await rtcsend.receive("7-guitar-velvet", into="", accept=say_yes)
 
 
 async def test_nobody_came(film: Path) -> None:
