@@ -211,6 +211,12 @@ _NO_RENDEZVOUS: Final = (
     "See its lines above; check the address given by --server or RTCSEND_SERVER, and the network.",
 )
 
+_RENDEZVOUS_ALONE: Final = (
+    "The rendezvous server works, and names no STUN or TURN server: whether two sides can "
+    "connect beyond this machine and the LAN was not asked.",
+    "Give a STUN or TURN server with --ice, or to the rendezvous server.",
+)
+
 
 def conclude(summary: Summary) -> Conclusion:
     """Say what was found means, for a transfer with these servers."""
@@ -218,6 +224,8 @@ def conclude(summary: Summary) -> Conclusion:
     meaning, helps = _TABLE[reach, summary.relay]
     if summary.rendezvous is Rendezvous.FAILED:
         meaning, helps = _NO_RENDEZVOUS
+    elif helps == _NAMED_ONLY and summary.rendezvous is Rendezvous.WORKS:
+        meaning, helps = _RENDEZVOUS_ALONE
     return Conclusion(
         exit=_exit_code(summary, reach),
         meaning=meaning,
