@@ -1,8 +1,10 @@
 """What holds for all tests: the long ones go first, and not everything is measured for coverage."""
 
 import os
+import shutil
 import signal
 import sys
+import tempfile
 from collections.abc import Generator
 from pathlib import Path
 from typing import Final
@@ -33,7 +35,25 @@ settings.register_profile(
 settings.load_profile("tests")
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
+    """Keep the tests of this process apart from all others, and get them their signals."""
+    folder = _own_temporary_folder()
+    config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
+    _take_signals()
+
+
+def _own_temporary_folder() -> str:
+    """Have no other test, nor anybody's rtcsend, announce a rendezvous where these look for one.
+
+    Commands look in the folder of the runtime, which tests choose, and in the temporary one.
+    """
+    root = os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", tempfile.gettempdir())  # of tmp_path
+    folder = tempfile.mkdtemp(prefix="rtcsend-tests-", dir=root)
+    tempfile.tempdir = os.environ["TMPDIR"] = folder
+    return folder
+
+
+def _take_signals() -> None:
     """Have what the tests start get its signals, though this process may ignore some of them.
 
     nohup ignores SIGHUP, and a shell without job control SIGINT and SIGQUIT in what it starts

@@ -326,7 +326,7 @@ def test_a_machine_without_a_network() -> None:
             capture_output=True,
             text=True,
             check=False,
-            timeout=30,
+            timeout=120,
         )
     assert finished.returncode == 0, finished.stderr
     assert json.loads(finished.stdout) == [

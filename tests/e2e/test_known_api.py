@@ -37,7 +37,7 @@ async def test_a_file_goes_to_a_known_machine(
     async with rtcsend.Sender([film], to="laptop") as sender:
         assert sender.code == ""
         live_on("laptop", tmp_path, monkeypatch)
-        async with asyncio.timeout(40):
+        async with asyncio.timeout(90):
             done = await rtcsend.receive(
                 from_="desktop", into=out, accept=lambda proposal: proposal.sender == "desktop"
             )

@@ -92,11 +92,10 @@ def test_who_does_not_speak_tls_is_forgotten(run: Run, tmp_path: Path) -> None:
             silent = await asyncio.open_connection("127.0.0.1", server.port)
             babbling = await asyncio.open_connection("127.0.0.1", server.port)
             babbling[1].write(get("/healthz"))
-            await until(lambda: server.counters.connections > 0)
-            await until(lambda: not server.counters.connections)
             for reader, writer in (silent, babbling):
                 await reader.read()
                 writer.close()
+            await until(lambda: not server.counters.connections)
 
     run(test())
 

@@ -359,11 +359,16 @@ SENDER_TRICKS = [
 ]
 
 
-async def send_honestly(peer: Peer, *, path: str = "film.iso", size: int = 65_536) -> None:
-    """Send CONTENT as one should, in frames of ``size`` bytes."""
+async def send_honestly(peer: Peer, *, path: str = "film.iso") -> None:
+    """Send CONTENT as one should."""
     await peer.say(*offer(entry(path=path)))
     await peer.hear("accept")
-    await peer.content(CONTENT, size=size)
+    await peer.content(CONTENT)
+    await bring_to_its_end(peer)
+
+
+async def bring_to_its_end(peer: Peer) -> None:
+    """Say how CONTENT ends, and leave as one should."""
     await peer.say(end(SIZE, DIGEST))
     await peer.hear("complete")
     await peer.say(BYE)
