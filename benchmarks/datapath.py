@@ -12,13 +12,17 @@ from pathlib import Path
 from benchmarks import raw_ends
 from benchmarks.figures import Figure, figure
 from benchmarks.namespaces import ADDRESSES, available, inside, veth_pair
+from benchmarks.prototype_ends import prototype_receiver, prototype_sender
 from rtcsend.cli.bench_run import AIORTC, OWN, OWN_SMALL, Measured, Way
 from rtcsend.cli.bench_run import measure as run
 
 SMALL = 1_160  # bytes; what a packet of 1,200 bytes carries beneath DTLS
 FULL = {"loopback": 15_900, "veth": 1_400}  # bytes; what path MTU discovery finds there
 CONTROLS = Path("/proc/sys/net/ipv4/tcp_available_congestion_control")
-GOALS = {"rtcsend, 1,200-byte packets / plain aiortc": ">= 12"}
+GOALS = {
+    "rtcsend, 1,200-byte packets / plain aiortc": ">= 12",
+    "rtcsend, 1,200-byte packets / prototype": ">= 1.1",
+}
 VETH_GOALS = {"rtcsend / rtcsend, 1,200-byte packets": ">= 1.15"}
 
 
@@ -68,6 +72,7 @@ def _ways(network: str, address: str) -> dict[str, Way]:
         "rtcsend": OWN,
         "rtcsend, 1,200-byte packets": OWN_SMALL,
         "plain aiortc": AIORTC,
+        "prototype": Way(prototype_sender, prototype_receiver),
         "raw limit": _raw(address, FULL[network]),
         "raw limit, 1,200-byte packets": _raw(address, SMALL),
     }
