@@ -169,9 +169,16 @@ class Side:
             )
 
     def names(self) -> list[str]:
-        """Return the names of all events so far; progress and better routes come at any time."""
-        at_any_time = ("progress", "route")
+        """Return the names of all events so far, but of those that may come at any time.
+
+        A busy machine may have no turn for either side for so long that it is told of as a stall.
+        """
+        at_any_time = ("progress", "route", "stalled")
         return [event["event"] for event in self.events if event["event"] not in at_any_time]
+
+    def has_stalled(self) -> bool:
+        """Return whether it has said that nothing moves."""
+        return any(event["event"] == "stalled" for event in self.events)
 
     def last(self) -> dict[str, Any]:
         """Return the last event."""
