@@ -21,7 +21,7 @@ import asyncio
 import os
 import platform
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
-from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib import import_module
@@ -282,7 +282,9 @@ async def _receive_from(
     async with Link(terms, signalling, rendezvous=met.client) as link:
         ours = _hello(options, await webrtc)
         await signalling.send(ours)
-        hello = await within(options.timeout, signalling.receive_hello(), SILENT)
+        # With --verify two people compare before the sender says hello.
+        async with nullcontext() if options.verify else told_when_still(emit):
+            hello = await within(options.timeout, signalling.receive_hello(), SILENT)
         receiving = Receiving(
             decide=_naming(met, target.decide),
             limit=options.limit,

@@ -3,7 +3,7 @@
 A script would rather fail than hang. What counts is what the events tell: a stall says since
 when nothing has moved, and a lost path is no movement either. The time that a person takes to come,
 or to answer a question, is the matter of ``--timeout``. Nor does a stall count of one who is not
-connected yet: that ends soon by itself, and he may be a stranger, who must not end the others.
+paired yet: that ends soon by itself, and he may be a stranger, who must not end the others.
 
 Place in the flow: around the engine, which it cancels, so that the other side is told.
 """
@@ -20,6 +20,7 @@ from rtcsend.events import (
     Done,
     Error,
     Event,
+    Paired,
     Progress,
     Reconnecting,
     Stalled,
@@ -41,7 +42,7 @@ class IdleWatch:
         self._limit = limit
         self._moved_at: float | None = None
         self._idle_since: float | None = None
-        self._connected: set[int | None] = set()  # which receivers
+        self._known: set[int | None] = set()  # which receivers have proven who they are
 
     @property
     def deadline(self) -> float:
@@ -54,13 +55,13 @@ class IdleWatch:
             case Progress() | Checking():
                 self._moved_at, self._idle_since = now, None
             # Whether anything moves is seen in a moment; or it was one of several receivers.
-            case Connected():
-                self._connected.add(event.receiver)
+            case Paired() | Connected():
+                self._known.add(event.receiver)
                 self._idle_since = None
             case Done() | Error():
-                self._connected.discard(event.receiver)
+                self._known.discard(event.receiver)
                 self._idle_since = None
-            case Stalled(seconds=seconds) if event.receiver in self._connected:
+            case Stalled(seconds=seconds) if event.receiver in self._known:
                 self._idle_since = now - seconds if self._moved_at is None else self._moved_at
             case Reconnecting() if self._idle_since is None:
                 self._idle_since = now if self._moved_at is None else self._moved_at

@@ -35,7 +35,8 @@ def stalled(seconds: int) -> Stalled:
         ([(5, MOVE), (8, LOST), (9, CONNECTED)], math.inf),
         ([(5, MOVE), (8, LOST), (9, CONNECTED), (13, LOST)], 15),  # meeting alone moves nothing
         ([(0, CONNECTED), (8, LOST), (9, LOST)], 18),
-        ([(4, stalled(4)), (9, stalled(9))], math.inf),  # no connection: that ends by itself
+        ([(4, stalled(4)), (9, stalled(9))], math.inf),  # not paired: that ends by itself
+        ([(0, PAIRED), (4, stalled(4)), (9, stalled(9))], 10),
         ([(0, PAIRED), (4, stalled(4)), (5, CONNECTED), (9, stalled(4))], 15),
         ([(0, CONNECTED), (9, replace(stalled(4), receiver=2))], math.inf),  # a stranger
     ],
