@@ -32,7 +32,9 @@ from tests.lab.turn import Way as Relay
 PARTS = ("loss", "share", "pair", "queue", "relay", "memory")
 CONTROLS = Path("/proc/sys/net/ipv4/tcp_available_congestion_control")
 RATE = 100  # Mbit/s
-SIZE, MEMORY_SIZE = 64_000_000, 256_000_000  # bytes of the file
+SIZE = 64_000_000  # bytes of the file
+MEMORY_SIZES = (64_000_000, 256_000_000, 1_000_000_000)  # bytes; that it is the same for all
+MEMORY_RATE = 400  # Mbit/s; with 300 ms a window is on its way, and a GB takes not too long
 CELLS = tuple((rtt, loss) for rtt in (20, 100, 300) for loss in (0.0, 0.1, 1.0))  # ms, percent
 QUICK_CELLS = ((100, 0.0), (100, 1.0), (300, 0.1))
 GOALS = {(100, 0.0): 0.9, (100, 0.1): 0.9, (100, 1.0): 0.8, (300, 0.1): 0.8}  # of TCP bbr
@@ -243,13 +245,15 @@ def _relay(bench: Bench) -> Iterator[Figure]:
 
 
 def _memory(bench: Bench) -> Iterator[Figure]:
-    """The largest resident set of each side on a long lossy link, in one transfer."""
-    size = bench.plan.size(MEMORY_SIZE)
-    bench.lab.links(rtt_ms=300, rate_mbit=RATE, loss_percent=0.1)
-    took = bench.whole(size)
-    for name, peak in zip(("sender", "receiver"), took.peaks, strict=True):
-        title = f"peak memory at 300 ms, 0.1 %, {size // 10**6} MB: {name}"
-        yield figure("links", title, "MB", [peak / 1e6], goal="< 150")
+    """The largest resident set of each side on a long lossy link, for files of several sizes."""
+    bench.lab.links(rtt_ms=300, rate_mbit=MEMORY_RATE, loss_percent=0.1)
+    for size in map(bench.plan.size, MEMORY_SIZES):
+        took = bench.whole(size)
+        for name, peak in zip(("sender", "receiver"), took.peaks, strict=True):
+            title = f"peak memory at 300 ms, 0.1 %, {size // 10**6} MB: {name}"
+            yield figure("links", title, "MB", [peak / 1e6], goal="< 150")
+        rate = size / 1e6 / took.seconds
+        yield figure("links", f"rate of these {size // 10**6} MB", "MB/s", [rate])
 
 
 def _bottleneck(bench: Bench) -> None:
