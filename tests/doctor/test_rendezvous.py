@@ -193,8 +193,11 @@ async def test_another_greeting(frame: str, text: str) -> None:
 
 
 async def test_silence(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rendezvous, "STEP_TIMEOUT", 0.2)
-    async with websocket(lambda connection: connection.wait_closed()) as port:
+    async def silent(connection: ServerConnection) -> None:
+        monkeypatch.setattr(rendezvous, "STEP_TIMEOUT", 0.2)  # not of the steps before
+        await connection.wait_closed()
+
+    async with websocket(silent) as port:
         told, welcome = await look(f"ws://127.0.0.1:{port}/v1")
     assert welcome is None
     assert told.kinds("rendezvous")[-1] == ("welcome", "failed")
