@@ -182,7 +182,7 @@ async def with_slow_reader(
 async def test_slow_readers_are_dropped_and_others_go_on() -> None:
     limits = Limits(max_bytes=8 * 2**20, max_total_queued_bytes=13 * 2**20, frames_per_minute=10**6)
     async with RendezvousServer(config(limits=limits)) as server, contextlib.AsyncExitStack() as on:
-        senders = [await with_slow_reader(on, server) for _ in range(3)]
+        senders = [await with_slow_reader(on, server) for _ in range(5)]
         # TCP's buffers fill up first.
         for _ in range(limits.max_bytes // MAX_BODY):
             for a in senders:
@@ -192,8 +192,8 @@ async def test_slow_readers_are_dropped_and_others_go_on() -> None:
         assert {task.result() for task in done} == {Peer("away")}
         head, _ = await http(server, get("/healthz"))
         assert head.startswith(b"HTTP/1.1 200")
-        assert server.counters.queued_bytes <= limits.max_total_queued_bytes
-        assert server.counters.limits["slow_reader"] == len(done)
+        assert server.counters.limits["slow_reader"] >= len(done)
+        await until(lambda: server.counters.queued_bytes <= limits.max_total_queued_bytes)
         for task in waiting:
             task.cancel()
 
