@@ -49,7 +49,7 @@ def _own_temporary_folder() -> str:
     """
     root = os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", tempfile.gettempdir())  # of tmp_path
     folder = tempfile.mkdtemp(prefix="rtcsend-tests-", dir=root)
-    os.chmod(folder, 0o711)  # tests that give up root go through it
+    Path(folder).chmod(0o711)  # tests that give up root go through it
     tempfile.tempdir = os.environ["TMPDIR"] = folder
     return folder
 
