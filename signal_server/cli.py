@@ -253,7 +253,7 @@ def _listening(server: RendezvousServer, config: ServerConfig) -> str:
     scheme = "wss" if config.has_tls else "ws"
     pin = f"#sha256={server.fingerprint}" if server.fingerprint else ""
     url = f"{scheme}://{host}:{server.port}{pin}"
-    return f"rtcsend-server listening on {where} (clients: --server {url})"
+    return f"rtcsend-server listening on {where}, for clients: --server {url}"
 
 
 def _on_signals(server: RendezvousServer, stop: asyncio.Event, stop_now: asyncio.Event) -> None:

@@ -133,6 +133,10 @@ def main(arguments: Sequence[str]) -> int:
         return exc.exit_code
     except BrokenPipeError:  # as when a shell gives a completion up
         return OutputGone.exit_code
+    except SystemExit as exc:
+        if isinstance(exc.__context__, BrokenPipeError):  # typer has caught it: `--help | head -1`
+            return OutputGone.exit_code
+        raise
     except RtcsendError as exc:
         error = exc
     except Exception as exc:  # the border: everything has an exit code

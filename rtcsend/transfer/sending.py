@@ -223,8 +223,8 @@ class Sending:
             wire = sum(map(len, frames)) - len(frames) * FRAME_HEADER.size
             if limiter and (delay := limiter.delay(wire, now=clock())):
                 await asyncio.sleep(delay)
+            self._wire += wire  # also where the connection ends amid them: some may have gone
             await over.channels.send_frames(frames)
-            self._wire += wire
             if over.packer:
                 over.packer.sent(size)
             rest = rest[size:]

@@ -225,17 +225,24 @@ def test_an_output_that_takes_nothing_is_an_error_at_the_end_too() -> None:
     )
 
 
-def test_a_completion_that_nobody_waits_for_any_more_says_nothing() -> None:
-    asked = {
-        "_RTCSEND_COMPLETE": "complete_fish",
-        "_TYPER_COMPLETE_FISH_ACTION": "get-args",
-        "_TYPER_COMPLETE_ARGS": "rtcsend rec",
-    }
+COMPLETION = {
+    "_RTCSEND_COMPLETE": "complete_fish",
+    "_TYPER_COMPLETE_FISH_ACTION": "get-args",
+    "_TYPER_COMPLETE_ARGS": "rtcsend rec",
+}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "asked"), [((), COMPLETION), (("--help",), {}), (("send", "--help"), {})]
+)
+def test_what_nobody_reads_any_more_is_no_bug(
+    arguments: tuple[str, ...], asked: dict[str, str]
+) -> None:
     reading, writing = os.pipe()
     os.close(reading)
     try:
         done = subprocess.run(
-            [sys.executable, "-c", "from rtcsend.cli.main import run; run()"],
+            [sys.executable, "-c", "from rtcsend.cli.main import run; run()", *arguments],
             env={**os.environ, **asked},
             stdout=writing,
             stderr=subprocess.PIPE,
