@@ -183,7 +183,7 @@ class Proposal(Event):
     renamed: int = 0
     """Entries whose names had to be made safe, or told apart."""
     existing: int = 0
-    """Files that are there already."""
+    """Files and links that are there already."""
     existing_paths: tuple[str, ...] = ()
     """The first of them."""
 

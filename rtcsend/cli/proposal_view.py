@@ -158,6 +158,8 @@ def _is_no_program(entry: Entry) -> bool:
 def _existing(proposal: Proposal, conflict: Conflict, width: int) -> Iterator[str]:
     if proposal.existing and _is_tree(proposal):
         files, fate = count(proposal.existing, "file"), _FATES[conflict][proposal.existing > 1]
+        if proposal.links and proposal.existing > 1:
+            files += " and links"
         shown = ", ".join(escape(path) for path in proposal.existing_paths[:_MAX_EXISTING])
         more = ", …" if proposal.existing > _MAX_EXISTING else ""
         yield _cut(f"{files} {fate}: {shown}{more}", width)

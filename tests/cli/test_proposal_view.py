@@ -71,7 +71,7 @@ def test_a_tree() -> None:
         *(f"    {number}  0 B" for number in range(7)),
         "  … and 1,225 more",
         "Look twice: 1 program, 1 link, 1 name made safe.",
-        "12 files are here already: photos/0, photos/1, photos/2, …",
+        "12 files and links are here already: photos/0, photos/1, photos/2, …",
     ]
 
 
@@ -85,7 +85,7 @@ def test_a_tree() -> None:
 )
 def test_what_becomes_of_what_is_here(conflict: Conflict, fate: str) -> None:
     *_, last = describe_fully(PHOTOS, conflict=conflict).splitlines()
-    assert last.startswith(f"12 files {fate}: photos/0")
+    assert last.startswith(f"12 files and links {fate}: photos/0")
     assert len(last) < 80
 
 
