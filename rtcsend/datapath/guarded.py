@@ -42,6 +42,8 @@ NAMES: Final = (
     *("_data_channels", "_data_channel_queue"),
 )
 """Private attributes of aiortc's association that are read here."""
+METHODS: Final = ("_handle_data", "_receive_data_chunk", "_receive", "_data_channel_flush")
+"""Its private methods that are overridden, or called."""
 
 logger = logging.getLogger("rtcsend.datapath")
 
@@ -136,7 +138,7 @@ class GuardedAssociation(RTCSctpTransport):
 def make_association(dtls: "RTCDtlsTransport", streams: "Collection[int]") -> RTCSctpTransport:
     """Return a guarded association; aiortc's own as it is, where it is no more the one we know."""
     known: Any = RTCSctpTransport.__init__.__code__.co_names
-    if set(NAMES) <= set(known):
+    if set(NAMES) <= set(known) and all(hasattr(RTCSctpTransport, name) for name in METHODS):
         return GuardedAssociation(dtls, streams)
     logger.warning("! aiortc's association is not guarded, since its names moved")
     return RTCSctpTransport(dtls)
