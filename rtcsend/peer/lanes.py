@@ -11,7 +11,8 @@ the first of one sends to the first of the other, and so on. A lane carries data
 after its own check was answered, and as long as the later ones are (RFC 7675).
 
 Not RFC 8445: one component sends on more pairs than the selected one. So it is done between our
-own peers alone. A server that refuses more allocations leaves fewer lanes, or none.
+own peers alone. A server that has no more to give (RFC 8656 §19: 486, 508) gets all lanes back: who
+comes next, perhaps with the same credential, needs one allocation to connect at all.
 
 Place in the flow: run by :class:`rtcsend.peer.ice.IceConnection`, at the data path's wish.
 """
@@ -28,10 +29,12 @@ from aioice.ice import CandidatePair, StunProtocol
 
 from rtcsend.peer.allocation import allocate
 from rtcsend.peer.ice_servers import TurnServer
+from rtcsend.peer.turn_client import result_of
 
 MAX_LANES: Final = 8  # 250 Mbit/s to a coturn 20 ms away; four overflow at half of that when probed
 OPEN_TIMEOUT: Final = 5.0  # seconds for an allocation; nobody waits for it
 CHECK_INTERVAL: Final = 5.0  # seconds, randomised by 0.8 to 1.2; RFC 7675 §5.1
+_NO_MORE: Final = (486, 508)  # Allocation Quota Reached, Insufficient Capacity
 
 Address = tuple[str, int]
 
@@ -74,6 +77,8 @@ class Lanes:
         self._protocols = [selected.protocol]
         self._addresses: list[Address] = [selected.remote_addr]
         self._pairs: dict[int, CandidatePair] = {}
+        self._is_opening = self._server is not None
+        self._has_no_more = False
         self._changed = asyncio.Event()
         self._task = asyncio.create_task(self._run())
 
@@ -96,14 +101,16 @@ class Lanes:
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
         self._pairs.clear()
+        self._give_back()
+
+    def _give_back(self) -> None:
         for protocol in self._protocols[1:]:
             protocol.transport.close()
 
     async def _run(self) -> None:
         async with asyncio.TaskGroup() as tasks:
             if self._server is not None:
-                for _ in range(MAX_LANES - 1):
-                    tasks.create_task(self._open(self._server))
+                tasks.create_task(self._open_all(self._server))
             while True:
                 self._changed.clear()
                 for index, pair in self._wanted():
@@ -115,27 +122,41 @@ class Lanes:
                 except TimeoutError:
                     continue
 
+    async def _open_all(self, server: TurnServer) -> None:
+        """Get further allocations from the same server.
+
+        The other side hears of none before all are there: what is given back was never used.
+        """
+        async with asyncio.TaskGroup() as tasks:
+            for _ in range(MAX_LANES - 1):
+                tasks.create_task(self._open(server))
+        if self._has_no_more:
+            self._give_back()
+            del self._protocols[1:]
+        self._is_opening = False
+        self._changed.set()
+
     async def _open(self, server: TurnServer) -> None:
-        """Get one more allocation from the same server; do without where that fails."""
+        """Get one more; do without where that fails."""
         try:
             async with asyncio.timeout(OPEN_TIMEOUT):
                 protocol = await allocate(server, self._make_protocol, place=0, hide_address=True)
         except (OSError, TimeoutError, aioice.stun.TransactionError) as exc:
-            logger.info("= no further lane: %s", type(exc).__name__)
+            logger.info("= no further lane: %s", result_of(exc))
+            if isinstance(exc, aioice.stun.TransactionFailed):
+                self._has_no_more |= exc.response.error_code in _NO_MORE
             return
         self._protocols.append(protocol)
         self._on_open(protocol)
-        self._changed.set()
 
     def _wanted(self) -> list[tuple[int, CandidatePair]]:
         """Return the pairs that there should be beside the selected one."""
+        protocols = self._protocols[:1] if self._is_opening else self._protocols
         pairs = []
-        for index in range(1, max(len(self._protocols), len(self._addresses))):
+        for index in range(1, max(len(protocols), len(self._addresses))):
             remote = copy.copy(self._selected.remote_candidate)
             remote.port = self._addresses[index % len(self._addresses)][1]
-            pairs.append(
-                (index, CandidatePair(self._protocols[index % len(self._protocols)], remote))
-            )
+            pairs.append((index, CandidatePair(protocols[index % len(protocols)], remote)))
         return pairs
 
     async def _check(self, index: int, pair: CandidatePair) -> None:

@@ -94,6 +94,22 @@ async def test_through_the_relay_only(
     await check_relayed(coturn, lanes=1 if one else MAX_LANES)
 
 
+async def test_a_quota_is_left_to_others(
+    machine: Machine, film: Path, note: Path, out: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Two transfers of one user: the lanes of the first do not take what the second needs."""
+    require_coturn()
+    async with Coturn(tmp_path_factory.mktemp("quota"), "--user-quota=12") as coturn:
+        options = ("--relay-only", "--ice", coturn.ice_url("tcp"))
+        async with machine.send(film, *options, "--limit", "100k") as sender:
+            code = await sender.code()
+            async with machine.receive(code, "-o", machine.folder / "later", *options) as receiver:
+                await receiver.event("progress")
+                await coturn.until(lambda: "error 486" in coturn.log)
+                await check_arrives(machine, note, out, *options)
+                assert "done" not in receiver.names()
+
+
 async def test_the_rendezvous_server_hands_it_out(
     machine: Machine, coturn: Coturn, film: Path, out: Path
 ) -> None:

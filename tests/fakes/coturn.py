@@ -60,7 +60,7 @@ def common_options(folder: Path, secret: str) -> tuple[str, ...]:
         "--use-auth-secret",
         f"--static-auth-secret={secret}",
         "--realm=test",
-        "--user-quota=20",
+        "--user-quota=40",
         "--total-quota=100",
         "--no-dtls",
         "--no-cli",

@@ -35,6 +35,9 @@ class Wire(asyncio.DatagramTransport):
     def sendto(self, data: object, addr: object = None) -> None:
         pass
 
+    def is_closing(self) -> bool:
+        return self.closed
+
     def close(self) -> None:
         if not self.closed:
             self.closed = True
@@ -62,6 +65,7 @@ class World:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.given = 0
         self.at_most = MAX_LANES
+        self.refusal: Exception = ConnectionError("no more")
         self.answers: Callable[[CandidatePair], bool] = lambda _pair: True
         self.checked: list[tuple[int, int]] = []
         self.opened: list[StunProtocol] = []
@@ -75,7 +79,7 @@ class World:
         assert options["hide_address"] is True
         await asyncio.sleep(0.1)
         if self.given == self.at_most:
-            raise ConnectionError("quota")
+            raise self.refusal
         self.given += 1
         return protocol(self.connection, 1000 + self.given)
 
@@ -159,6 +163,29 @@ def test_a_server_that_gives_no_more(world: World) -> None:
         found = world.lanes()
         await asyncio.sleep(1.0)
         assert ports(found) == [(1001, 2000)]
+        await found.close()
+
+    run_virtual(main)
+
+
+@pytest.mark.parametrize(("code", "left"), [(486, 0), (508, 0), (400, 3)])
+def test_who_has_no_more_to_give_gets_them_back(world: World, code: int, left: int) -> None:
+    """Of one credential's quota another transfer may need the last allocation to connect at all."""
+    answer = stun.Message(
+        message_method=stun.Method.ALLOCATE, message_class=stun.Class.ERROR, attributes=None
+    )
+    answer.attributes["ERROR-CODE"] = (code, "No")
+    world.refusal = stun.TransactionFailed(answer)
+
+    async def main() -> None:
+        world.at_most = 3
+        found = world.lanes()
+        found.learn((OTHERS, 2001))
+        await asyncio.sleep(1.0)
+        given_back = [protocol.transport.is_closing() for protocol in world.opened]
+        assert given_back == [left == 0] * 3
+        assert not any(local in range(1001, 1004) for local, _ in world.checked) or left
+        assert len(ports(found)) == max(left, 1), "theirs are used all the same"
         await found.close()
 
     run_virtual(main)
