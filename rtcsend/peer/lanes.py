@@ -21,8 +21,8 @@ import asyncio
 import copy
 import logging
 import random
-from collections.abc import Callable
-from typing import Final, Protocol
+from collections.abc import Callable, Coroutine
+from typing import Any, Final, Protocol
 
 import aioice
 from aioice.ice import CandidatePair, StunProtocol
@@ -91,16 +91,24 @@ class Lanes:
         return protocol in self._protocols[1:]
 
     def learn(self, address: Address) -> None:
-        """The other side has a lane of its own, and checks from that address."""
-        if address not in self._addresses and len(self._addresses) < MAX_LANES:
+        """The other side has a lane of its own, and checks from that address.
+
+        One at another host belongs to a pair that was selected before.
+        """
+        is_here = address[0] == self._addresses[0][0]
+        if is_here and address not in self._addresses and len(self._addresses) < MAX_LANES:
             self._addresses.append(address)
             self._changed.set()
 
-    async def close(self) -> None:
-        """Check no more, and begin to give the allocations back; nobody waits for that here."""
+    def stop(self) -> None:
+        """Check no more; nothing is usable any more."""
         self._task.cancel()
-        await asyncio.gather(self._task, return_exceptions=True)
         self._pairs.clear()
+
+    async def close(self) -> None:
+        """Stop, and begin to give the allocations back; nobody waits for that here."""
+        self.stop()
+        await asyncio.gather(self._task, return_exceptions=True)
         self._give_back()
 
     def _give_back(self) -> None:
@@ -214,11 +222,17 @@ class LaneKeeper:
         for address in self._early:
             self._lanes.learn(address)
 
-    async def close(self) -> None:
-        """Have none any more; another pair may get some."""
+    def close(self) -> Coroutine[Any, Any, None]:
+        """Have none from now on; another pair may get some at once.
+
+        Returns:
+            What gives back those that there were.
+        """
         lanes, self._lanes = self._lanes, None
+        self._early.clear()  # they belong to the pair of before
         if lanes is not None:
-            await lanes.close()
+            lanes.stop()
+        return _closed(lanes)
 
     def usable(self) -> list[CandidatePair]:
         """Return the pairs that carry data beside the selected one."""
@@ -246,6 +260,11 @@ class LaneKeeper:
             return self.owns(protocol)
         if self._lanes is not None:
             self._lanes.learn(address)
-        elif len(self._early) < MAX_LANES:
+        elif address not in self._early and len(self._early) < MAX_LANES:
             self._early.append(address)
         return True
+
+
+async def _closed(lanes: Lanes | None) -> None:
+    if lanes is not None:
+        await lanes.close()

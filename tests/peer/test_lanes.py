@@ -306,6 +306,62 @@ def test_without_lanes_every_check_is_of_a_pair(world: World) -> None:
     run_virtual(main)
 
 
+def test_another_pair_gets_lanes_of_its_own(world: World) -> None:
+    async def main() -> None:
+        ice, first = world.connection, selected(world)
+        ice.own_peer, world.at_most = True, 2 * len(FURTHER)
+        ice.widen()
+        ice.check_incoming(request(), (OTHERS, 2001), first)
+        await asyncio.sleep(1.0)
+        assert {way[1] for way in ice.lanes()} == {(OTHERS, 2000), (OTHERS, 2001)}
+        old = world.opened_by_ice()
+        second = protocol(ice, 3000)
+        ice._protocols.append(second)
+        ice._relays[second] = TURN
+        ice._nominated[1] = CandidatePair(second, candidate(OTHERS, 4000))
+        ice.pair_selected(is_first=False)
+        assert ice.lanes() == [], "those of the pair before carry nothing any more"
+        ice._remote_candidates.append(candidate("192.0.2.10", 2000))
+        ice.check_incoming(request(), ("192.0.2.10", 2001), first)  # one of theirs for the old pair
+        await asyncio.sleep(1.0)
+        assert [way[1] for way in ice.lanes()] == [(OTHERS, 4000)] * len(FURTHER)
+        assert all(isinstance(lane.transport, Wire) and lane.transport.closed for lane in old)
+        await ice.close()
+
+    run_virtual(main)
+
+
+def test_closing_as_another_pair_is_selected_leaves_nothing(world: World) -> None:
+    async def main() -> None:
+        ice, tasks = world.connection, asyncio.all_tasks()
+        selected(world)
+        ice.own_peer = True
+        ice.widen()
+        await asyncio.sleep(1.0)
+        ice.pair_selected(is_first=False)
+        await ice.close()
+        await asyncio.sleep(0)
+        assert asyncio.all_tasks() == tasks
+        assert all(isinstance(t, Wire) and t.closed for t in ice.transports())
+
+    run_virtual(main)
+
+
+def test_a_check_that_comes_often_is_one_lane(world: World) -> None:
+    async def main() -> None:
+        ice, first = world.connection, selected(world)
+        ice.own_peer = True
+        for port in FURTHER:
+            for _ in FURTHER:  # each is sent again and again until it is answered
+                ice.check_incoming(request(), (OTHERS, 2000 + port), first)
+        ice.widen()
+        await asyncio.sleep(1.0)
+        assert {way[1][1] for way in ice.lanes()} == {2000 + port for port in FURTHER}
+        await ice.close()
+
+    run_virtual(main)
+
+
 def test_the_data_path_is_told_of_each_lane(world: World) -> None:
     async def main() -> None:
         ice = world.connection
