@@ -94,10 +94,11 @@ class GuardedAssociation(RTCSctpTransport):
     async def _receive_data_chunk(self, chunk: "DataChunk") -> None:
         """Take a DATA chunk, and see what waits because of it."""
         last = self._last_received_tsn
-        if last is None or distance(last, chunk.tsn) > MAX_AHEAD:
+        ahead = MAX_AHEAD + 1 if last is None else distance(last, chunk.tsn)
+        if ahead > MAX_AHEAD:
             return
-        if len(self._sack_misordered) >= MAX_MISORDERED:
-            return  # not acknowledged: it comes again
+        if len(self._sack_misordered) >= MAX_MISORDERED and ahead > 1:
+            return  # not acknowledged: it comes again, behind what the others wait for
         await super()._receive_data_chunk(chunk)
         waiting = self._room - self._advertised_rwnd
         # A message has consecutive TSNs (RFC 9260 §6.9): without a gap one at most is unfinished.
