@@ -18,7 +18,7 @@ import logging
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from typing import Any
 
-from signal_server.commands import Request, Say
+from signal_server.commands import Enter, Request, Say
 from signal_server.directory import Directory
 from signal_server.logs import log
 from signal_server.mailbox import Room
@@ -164,7 +164,8 @@ class RedisRooms:
     async def _append(self, local: Followed, entry: Entry) -> bool:
         """Append an entry, and return whether it is in the log; else something came before it."""
         replica = local.replica
-        if replica.entries >= MAX_ENTRIES:
+        # What ends something always gets in, or it would never end; each entrance brings little.
+        if replica.entries >= MAX_ENTRIES and isinstance(entry.command, Enter | Say):
             raise RequestRefused("full", close=CLOSE_POLICY)
         local.read = False  # it may be in the log before this process knows
         answer = await self._logs.append(

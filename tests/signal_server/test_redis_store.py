@@ -32,6 +32,7 @@ from signal_server.messages import (
 )
 from signal_server.server import RendezvousServer
 from signal_server.storage import Name
+from signal_server.store import redis_rooms
 from signal_server.store.base import StoreUnavailable
 from signal_server.store.followed import MAX_HELD
 from signal_server.store.redis_connection import Word
@@ -576,6 +577,28 @@ async def test_a_pairing_that_runs_goes_on_while_redis_is_full(
         finally:
             redis.command("CONFIG", "SET", "maxmemory", "0")
         await until(lambda: servers[0]._store.available)
+
+
+async def test_who_is_in_a_full_log_can_still_go(
+    redis: RedisServer, servers: list[RendezvousServer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(redis_rooms, "MAX_ENTRIES", 4)
+    async with dial(servers[0]) as loud, client(servers[1]) as b:
+        await read(loud)
+        await say(loud, Meet(mailbox="m" * 22))
+        assert isinstance(await read(loud), Claimed)
+        await b.meet("m" * 22)
+        assert await read(loud) == Peer("joined")
+        for _ in range(3):
+            await say(loud, Message(b"x"))
+        answer = await read(loud)
+        assert isinstance(answer, ErrorMessage)
+        assert answer.code == "full"
+        async with asyncio.timeout(STEP):
+            while await b.receive() != PeerPresence("away"):
+                pass
+        await b.release()
+        await until(lambda: servers[1]._store.directory.live == 0)
 
 
 async def test_no_script_needs_keys_of_two_nodes(tmp_path: Path) -> None:
