@@ -39,13 +39,13 @@ def only_text_untrusted(data: bytes) -> bytes | None:
     Args:
         data: Read where a frame begins, outside of a fragmented message.
     """
-    if data[0] != TEXT_FIN or len(data) < 2 + MASK_SIZE:
+    if data[0] != TEXT_FIN or len(data) < 2 + MASK_SIZE or data[1] == MASKED | IN_EIGHT:
         return None
     length, start = data[1] - MASKED, 2
     if length == IN_TWO:
         length, start = int.from_bytes(data[2:4], "big"), 4
     start += MASK_SIZE
-    # A length below 0 is one without a mask, and 127 of eight bytes never fits.
+    # A length below 0 is one without a mask.
     if length < 0 or len(data) != start + length:
         return None
     return apply_mask(data[start:], data[start - MASK_SIZE : start])

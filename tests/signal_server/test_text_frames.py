@@ -49,6 +49,11 @@ def test_one_whole_text_is_taken_and_nothing_less_or_more(size: int) -> None:
     assert only_text_untrusted(frame + frame) is None
 
 
+def test_no_piece_of_a_long_frame_is_taken_for_a_short_one() -> None:
+    frame = masked(b"x" * 65_536)
+    assert not any(only_text_untrusted(frame[:end]) for end in range(1, 300))
+
+
 def test_other_frames_are_left_to_the_library() -> None:
     for opcode in (Opcode.BINARY, Opcode.CONT, Opcode.CLOSE, Opcode.PING, Opcode.PONG):
         assert only_text_untrusted(masked(b"abcd", opcode=opcode)) is None
