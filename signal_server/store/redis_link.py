@@ -81,6 +81,7 @@ class RedisLink:
         misfit = misfit_untrusted(server, await self._told("CLUSTER", "INFO"))
         if misfit is not None:
             raise StoreUnavailable(misfit)
+        await self._short.run(scripts.MAY_WRITE, ())  # the heartbeat also passes where it is full
 
     async def _told(self, *words: Word) -> str:
         """Return what Redis says of itself; nothing where it does not."""

@@ -90,6 +90,9 @@ return {1, number}
 """
 APPEND: Final = _MISSED + _APPEND
 
+# Does nothing, where a script may write: not while Redis is full, nor on a replica.
+MAY_WRITE: Final = "#!lua\nreturn 1"
+
 # Also while Redis is full: what ends things there, and the little that pairings say.
 _WHILE_FULL: Final = "#!lua flags=allow-oom\n"
 APPEND_WHILE_FULL: Final = _WHILE_FULL + APPEND
@@ -137,7 +140,7 @@ return answer
 """
 )
 
-SHORT: Final = (APPEND, APPEND_WHILE_FULL, LOOK, HEARTBEAT)
+SHORT: Final = (APPEND, APPEND_WHILE_FULL, LOOK, HEARTBEAT, MAY_WRITE)
 """Scripts that answer little."""
 
 LONG: Final = (READ,)

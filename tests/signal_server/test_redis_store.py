@@ -533,6 +533,15 @@ async def test_a_store_that_cannot_be_used(redis: RedisServer, address: str, rea
         await RedisStore(address.format(port=redis.port)).__aenter__()
 
 
+async def test_a_full_store_cannot_be_used(redis: RedisServer) -> None:
+    redis.command("CONFIG", "SET", "maxmemory", "100000")  # it takes more when it is empty
+    try:
+        with pytest.raises(StoreUnavailable, match="memory is full"):
+            await RedisStore(redis.address).__aenter__()
+    finally:
+        redis.command("CONFIG", "SET", "maxmemory", "0")
+
+
 async def test_who_says_much_is_refused_before_redis_is_full(
     redis: RedisServer, servers: list[RendezvousServer]
 ) -> None:
