@@ -148,6 +148,7 @@ def test_an_output_with_a_slash_at_its_end_is_a_folder(
     assert engine.options == [ReceiveOptions(code=CODE, output=tmp_path)]
     assert main(["receive", "-y", CODE, "-o", f"{tmp_path}/inbox/"]) == 51
     assert f"The folder {tmp_path}/inbox does not exist.\n" in capfd.readouterr().err
+    assert main(["receive", "-y", CODE, "-o", f"{'a' * 300}/"]) == 51  # no name can be as long
     assert len(engine.options) == 1
 
 
