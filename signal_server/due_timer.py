@@ -49,11 +49,15 @@ class DueTimer:
     def arm_anew(self) -> None:
         """Take note that the two clocks may have drifted apart, or one of them was set."""
         if self._timer is not None:
-            self.cancel()
+            self._cancel()
             self.arm()
 
-    def cancel(self) -> None:
-        """Go off no more, unless it is armed again."""
+    def close(self) -> None:
+        """Go off no more, whatever becomes due."""
+        self._next_due = _nothing
+        self._cancel()
+
+    def _cancel(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer, self._armed_for = None, math.inf
@@ -68,3 +72,7 @@ class DueTimer:
         finally:
             self._armed_for = math.inf
             self.arm()
+
+
+def _nothing() -> None:
+    return None

@@ -145,7 +145,7 @@ class Sockets:
             connection.abort()
         if self._connections:
             await self._empty.wait()
-        self._timer.cancel()
+        self._timer.close()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     # Connections: what they tell

@@ -32,7 +32,7 @@ from signal_server.messages import (
 )
 from signal_server.server import RendezvousServer
 from signal_server.storage import Name
-from signal_server.store import redis_rooms
+from signal_server.store import redis_link, redis_rooms
 from signal_server.store.base import StoreUnavailable
 from signal_server.store.followed import MAX_HELD
 from signal_server.store.redis_connection import Word
@@ -608,6 +608,25 @@ async def test_who_is_in_a_full_log_can_still_go(
                 pass
         await b.release()
         await until(lambda: servers[1]._store.directory.live == 0)
+
+
+async def test_a_server_that_has_ended_asks_nothing_more_of_redis(
+    redis: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It could not say that its sockets are gone, and must not try on."""
+    monkeypatch.setattr(redis_link, "PATIENCE", 0.0)
+    server = RendezvousServer(ServerConfig(host="127.0.0.1", port=0, store=redis.address))
+    try:
+        async with server, dial(server) as socket:
+            await read(socket)
+            await say(socket, Meet(mailbox="m" * 22))
+            assert isinstance(await read(socket), Claimed)
+            redis.command("REPLICAOF", "127.0.0.1", "1")
+            await server._leave()
+            assert server._sockets._reception.get_timer() is not None
+            assert server._sockets._timer._timer is None
+    finally:
+        redis.command("REPLICAOF", "NO", "ONE")
 
 
 async def test_no_script_needs_keys_of_two_nodes(tmp_path: Path) -> None:
