@@ -340,7 +340,7 @@ def test_closing_as_another_pair_is_selected_leaves_nothing(world: World) -> Non
         await asyncio.sleep(1.0)
         ice.pair_selected(is_first=False)
         await ice.close()
-        await asyncio.sleep(0)
+        await asyncio.sleep(1.0)
         assert asyncio.all_tasks() == tasks
         assert all(isinstance(t, Wire) and t.closed for t in ice.transports())
 
