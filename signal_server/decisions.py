@@ -204,6 +204,10 @@ def is_deserted(room: Room, command: Command) -> bool:
             return all(each == connection for each in there)
         case Gone(process=process):
             return all(each.process == process for each in there)
+        case Expire(tokens=tokens):
+            places = (room.place_with(token) for token in tokens)
+            gone = [place[1].connection for place in places if place is not None]
+            return all(each in gone for each in there)
         case _:
             return False
 
