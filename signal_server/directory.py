@@ -9,14 +9,30 @@ Pure. Source: docs/rendezvous-protocol.md, "Limits".
 
 from collections import Counter
 from collections.abc import Callable, Iterator
+from typing import Protocol
 
 from signal_server.commands import Command, Enter, Say
 from signal_server.mailbox import Facts, Room, Told
 from signal_server.storage import Mailbox, Name
 
 
+class Absence(Protocol):
+    """What becomes of mailboxes that may live on when this process is told no more of them."""
+
+    def keep(self, name: Name, free: Callable[[], None]) -> None:
+        """Call ``free`` once, in time: a mailbox of that name has been let go of."""
+        ...
+
+    def came_back(self, name: Name) -> None:
+        """Free one mailbox of that name now, if there is any: it is held anew."""
+        ...
+
+
 class Directory:
     """Rooms by name, and their sums.
+
+    Args:
+        absence: Of rooms that are forgotten here and are kept elsewhere; None: there are none.
 
     Attributes:
         live: Mailboxes of which no side has left.
@@ -24,7 +40,8 @@ class Directory:
         stored_bytes: Of all bodies.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, absence: Absence | None = None) -> None:
+        self._absence = absence
         self._rooms: dict[Name, Room] = {}
         self._drawn: dict[str, Name] = {}  # side -> the nameplate that was drawn for it
         self._held: dict[Mailbox, Callable[[], None]] = {}
@@ -53,14 +70,29 @@ class Directory:
         self._rooms[room.name] = room
         self._count(room, 1)
 
-    def hold(self, mailbox: Mailbox, free: Callable[[], None]) -> None:
-        """Have ``free`` called once, when a mailbox that is here is forgotten."""
+    def is_held(self, mailbox: Mailbox) -> bool:
+        """Return whether a mailbox counts for somebody."""
+        return mailbox in self._held
+
+    def hold(self, name: Name, mailbox: Mailbox, free: Callable[[], None], *, again: bool) -> None:
+        """Have ``free`` called once, when a mailbox that is here is over.
+
+        Args:
+            name: Of its room.
+            mailbox: Not held.
+            free: Takes note that it counts no more.
+            again: It is not a new one.
+        """
+        if again and self._absence is not None:
+            self._absence.came_back(name)
         self._held[mailbox] = free
 
-    def remove(self, room: Room) -> None:
-        """Forget a room."""
+    def remove(self, room: Room, *, lives_on: bool) -> None:
+        """Forget a room, which may live on elsewhere."""
         if self._rooms.pop(room.name, None) is not None:
             self._count(room, -1)
+            if lives_on:
+                self._leave_to_absence(room)
             self._forget(room.mailboxes)
 
     def apply(self, room: Room, command: Command, *, now: float) -> tuple[list[Told], Facts]:
@@ -106,6 +138,11 @@ class Directory:
             key = mailbox.sides[0].key
             if key is not None:
                 self._drawn.pop(key.side, None)
+
+    def _leave_to_absence(self, room: Room) -> None:
+        for mailbox in room.mailboxes:
+            if self._absence is not None and mailbox in self._held:
+                self._absence.keep(room.name, self._held.pop(mailbox))
 
     def _count(self, room: Room, sign: int) -> None:
         self.live += sign * sum(mailbox.ended_at is None for mailbox in room.mailboxes)

@@ -80,9 +80,11 @@ class Entrance:
             admit = partial(self._admit, visitor.source, request)
             await self._enter(visitor, _name_of(request), request, admit=admit)
 
-    def opened(self, source: str, mailbox: Mailbox) -> None:
-        """Count a mailbox for the source that has opened it, until it is over."""
-        self._store.directory.hold(mailbox, self._admission.hold_mailbox(source))
+    def hold(self, source: str, name: Name, mailbox: Mailbox, *, again: bool) -> None:
+        """Count a mailbox for the source that has opened it or came back, until it is over."""
+        directory = self._store.directory
+        if not directory.is_held(mailbox):
+            directory.hold(name, mailbox, self._admission.hold_mailbox(source), again=again)
 
     async def _draw(self, visitor: OpenSocket, request: Allocate) -> None:
         """Give it a free nameplate, or the one that it was given before."""

@@ -219,8 +219,8 @@ class Reception:
         self, room: Room, command: Command, told: list[Told], facts: Facts, *, own: bool
     ) -> None:
         """Take what a command, of whatever process, has come to."""
-        if facts.opened and isinstance(command, Enter):
-            self._hold(command.connection, room)
+        if isinstance(command, Enter) and facts.waited is None:
+            self._hold(command.connection, room, again=not facts.opened)
         for connection, what in told:
             if connection.process == self._store.process:
                 self._tell(connection, what)
@@ -243,11 +243,13 @@ class Reception:
             if connection.process == self._store.process:
                 self._tell(connection, Ending(CLOSE_TRY_LATER, "lost"))
 
-    def _hold(self, connection: Connection, room: Room) -> None:
-        """Count the newest mailbox of a room for the source of a socket here that has opened it."""
+    def _hold(self, connection: Connection, room: Room, *, again: bool) -> None:
+        """Count a mailbox for the source of a socket here that has opened it, or has come back."""
+        place = room.place_at(connection)
         if connection.process == self._store.process and connection.number in self._sockets:
             source = self._sockets[connection.number].source
-            self._entrance.opened(source, room.mailboxes[-1])
+            if place is not None:
+                self._entrance.hold(source, room.name, place[0], again=again)
 
     def _tell(self, connection: Connection, what: ServerMessage | Ending) -> None:
         number = connection.number

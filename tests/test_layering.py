@@ -152,6 +152,7 @@ SHELLS = {
     "signal_server/plain_http.py",
     "signal_server/server.py",
     "signal_server/store/followed.py",
+    "signal_server/store/lingering.py",
     "signal_server/store/opening.py",
     "signal_server/store/redis_connection.py",
     "signal_server/store/redis_feed.py",

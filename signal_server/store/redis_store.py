@@ -28,6 +28,7 @@ from signal_server.logs import log
 from signal_server.storage import Name
 from signal_server.store import redis_scripts as scripts
 from signal_server.store.base import Decide, Listener, StoreUnavailable
+from signal_server.store.lingering import Lingering
 from signal_server.store.redis_connection import RedisAddress, Words
 from signal_server.store.redis_feed import RedisFeed
 from signal_server.store.redis_link import FAILURES, RedisLink
@@ -63,7 +64,8 @@ class RedisStore:
         absent_seconds: float = KEEP_SECONDS,
     ) -> None:
         self.process = secrets.token_hex(6)
-        self.directory = Directory()
+        self._lingering = Lingering(absent_seconds + ABSENT_SPARE)
+        self.directory = Directory(self._lingering)
         self._clock = clock
         self._keep_seconds = keep_seconds
         self._tasks: set[asyncio.Task[None]] = set()
@@ -130,6 +132,7 @@ class RedisStore:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        self._lingering.close()
         await self._link.depart()
         await self._link.aclose()
 

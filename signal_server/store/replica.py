@@ -84,9 +84,9 @@ class Replica:
         told, facts = self._directory.apply(self.room, entry.command, now=number.seconds)
         self._listener.carried_out(self.room, entry.command, told, facts, own=own)
 
-    def forget(self) -> None:
-        """Begin anew: the log is not here any more, or another one."""
-        self._directory.remove(self.room)
+    def forget(self, *, lives_on: bool = False) -> None:
+        """Begin anew: the log is gone, or another one; or it lives on without this process."""
+        self._directory.remove(self.room, lives_on=lives_on)
         self.room = Room(self.room.name)
         self.last = NO_ENTRY
         self.entries = 0
@@ -94,7 +94,7 @@ class Replica:
     def let_go(self) -> None:
         """Begin anew, and tell that nobody here needs the room."""
         room = self.room
-        self.forget()
+        self.forget(lives_on=True)
         self._listener.let_go(room)
 
     def lose(self) -> None:

@@ -588,6 +588,27 @@ async def test_a_pairing_that_runs_goes_on_while_redis_is_full(
         await until(lambda: servers[0]._store.available)
 
 
+async def test_mailboxes_that_were_opened_and_dropped_count_for_their_source(
+    redis: RedisServer,
+) -> None:
+    """Nobody is in them, but their logs are kept; who comes back does not count twice."""
+    limits = Limits(mailboxes_per_source=2)
+    config = ServerConfig(host="127.0.0.1", port=0, store=redis.address, limits=limits)
+
+    async def asked(request: ClientMessage) -> str:
+        async with dial(server) as socket:
+            await read(socket)
+            await say(socket, request)
+            answer = await read(socket)
+        await until(lambda: len(server._store.directory) == 0)
+        return answer.code if isinstance(answer, ErrorMessage) else "in"
+
+    async with RendezvousServer(config) as server:
+        redis.command("FLUSHALL")
+        requests = [Meet(mailbox=letter * 22, side="S" * 22) for letter in "mmmnmnp"]
+        assert [await asked(request) for request in requests] == ["in"] * 6 + ["rate-limited"]
+
+
 async def test_who_is_in_a_full_log_can_still_go(
     redis: RedisServer, servers: list[RendezvousServer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
