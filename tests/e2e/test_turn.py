@@ -105,7 +105,8 @@ async def test_a_quota_is_left_to_others(
             code = await sender.code()
             async with machine.receive(code, "-o", machine.folder / "later", *options) as receiver:
                 await receiver.event("progress")
-                await coturn.until(lambda: "error 486" in coturn.log)
+                if os.environ.get(DATAPATH_VARIABLE) != "stock":  # which has no lanes
+                    await coturn.until(lambda: "error 486" in coturn.log)
                 await check_arrives(machine, note, out, *options)
                 assert "done" not in receiver.names()
 
