@@ -5,6 +5,7 @@ came from.
 """
 
 import enum
+import os
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -59,7 +60,9 @@ class Compress(enum.Enum):
 
 
 DATAPATH_VARIABLE = "RTCSEND_DATAPATH"
-"""Environment variable; ``stock`` runs on plain aiortc, see :mod:`rtcsend.datapath.choice`."""
+"""Environment variable: ``stock``, or nothing; see :mod:`rtcsend.datapath.choice`."""
+STOCK = "stock"
+"""The value of it that runs on plain aiortc."""
 
 STDOUT = Path("-")
 """What stands for standard output where a path is expected."""
@@ -87,7 +90,16 @@ class CommonOptions:
     """Bytes per second at most, MIN_LIMIT or more; None: as fast as the path allows."""
 
     def __post_init__(self) -> None:
-        """Refuse what no transfer could keep to."""
+        """Refuse what no transfer could keep to.
+
+        Raises:
+            UsageError: The limit is too low, or DATAPATH_VARIABLE has a value that it cannot have.
+        """
+        if os.environ.get(DATAPATH_VARIABLE, "") not in ("", STOCK):
+            raise UsageError(
+                f"{DATAPATH_VARIABLE} names no data path that there is.",
+                hint=f"Set it to {STOCK}, for plain aiortc, or leave it out.",
+            )
         if self.limit is not None and self.limit < MIN_LIMIT:
             raise UsageError(
                 f"A limit of {self.limit} bytes per second is too low.",

@@ -18,11 +18,10 @@ from OpenSSL import SSL
 from rtcsend.datapath.batched import BatchedPath, random_identity
 from rtcsend.datapath.sctp.introduction import Identity
 from rtcsend.datapath.stock import StockPath
-from rtcsend.options import DATAPATH_VARIABLE
+from rtcsend.options import DATAPATH_VARIABLE, STOCK
 from rtcsend.peer.ice import IceConnection
 from rtcsend.peer.ports import DataPath
 
-STOCK: Final = "stock"
 BATCHED_VERSION: Final = 1
 """What the greeting says of a side with our own path: it reads records of 16 KiB, and sends
 and understands a SACK a batch. 0, or nothing, is a side that may be any implementation."""
