@@ -19,7 +19,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-from rtcsend import session
+from rtcsend import receiving, sending
 from rtcsend.errors import InternalError, UsageError
 from rtcsend.events import (
     Checking,
@@ -171,7 +171,7 @@ class Sender:
                 self._events.put(event)
 
         self._task = asyncio.create_task(
-            session.send(self._options, questions=self._questions, emit=emit)
+            sending.send(self._options, questions=self._questions, emit=emit)
         )
         self._task.add_done_callback(self._events.end)
         self._task.add_done_callback(lambda _task: has_code.set())
@@ -286,7 +286,7 @@ async def receive(
         accept_glob=tuple(accept_glob),
         preserve=preserve,
     )
-    return await session.receive(
+    return await receiving.receive(
         options, questions=_Answers(accept), emit=on_event or (lambda _event: None)
     )
 

@@ -4,8 +4,9 @@ Pure, and for readers: programs that read ``--json`` or iterate over a
 :class:`rtcsend.Sender` can take it as it stands. The drawing in docs/reliability.md is this table,
 and the tests hold every process that they start to it.
 
-Does not: decide anything. What leads to the events is :mod:`rtcsend.session` (connections),
-:mod:`rtcsend.transfer.movement` (stalls) and :mod:`rtcsend.reconnecting`.
+Does not: decide anything. What leads to the events is :mod:`rtcsend.sending` and
+:mod:`rtcsend.receiving` (connections), :mod:`rtcsend.transfer.movement` (stalls) and
+:mod:`rtcsend.reconnecting`.
 """
 
 import enum

@@ -12,7 +12,8 @@ ends in open channels. What is not a lost path is final: the other side's abort,
 is broken under the sealed channel, the user's own end. The other side hears of it by every way
 there is (:class:`rtcsend.farewell.Line`).
 
-Place in the flow: used by :mod:`rtcsend.session`, which has the loop.
+Place in the flow: used by :mod:`rtcsend.sending` and :mod:`rtcsend.receiving`, by way of
+:func:`rtcsend.session.carry`, which has the loop.
 """
 
 import asyncio

@@ -1,31 +1,24 @@
 """What is sent: one file by itself, a tree, a stream or a text, whichever the options say.
 
-Place in the flow: the first thing that :func:`rtcsend.session.send` does.
+Place in the flow: the first thing that :func:`rtcsend.sending.send` does.
 """
 
 import asyncio
 import os
 import stat
-import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from typing import Final
 
 from rtcsend.errors import UsageError
-from rtcsend.events import LeftOut, Scanning
-from rtcsend.files.scan import Scan, ScanRules, name_of
-from rtcsend.files.shared_source import SharedSource
 from rtcsend.files.source import FileSource
 from rtcsend.files.stream_source import StreamSource
 from rtcsend.files.text_source import DEFAULT_NAME, TextSource
-from rtcsend.files.tree_source import TreeSource
 from rtcsend.options import STDIN, Emit, SendOptions
 from rtcsend.transfer.ports import Source
 
-SCANNING_INTERVAL: Final = 0.1  # seconds between two events
 STDIN_NAME: Final = "stdin"  # of a stream, where nobody gives it another
 _STDIN_FD: Final = 0  # POSIX <unistd.h>, STDIN_FILENO
-QUIET_TIME: Final = 0.5  # seconds of a scan of which nobody needs to hear
 
 Opener = Callable[[Emit], AbstractAsyncContextManager[Source]]
 """Opens what one receiver gets; told where the events about that receiver go."""
@@ -51,6 +44,10 @@ async def source_for_each(options: SendOptions, *, emit: Emit) -> AsyncIterator[
         if not options.is_for_several:
             yield lambda _emit: nullcontext(source)
             return
+        # Not for one receiver.
+        from rtcsend.files.shared_source import SharedSource  # noqa: PLC0415
+        from rtcsend.files.tree_source import TreeSource  # noqa: PLC0415
+
         if isinstance(source, StreamSource):
             raise UsageError(
                 "A stream is there once, and goes to one receiver alone.",
@@ -87,24 +84,11 @@ async def opened_source(options: SendOptions, *, emit: Emit) -> AsyncIterator[So
         async with await FileSource.open(paths[0]) as file:
             yield file
         return
-    rules = ScanRules(
-        links=options.links,
-        exclude=options.exclude,
-        gitignore=options.gitignore,
-        skip_unreadable=options.skip_unreadable,
-    )
-    async with await TreeSource.open(
-        paths, rules, on_entry=_teller(emit), on_digest=options.on_digest
-    ) as tree:
-        _tell_what_is_left_out(tree.scan, emit)
-        if tree.manifest.is_one_file:
-            # The receiver takes it for what it is: with the digest and the sample of a file.
-            (entry,) = tree.manifest.entries()
-            (path,) = (path for path in paths if name_of(path) == entry.path)
-            async with await FileSource.open(path) as file:
-                yield file
-            return
-        yield tree
+    # Looking through folders: most of what is sent is one file.
+    from rtcsend.tree_sources import opened_tree  # noqa: PLC0415
+
+    async with opened_tree(options, emit=emit) as tree_or_file:
+        yield tree_or_file
 
 
 def maybe_stream(options: SendOptions) -> StreamSource | None:
@@ -125,26 +109,3 @@ def maybe_stream(options: SendOptions) -> StreamSource | None:
     # What a shell makes of <(...) has a number for a name.
     name = options.name or (STDIN_NAME if path.name.isdigit() else path.name)
     return StreamSource(name, lambda: os.open(path, os.O_RDONLY), shown=str(path), owns=True)
-
-
-def _teller(emit: Emit) -> Callable[[int, int], None]:
-    """Return what tells of a scan, from its thread, now and then."""
-    loop = asyncio.get_running_loop()
-    due = time.monotonic() + QUIET_TIME
-
-    def tell(entries: int, size: int) -> None:
-        nonlocal due
-        now = time.monotonic()
-        if now >= due:
-            due = now + SCANNING_INTERVAL
-            loop.call_soon_threadsafe(emit, Scanning(entries=entries, bytes=size))
-
-    return tell
-
-
-def _tell_what_is_left_out(scan: Scan, emit: Emit) -> None:
-    for left in scan.left_out:
-        emit(LeftOut(path=left.path, reason=left.reason))
-    more = scan.left_out_count - len(scan.left_out)
-    if more:
-        emit(LeftOut(path="", reason="", more=more))

@@ -7,7 +7,7 @@ space, the questions. Nothing is created before all of them have passed.
 import os
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import TYPE_CHECKING, Final, Self
 
 from rtcsend.acceptance import check_limits, check_name
 from rtcsend.errors import CannotWrite, Declined, DigestMismatch, PeerProtocolError, TargetExists
@@ -18,16 +18,17 @@ from rtcsend.files.sink import FileSink
 from rtcsend.files.stdout_sink import StdoutSink
 from rtcsend.files.stream_sink import StreamSink
 from rtcsend.files.text_sink import TextSink
-from rtcsend.files.tree_sink import TreeSink
 from rtcsend.manifest.entry import ManifestEntry
 from rtcsend.options import STDOUT, Conflict, Emit, Questions, ReceiveOptions
 from rtcsend.transfer.ports import Offer
-from rtcsend.tree_decision import TreeDecision
+
+if TYPE_CHECKING:
+    from rtcsend.files.tree_sink import TreeSink
+
+    Sink = FileSink | StdoutSink | StreamSink | TextSink | TreeSink
 
 _EXECUTABLE: Final = 0o111  # permission bits
 _WORTHLESS: Final = (DigestMismatch, PeerProtocolError)  # nobody knows what has arrived
-
-Sink = FileSink | StdoutSink | StreamSink | TextSink | TreeSink
 
 
 class Target:
@@ -79,7 +80,7 @@ class Target:
     def _to_stdout(self) -> bool:
         return self._options.output == STDOUT
 
-    async def decide(self, offer: Offer) -> Sink | None:
+    async def decide(self, offer: Offer) -> "Sink | None":
         """Return where the file goes; None when it is there already and to be skipped.
 
         Raises:
@@ -89,6 +90,9 @@ class Target:
             TargetExists: It is there already, and nobody says what to do.
         """
         if not offer.manifest.is_one_file:
+            # A quarter of what receiving takes, and most of what is sent is one file.
+            from rtcsend.tree_decision import TreeDecision  # noqa: PLC0415
+
             decision = TreeDecision(self._options, questions=self._questions, emit=self._emit)
             self._sink = await decision.decide(offer)
             return self._sink
@@ -101,7 +105,9 @@ class Target:
         self._sink = await self._opened(proposal, entry, holes=offer.manifest.holes)
         return self._sink
 
-    async def _opened(self, proposal: Proposal, entry: ManifestEntry, *, holes: int) -> Sink | None:
+    async def _opened(
+        self, proposal: Proposal, entry: ManifestEntry, *, holes: int
+    ) -> "Sink | None":
         """Return where it goes: a stream or a text, too."""
         if self._to_stdout:
             await self._ask(proposal)
@@ -134,7 +140,7 @@ class Target:
 
     async def _file(
         self, proposal: Proposal, proposed: ManifestEntry, *, holes: int
-    ) -> Sink | None:
+    ) -> "Sink | None":
         folder, name = self._place(proposal.tops[0])
         await _check_space(folder, name, proposed, holes=holes)
         await self._ask(proposal)

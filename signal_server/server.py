@@ -15,7 +15,6 @@ import socket
 import ssl
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
-from importlib.metadata import version
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -249,6 +248,8 @@ class RendezvousServer:
 
     def _metrics(self) -> tuple[str, bytes]:
         """Return what Prometheus reads, and what it is."""
+        from importlib.metadata import version  # noqa: PLC0415 - imports email
+
         from signal_server.exposition import CONTENT_TYPE, Exposition  # noqa: PLC0415 - 70 ms
 
         if self._exposition is None:

@@ -21,13 +21,14 @@ STAGES = (
 )
 
 WIRING = {
-    *("session.py", "connecting.py", "reconnecting.py", "farewell.py"),
-    *("sources.py", "target.py", "tree_decision.py", "api.py", "blocking.py"),
+    *("sending.py", "receiving.py", "listening.py", "session.py"),
+    *("connecting.py", "reconnecting.py", "farewell.py"),
+    *("sources.py", "tree_sources.py", "target.py", "tree_decision.py", "api.py", "blocking.py"),
 }
 """The files beside the stages that may know several of them; the others know none."""
 
 WIRING_FOLDERS = ("meeting", "serving")
-"""The folders that may, in their order: ``session.py`` and who is beside it know them."""
+"""The folders that may, in their order: ``sending.py`` and who is beside it know them."""
 
 SHELLS = {
     "rtcsend/api.py",
@@ -43,13 +44,17 @@ SHELLS = {
     "rtcsend/meeting/again.py",
     "rtcsend/reconnecting.py",
     "rtcsend/resolving.py",
+    "rtcsend/receiving.py",
+    "rtcsend/sending.py",
     "rtcsend/session.py",
+    "rtcsend/serving/one_by_one.py",
     "rtcsend/serving/several.py",
     "rtcsend/sources.py",
     "rtcsend/standstill.py",
     "rtcsend/target.py",
     "rtcsend/tasks.py",
     "rtcsend/tree_decision.py",
+    "rtcsend/tree_sources.py",
     "rtcsend/proxy/tunnel.py",
     "rtcsend/rendezvous/arrivals.py",
     "rtcsend/rendezvous/client.py",
@@ -385,7 +390,10 @@ def loaded_by(module: str) -> set[str]:
 
 @pytest.mark.parametrize(
     "module",
-    ["rtcsend", "rtcsend.session", "rtcsend.api", "rtcsend.cli.main", "signal_server.server"],
+    [
+        *("rtcsend", "rtcsend.sending", "rtcsend.receiving", "rtcsend.listening", "rtcsend.api"),
+        *("rtcsend.cli.main", "signal_server.server"),
+    ],
 )
 def test_webrtc_is_loaded_late(module: str) -> None:
     assert loaded_by(module) & SLOW == set()

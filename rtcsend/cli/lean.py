@@ -1,26 +1,62 @@
-"""What is not needed of aiortc is not imported: a third of the time that it takes, and 18 MB.
+"""What is not needed of a package is not imported: half of its time, and 18 MB.
 
 ``import aiortc`` imports all of aiortc, codecs and PyAV's libraries included. We use its ICE
 and DTLS transports, whose modules need nothing of that but one name, for an annotation. So the
 package is put into :data:`sys.modules` without running its ``__init__``, which runs when somebody
 asks the package itself for something; and PyAV is stood in for until then.
 
-Only for processes of our own, and before anything has imported aiortc or PyAV.
+Other modules are imported by packages for what a transfer seldom does. They are in their place at
+once, and run when somebody asks them for something (:class:`importlib.util.LazyLoader`).
+
+Only for processes of our own, and before anything has imported these packages.
 """
 
 import logging
 import sys
-from importlib.machinery import ModuleSpec
-from importlib.util import find_spec
+from collections.abc import Sequence
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec, PathFinder
+from importlib.util import LazyLoader, find_spec
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
 
 _WEBRTC: Final = "aiortc"
 _MEDIA: Final = "av"
+LATE: Final = frozenset(
+    {
+        "importlib.metadata",  # websockets, of versions that were not released; imports email
+        "urllib.request",  # websockets, for proxies, which we see to ourselves; imports http.client
+        # aioice, to ask for mDNS names, which browsers offer
+        *("dns.exception", "dns.flags", "dns.message", "dns.name", "dns.rdata", "dns.rdataset"),
+        *("dns.rdatatype", "dns.zone"),
+    }
+)
+"""Modules that run when somebody uses them. Importing one a second time is using it."""
 
 
-def leave_out_media() -> None:
+def import_less() -> None:
+    """Import from now on only what is needed of aiortc, and of other packages."""
+    if not any(isinstance(finder, _LateFinder) for finder in sys.meta_path):
+        sys.meta_path.insert(0, _LateFinder())
+    _leave_out_media()
+
+
+class _LateFinder(MetaPathFinder):
+    """Finds the modules that are to run late."""
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        if fullname not in LATE:
+            return None
+        spec = PathFinder.find_spec(fullname, path, target)
+        if spec is not None and spec.loader is not None:
+            spec.loader = LazyLoader(spec.loader)
+        return spec
+
+
+def _leave_out_media() -> None:
     """Have aiortc's modules imported one by one, as far as they are needed."""
     if _WEBRTC in sys.modules or _MEDIA in sys.modules:
         return

@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from rtcsend.cli.display import HumanOutput, Output
 from rtcsend.cli.json_output import JsonOutput
-from rtcsend.cli.lean import leave_out_media
 from rtcsend.cli.memory import tune_memory
 from rtcsend.cli.results import ResultLines
 from rtcsend.cli.signals import Stopper
@@ -73,7 +72,6 @@ def run_listening(
         RtcsendError: It was stopped, or nobody can come any more.
     """
     tune_memory()
-    leave_out_media()
 
     def emit(event: Event) -> None:
         if recorder is not None:

@@ -33,7 +33,9 @@ from rtcsend.cli.config import config
 from rtcsend.cli.config_file import CONFIGURABLE, config_path, defaults_for, read_config
 from rtcsend.cli.demo import demo
 from rtcsend.cli.doctor import doctor
+from rtcsend.cli.lean import import_less
 from rtcsend.cli.manual import manual
+from rtcsend.cli.memory import collect_seldom
 from rtcsend.cli.pair import pair
 from rtcsend.cli.peers import peers
 from rtcsend.cli.receive import receive
@@ -96,6 +98,8 @@ app.command(hidden=True)(manual)
 
 def run() -> NoReturn:
     """Run the command line, and exit the process with its code."""
+    collect_seldom()
+    import_less()
     _leave(main(sys.argv[1:]))
 
 

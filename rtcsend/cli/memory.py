@@ -21,6 +21,11 @@ _M_TRIM_THRESHOLD: Final = -1  # mallopt(3), <malloc.h> of the GNU C library
 _M_MMAP_THRESHOLD: Final = -3
 
 
+def collect_seldom() -> None:
+    """Collect garbage seldom: importing makes hundreds of thousands of objects, and they stay."""
+    gc.set_threshold(COLLECT_AFTER)
+
+
 def tune_memory() -> None:
     """Keep freed memory at hand, and leave what is there by now out of garbage collection."""
     if sys.platform == "linux":
@@ -30,4 +35,4 @@ def tune_memory() -> None:
             mallopt(_M_TRIM_THRESHOLD, KEPT)
             mallopt(_M_MMAP_THRESHOLD, MMAP_THRESHOLD)
     gc.freeze()
-    gc.set_threshold(COLLECT_AFTER)
+    collect_seldom()

@@ -1,6 +1,6 @@
 """``rtcsend receive``: a code in, files and folders out.
 
-Place in the flow: options in, :func:`rtcsend.session.receive` called. Contract: docs/cli.md.
+Place in the flow: options in, :func:`rtcsend.receiving.receive` called. Contract: docs/cli.md.
 """
 
 import os
@@ -188,18 +188,19 @@ def receive(
     )
     show_text = None if json else text_shower(shown.clear)
     with traced(trace, addresses=trace_addresses, command="receive", options=options) as recorder:
-        files = engine.load_engine()
         if listen:
+            listening = engine.load_listening()
             to_all = replace(options, show_text=show_text)
             run_listening(
-                lambda emit: files.listen(to_all, questions=questions, emit=emit),
+                lambda emit: listening.listen(to_all, questions=questions, emit=emit),
                 output=shown,
                 stopper=stopper,
                 recorder=recorder,
             )
             return
+        receiving = engine.load_receiving()
         run_script(
-            lambda wanted, emit: files.receive(
+            lambda wanted, emit: receiving.receive(
                 replace(wanted, show_text=show_text), questions=questions, emit=emit
             ),
             options,

@@ -1,6 +1,6 @@
 """``rtcsend send``: files and folders, a code, and the wait for the other side.
 
-Place in the flow: options in, :func:`rtcsend.session.send` called. Contract: docs/cli.md.
+Place in the flow: options in, :func:`rtcsend.sending.send` called. Contract: docs/cli.md.
 """
 
 import os
@@ -170,9 +170,9 @@ def send(
         else ScriptQuestions(tell=output.tell)
     )
     with traced(trace, addresses=trace_addresses, command="send", options=options) as recorder:
-        files = engine.load_engine()
+        sending = engine.load_sending()
         run_script(
-            lambda wanted, emit: files.send(
+            lambda wanted, emit: sending.send(
                 wanted, questions=questions, emit=sharing(emit, output, qr=qr, copy=copy)
             ),
             options,

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any, Final
 from rtcsend.cli.display import HumanOutput, Output, Role
 from rtcsend.cli.figures import TransferState
 from rtcsend.cli.json_output import JsonOutput
-from rtcsend.cli.lean import leave_out_media
 from rtcsend.cli.memory import tune_memory
 from rtcsend.cli.plain import PlainProgress
 from rtcsend.cli.results import ResultLines
@@ -133,7 +132,6 @@ def run_transfer(
         RtcsendError: Every end but success.
     """
     tune_memory()
-    leave_out_media()
     shown: list[Done] = []
     is_stream = False
 

@@ -10,11 +10,12 @@ Place in the flow: :mod:`rtcsend.files.scan` asks about each name that it finds.
 """
 
 from collections.abc import Iterable
-from typing import Self
-
-from pathspec import GitIgnoreSpec
+from typing import TYPE_CHECKING, Self
 
 from rtcsend.errors import UsageError
+
+if TYPE_CHECKING:
+    from pathspec import GitIgnoreSpec
 
 IGNORE_FILE = ".gitignore"
 MAX_IGNORE_SIZE = 1 << 20  # bytes of one such file that are looked at; nobody writes so many
@@ -29,7 +30,7 @@ class Patterns:
         above: Asked when none of these says anything.
     """
 
-    def __init__(self, spec: GitIgnoreSpec, *, prefix: int, above: "Patterns | None") -> None:
+    def __init__(self, spec: "GitIgnoreSpec", *, prefix: int, above: "Patterns | None") -> None:
         self._spec = spec
         self._prefix = prefix
         self._above = above
@@ -50,7 +51,7 @@ class Patterns:
                     f"The pattern {line!r} is not understood.",
                     hint="Write it as in a .gitignore file, like '*.o', 'build/' or '/docs/**/x'.",
                 )
-        return cls(GitIgnoreSpec.from_lines(lines), prefix=0, above=None)
+        return cls(_spec_of(lines), prefix=0, above=None)
 
     @classmethod
     def of_ignore_file(cls, content: bytes, *, prefix: int, above: "Patterns | None") -> "Patterns":
@@ -63,7 +64,7 @@ class Patterns:
         """
         text = content[:MAX_IGNORE_SIZE].decode("utf-8", "surrogateescape")
         lines = [line.removesuffix("\r") for line in text.removeprefix("\ufeff").split("\n")]
-        spec = GitIgnoreSpec.from_lines(line for line in lines if _is_understood(line))
+        spec = _spec_of(line for line in lines if _is_understood(line))
         return cls(spec, prefix=prefix, above=above)
 
     def leaves_out(self, path: str, *, is_folder: bool) -> bool:
@@ -85,7 +86,13 @@ class Patterns:
 
 def _is_understood(line: str) -> bool:
     try:
-        GitIgnoreSpec.from_lines([line])
+        _spec_of([line])
     except ValueError:
         return False
     return True
+
+
+def _spec_of(lines: Iterable[str]) -> "GitIgnoreSpec":
+    from pathspec import GitIgnoreSpec  # noqa: PLC0415 - 30 modules, and few leave anything out
+
+    return GitIgnoreSpec.from_lines(lines)

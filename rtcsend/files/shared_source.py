@@ -11,7 +11,7 @@ for anybody: who falls out of the window reads by itself what the system has mos
 memory, and hashes nothing; who has caught up takes part again. The digest is that of the front,
 which comes to the end before anybody else does.
 
-Place in the flow: opened once by :mod:`rtcsend.session` around the source; each receiver's sending
+Place in the flow: opened once by :mod:`rtcsend.sending` around the source; each receiver's sending
 session takes a :class:`View`. Memory: the window, and one piece a receiver.
 """
 

@@ -8,18 +8,22 @@ A nameplate that was claimed is free again at once (docs/rendezvous-protocol.md,
 so one number lets in one receiver after the other, each at a mailbox and a socket of its own.
 
 A shell. Does not: know the words of the code. Place in the flow: opened by
-:mod:`rtcsend.session`; used again for each further receiver by :mod:`rtcsend.serving.several`.
+:mod:`rtcsend.sending`; used again for each further receiver by :mod:`rtcsend.serving.several`.
 """
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from rtcsend.options import SendOptions
 from rtcsend.rendezvous.client import RendezvousClient
-from rtcsend.rendezvous.embedded import Embedded, embedded_rendezvous
+from rtcsend.rendezvous.websocket import dial_websocket
 from rtcsend.trace import Step, note
+
+if TYPE_CHECKING:
+    from rtcsend.rendezvous.embedded import Embedded
 
 
 class FrontDoor:
@@ -39,6 +43,9 @@ class FrontDoor:
 
     async def __aenter__(self) -> Self:
         if self._options.server is None:
+            # The whole server, which nobody needs who names another.
+            from rtcsend.rendezvous.embedded import embedded_rendezvous  # noqa: PLC0415
+
             rendezvous = embedded_rendezvous(crowd=self._options.is_for_several)
             self._embedded = await self._stack.enter_async_context(rendezvous)
         return self
@@ -75,7 +82,8 @@ class FrontDoor:
             RendezvousError: The server does not answer, or refuses; somebody else has the number.
         """
         url = self._embedded.local_url if self._embedded else str(self._options.server)
-        async with RendezvousClient(url) as client:
+        dial = partial(dial_websocket, proxied=not self.is_embedded)
+        async with RendezvousClient(url, dial=dial) as client:
             self._granted = await client.allocate(self._number(), auth=self._options.token)
             note(Step.NAMEPLATE, how="allocated")
             yield client

@@ -5,7 +5,7 @@ looks for notes, on this machine and in the LAN, and visits who announces one th
 understands. Machines may be added and removed meanwhile. Those that were removed have a door as
 well, at which they are told so.
 
-A shell. Place in the flow: in the place of a code and its pairing, in :mod:`rtcsend.session` (one
+A shell. Place in the flow: in the place of a code and its pairing, in :mod:`rtcsend.receiving` (one
 machine, once) and :mod:`rtcsend.serving.listening` (any, again and again).
 """
 

@@ -4,7 +4,7 @@ With a server, to the door of the day there. Without one it runs a rendezvous in
 and announces a note that nobody but that machine understands. Either way until the machine
 comes, or ``--timeout`` is over; a visit that fails is followed by another.
 
-A shell. Place in the flow: in the place of a code and its pairing, in :mod:`rtcsend.session`.
+A shell. Place in the flow: in the place of a code and its pairing, in :mod:`rtcsend.sending`.
 """
 
 import asyncio

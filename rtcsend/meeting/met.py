@@ -1,6 +1,6 @@
 """Two sides that have met and trust each other, by words or by keys: what the rest goes on from.
 
-Place in the flow: what pairing (:mod:`rtcsend.session`) and known machines
+Place in the flow: what pairing (:mod:`rtcsend.meeting.by_words`) and known machines
 (:mod:`rtcsend.meeting.by_keys`) return, and everything after the pairing takes.
 """
 

@@ -14,7 +14,6 @@ import asyncio
 import functools
 import os
 import ssl as tls
-import urllib.request
 from collections.abc import Callable
 from typing import Final, TypeVar
 
@@ -34,9 +33,12 @@ def maybe_proxy(host: str, port: int, *, secure: bool, purpose: Purpose) -> Prox
     Raises:
         ProxyFailed: What is set cannot be used.
     """
+    # Imports the whole HTTP client, which whoever needs no server does not need.
+    from urllib.request import getproxies, proxy_bypass  # noqa: PLC0415
+
     server = Server(host, port, secure)
-    proxy = choose_proxy(server, urllib.request.getproxies(), purpose=purpose)
-    if proxy is not None and urllib.request.proxy_bypass(f"{host}:{port}"):
+    proxy = choose_proxy(server, getproxies(), purpose=purpose)
+    if proxy is not None and proxy_bypass(f"{host}:{port}"):
         return None  # the exceptions of macOS and Windows are not among the settings
     return proxy
 

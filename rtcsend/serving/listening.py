@@ -7,7 +7,7 @@
 
 Each visit is somebody to itself: what goes wrong in one is told, and ends that one alone.
 
-A shell. Does not: know how files are received; :mod:`rtcsend.session` hands that in. Place in the
+A shell. Does not: know how files are received; :mod:`rtcsend.listening` hands that in. Place in the
 flow: around :class:`~rtcsend.meeting.known_receiving.Doors`.
 """
 

@@ -12,7 +12,7 @@ his own, and nobody ends with him. When the nameplate may be open again is decid
 :class:`~rtcsend.serving.admission.Admission`, which counts guesses; what it all makes together, by
 :func:`~rtcsend.serving.outcome.combined`.
 
-A shell. Does not: know how a receiver is served; :mod:`rtcsend.session` hands that in.
+A shell. Does not: know how a receiver is served; :mod:`rtcsend.sending` hands that in.
 Source: docs/cli.md, "Several receivers"; docs/security.md, "One code for several receivers".
 """
 
@@ -33,12 +33,12 @@ from rtcsend.errors import (
     RtcsendError,
     WrongCode,
 )
-from rtcsend.events import Closed, Done, Error, Event, Proposal
+from rtcsend.events import Closed, Done, Error, Event
 from rtcsend.meeting.by_words import Visit
 from rtcsend.meeting.front_door import FrontDoor
 from rtcsend.meeting.met import Met
 from rtcsend.meeting.place import Place
-from rtcsend.options import Conflict, Emit, Questions, SendOptions
+from rtcsend.options import Emit, SendOptions
 from rtcsend.pairing.keys import Role
 from rtcsend.rendezvous.client import RendezvousClient
 from rtcsend.serving.admission import Admission
@@ -264,33 +264,6 @@ class Several:
 
     def _emit_about(self, number: int) -> Emit:
         return lambda event: self._emit(replace(event, receiver=number))
-
-
-class OneByOne:
-    """A person who is asked about one receiver, or one known machine, after the other.
-
-    Args:
-        questions: Whoever answers.
-    """
-
-    def __init__(self, questions: Questions) -> None:
-        self._questions = questions
-        self._lock = asyncio.Lock()
-
-    async def accept(self, proposal: Proposal) -> bool:
-        """Return whether what is proposed is wanted."""
-        async with self._lock:
-            return await self._questions.accept(proposal)
-
-    async def conflict(self, name: str) -> Conflict:
-        """Return what to do about an existing target."""
-        async with self._lock:
-            return await self._questions.conflict(name)
-
-    async def verification_matches(self, verification: str) -> bool:
-        """Return whether the two people see the same string."""
-        async with self._lock:
-            return await self._questions.verification_matches(verification)
 
 
 def _pause_after(trouble: int, exc: RendezvousError) -> float:

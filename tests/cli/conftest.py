@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from rtcsend.cli import engine
-from tests.cli.fake_engine import FakeEngine, Scenario
+from tests.cli.fake_engine import LOADERS, FakeEngine, Scenario
 
 Play = Callable[[Scenario], FakeEngine]
 
@@ -27,7 +27,8 @@ def play(monkeypatch: pytest.MonkeyPatch) -> Play:
 
     def put(scenario: Scenario) -> FakeEngine:
         fake = FakeEngine(scenario)
-        monkeypatch.setattr(engine, "load_engine", lambda: fake)
+        for name in LOADERS:
+            monkeypatch.setattr(engine, name, lambda: fake)
         return fake
 
     return put

@@ -1,6 +1,6 @@
 """An engine that plays a scenario instead of moving files.
 
-In process: ``monkeypatch.setattr(..., "load_engine", lambda: FakeEngine(...))``. As a
+In process: the fixture ``play``. As a
 program: ``python -m tests.cli.fake_engine SCENARIO ARGUMENT...`` is the command line with
 the scenario of that name.
 """
@@ -17,6 +17,9 @@ from rtcsend.cli import engine, main
 from rtcsend.errors import Declined, PeerAborted, TargetExists
 from rtcsend.events import CodeReady, Connected, Done, Entry, Paired, Progress, Proposal
 from rtcsend.options import CommonOptions, Conflict, Emit, Questions, ReceiveOptions, SendOptions
+
+LOADERS = ("load_sending", "load_receiving", "load_listening")
+"""Of the real one: the functions of :mod:`rtcsend.cli.engine`."""
 
 GO = signal.SIGUSR1  # a test lets the scenario go on
 TOTAL = 4_400_000_000
@@ -187,9 +190,15 @@ def command(scenario: Scenario, *arguments: str | Path) -> list[str]:
     return [sys.executable, "-m", "tests.cli.fake_engine", scenario.__name__, *map(str, arguments)]
 
 
+def put_in_place(fake: FakeEngine) -> None:
+    """Have the commands of this process take it for the engine."""
+    for name in LOADERS:
+        setattr(engine, name, lambda: fake)
+
+
 def _run(name: str, arguments: list[str]) -> int:
     fake = FakeEngine(globals()[name])
-    engine.load_engine = lambda: fake
+    put_in_place(fake)
     return main.main(arguments)
 
 

@@ -151,7 +151,7 @@ def test_ctrl_c_outside_a_transfer(monkeypatch: pytest.MonkeyPatch, capfd: Captu
 def test_start_up_loads_nothing_that_waits() -> None:
     """The code must be on the screen within half a second: see the docstring of main.py."""
     slow = ["aiortc", "rich", "zeroconf", "websockets", "blake3", "signal_server"]
-    slow += ["rtcsend.session", "rtcsend.cli.live", "rtcsend.cli.demo_run"]
+    slow += ["rtcsend.sending", "rtcsend.receiving", "rtcsend.cli.live", "rtcsend.cli.demo_run"]
     probe = (
         f"import sys, rtcsend.cli.main; print([name for name in {slow!r} if name in sys.modules])"
     )

@@ -146,4 +146,4 @@ def test_it_is_quick_to_load() -> None:
     loaded = subprocess.run(
         [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True
     ).stdout.split()
-    assert {"zeroconf", "aiortc", "rtcsend.session"}.isdisjoint(loaded)
+    assert {"zeroconf", "aiortc", "rtcsend.sending", "rtcsend.receiving"}.isdisjoint(loaded)

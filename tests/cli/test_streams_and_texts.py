@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from rtcsend.cli import engine, main
+from rtcsend.cli import main
 from rtcsend.cli.checksums import checksums_in
 from rtcsend.cli.figures import TransferState
 from rtcsend.cli.main import main as run_main
@@ -16,7 +16,7 @@ from rtcsend.cli.proposal_view import describe, describe_fully, is_text
 from rtcsend.events import Done, Entry, Progress, Proposal
 from rtcsend.options import CommonOptions, Emit, Questions, ReceiveOptions
 from tests.cli.conftest import Play
-from tests.cli.fake_engine import CODE, CONNECTED, DONE, PAIRED, FakeEngine
+from tests.cli.fake_engine import CODE, CONNECTED, DONE, PAIRED, FakeEngine, put_in_place
 from tests.cli.pty_process import PtyProcess
 
 Capture = pytest.CaptureFixture[str]
@@ -154,5 +154,5 @@ def test_checksums_of_what_is_in_no_file(tmp_path: Path) -> None:
 
 if __name__ == "__main__":
     fake = FakeEngine({"stream": stream, "text": text}[sys.argv[1]])
-    engine.load_engine = lambda: fake
+    put_in_place(fake)
     sys.exit(main.main(sys.argv[2:]))

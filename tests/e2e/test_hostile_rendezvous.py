@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from rtcsend import session
+from rtcsend import receiving, sending
 from rtcsend.errors import RtcsendError
 from rtcsend.events import CodeReady, Event, Proposal
 from rtcsend.options import Conflict, ReceiveOptions, SendOptions
@@ -112,7 +112,7 @@ class Pair:
                 paths=(self.source,), server=server.url, code=CODE, timeout=timeout
             )
             try:
-                await session.send(options, questions=Yes(), emit=on_sender_event)
+                await sending.send(options, questions=Yes(), emit=on_sender_event)
             except RtcsendError as exc:
                 self.sender.error = exc
             finally:
@@ -122,7 +122,7 @@ class Pair:
             await shown.wait()
             options = ReceiveOptions(code=CODE, output=self.out, server=server.url, timeout=timeout)
             try:
-                await session.receive(options, questions=Yes(), emit=self.receiver.events.append)
+                await receiving.receive(options, questions=Yes(), emit=self.receiver.events.append)
             except RtcsendError as exc:
                 self.receiver.error = exc
 

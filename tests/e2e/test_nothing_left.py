@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import rtcsend
-from rtcsend import connecting, errors, session
+from rtcsend import connecting, errors, receiving
 from rtcsend.datapath.channel import Channels
 from rtcsend.errors import ConnectionLost
 from rtcsend.events import Event
@@ -285,7 +285,7 @@ async def test_the_sender_does_not_come_back_for_the_last_word(
         raise AssertionError
 
     monkeypatch.setattr(again, "redial", no_server)
-    monkeypatch.setattr(session, "LINGER", 0.3)
+    monkeypatch.setattr(receiving, "LINGER", 0.3)
     async with rtcsend.Sender([film]) as sender:
         done = await rtcsend.receive(sender.code, into=out, accept=say_yes)
         assert done.bytes == SIZE

@@ -10,7 +10,8 @@ from typing import Final
 
 MODULES: Final = (
     "rtcsend.connecting",
-    "rtcsend.session",
+    "rtcsend.receiving",
+    "rtcsend.sending",
     "rtcsend.cli.receive",
     "rtcsend.cli.send",
     "rtcsend.cli.main",

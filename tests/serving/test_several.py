@@ -33,7 +33,8 @@ from rtcsend.pairing.keys import Role
 from rtcsend.pairing.machine import PairingMachine
 from rtcsend.rendezvous.client import RendezvousClient
 from rtcsend.serving import admission, several
-from rtcsend.serving.several import OneByOne, Several
+from rtcsend.serving.one_by_one import OneByOne
+from rtcsend.serving.several import Several
 from rtcsend.tasks import cancel_all
 from signal_server.config import ServerConfig
 from signal_server.limits import Limits

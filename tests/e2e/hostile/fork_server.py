@@ -25,10 +25,12 @@ import coverage
 
 import rtcsend.cli.main
 import rtcsend.connecting
-import rtcsend.session  # all that a command imports later
+import rtcsend.listening
+import rtcsend.receiving
+import rtcsend.sending
 import signal_server.cli
 
-PRELOADED = (rtcsend.cli.main, rtcsend.connecting, rtcsend.session, signal_server.cli)
+PRELOADED = (rtcsend.cli.main, rtcsend.connecting, rtcsend.listening, signal_server.cli)
 MAX_REQUEST = 1 << 16  # bytes; arguments and environment
 
 

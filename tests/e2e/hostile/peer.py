@@ -82,7 +82,7 @@ class Peer:
         signalling = SealedSignalling(met.mailbox, met.keys, role)
         self._link = Link(terms, signalling, rendezvous=client)
         await self._stack.enter_async_context(self._link)
-        ours = session._hello(CommonOptions(), connecting)
+        ours = session.greeting(CommonOptions(), connecting)
         if role is Role.RECEIVER:
             await signalling.send(ours)
         theirs = await signalling.receive_hello()
