@@ -184,6 +184,25 @@ def test_an_application_that_limits_changes_neither_model_nor_state(bbr: Bbr, pa
     path.run(30, app_limited=True)
     assert bbr.model.max_bw == RATE
     assert bbr.cwnd >= BDP
+    path.step()  # and the first that says something is no reason to forget
+    assert bbr.model.max_bw == RATE
+
+
+def test_a_timeout_in_probe_rtt_is_not_undone_by_its_end(bbr: Bbr, path: Path) -> None:
+    path.run_to(State.PROBE_RTT)
+    path.flight = 4 * MSS
+    path.step()
+    bbr.on_rto(now=path.now)
+    bbr.on_idle(now=path.now + 10)
+    assert bbr.state is State.PROBE_BW_CRUISE
+    assert bbr.cwnd == MIN_PIPE_SEGMENTS * MSS
+
+
+def test_a_path_that_holds_more_than_we_may_keep(bbr: Bbr, path: Path) -> None:
+    path.rate, path.rtt = 1e9, 2.0
+    path.flight = 2 * 10**9
+    path.run(20)
+    assert bbr.cwnd == MAX_CWND
 
 
 def lose(bbr: Bbr, path: Path, share: float) -> None:

@@ -4,6 +4,7 @@ import math
 
 import pytest
 
+from rtcsend.datapath.congestion.base import MAX_CWND
 from rtcsend.datapath.congestion.bbr_share import EMPTY_ROUNDS, SEGMENT, SharedQueue
 from rtcsend.datapath.congestion.cubic import BETA, Cubic
 from tests.datapath.congestion.samples import ack
@@ -49,6 +50,13 @@ def test_no_overflow_takes_what_the_path_holds() -> None:
     assert share.bound == pytest.approx(0.9 * FLIGHT)
     bounds = grow(share, 12)
     assert bounds == sorted(bounds)
+
+
+def test_the_bound_is_never_more_than_we_may_keep() -> None:
+    share = SharedQueue()
+    share.overflow(now=1.0, flight=10.0 * MAX_CWND, floor=0.0, rtt=RTT)
+    assert share.bound == MAX_CWND
+    assert max(grow(share, 5)) == MAX_CWND
 
 
 def test_one_overflow_counts_once(share: SharedQueue) -> None:

@@ -73,6 +73,15 @@ def test_one_reaction_a_round_trip() -> None:
     assert cubic.cwnd == 49 * MSS
 
 
+def test_what_was_sent_before_the_loss_is_no_reason_to_grow() -> None:
+    cubic = after_loss(100, now=1.0)
+    for step in range(10):
+        cubic.on_ack(ack(now=1.0 + step / 101, acked=7 * MSS, rtt=0.1))
+    assert cubic.cwnd == 70 * MSS
+    cubic.on_ack(ack(now=1.1, acked=70 * MSS, rtt=0.1))
+    assert cubic.cwnd > 70 * MSS
+
+
 def test_the_window_is_back_at_w_max_after_k() -> None:
     # 1,000 segments, so that Reno is slower than the curve. The target is a round trip ahead.
     cubic = after_loss(1000)

@@ -1,5 +1,7 @@
 """Delivery rates: what a burst took with it against what its SACK says."""
 
+import pytest
+
 from rtcsend.datapath.sctp.delivery import Delivery
 
 
@@ -19,6 +21,21 @@ def test_a_sample_shorter_than_the_path_is_none() -> None:
     delivery.on_delivered(1_000, flight, now=1.1)
     assert delivery.rate(flight, min_rtt=0.5, now=1.1) == 0
     assert delivery.rate(flight, min_rtt=0.0, now=1.0) == 0
+
+
+def test_a_rate_is_no_faster_than_what_it_was_sent_at() -> None:
+    """SACKs that were held up and come together say nothing about the path."""
+    delivery = Delivery(now=0.0)
+    first = delivery.begin_burst(is_idle=True, now=1.0)
+    second = delivery.begin_burst(is_idle=False, now=3.0)
+    delivery.on_delivered(1_000, first, now=3.9)
+    third = delivery.begin_burst(is_idle=False, now=4.0)
+    delivery.on_delivered(1_000, second, now=4.1)
+    assert delivery.rate(second, min_rtt=0.1, now=4.1) == pytest.approx(2_000 / 3.1)
+    delivery.on_delivered(1_000, third, now=4.2)
+    assert delivery.rate(third, min_rtt=0.1, now=4.2) == pytest.approx(2_000 / 3), (
+        "sent in three seconds"
+    )
 
 
 def test_a_round_is_what_is_sent_until_the_first_of_it_is_acknowledged() -> None:

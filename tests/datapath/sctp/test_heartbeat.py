@@ -74,3 +74,27 @@ def test_silence_is_asked_about_and_ends_it() -> None:
     heartbeats.on_heard(now=now)
     assert not heartbeats.is_dead(is_waiting=False, now=100.0)
     assert heartbeats.is_dead(is_waiting=True, now=100.0)
+
+
+def test_time_in_which_nobody_was_run_is_no_silence() -> None:
+    """A laptop that slept asks first, and gives up when nobody answers that."""
+    heartbeats = Heartbeats(now=0.0)
+    heartbeats.on_heard(now=0.0)
+    woken = 3_600.0
+    assert heartbeats.is_due(now=woken)
+    heartbeats.heartbeat(now=woken)
+    assert not heartbeats.is_dead(is_waiting=True, now=woken)
+    now = woken
+    while not heartbeats.is_dead(is_waiting=False, now=now):
+        now = heartbeats.get_timer()
+        assert heartbeats.is_due(now=now)
+        heartbeats.heartbeat(now=now)
+    assert now == woken + FAILURE_TIMEOUT - HEARTBEAT_INTERVAL
+
+
+def test_what_waits_for_an_acknowledgement_is_waiting_too() -> None:
+    heartbeats = Heartbeats(now=0.0)
+    heartbeats.on_heard(now=0.0)
+    assert not heartbeats.is_dead(is_waiting=True, now=FAILURE_TIMEOUT - 0.1)
+    assert heartbeats.is_dead(is_waiting=True, now=FAILURE_TIMEOUT)
+    assert not heartbeats.is_dead(is_waiting=False, now=FAILURE_TIMEOUT), "nothing was asked"

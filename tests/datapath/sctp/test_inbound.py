@@ -362,6 +362,14 @@ def test_duplicates_and_filled_holes_are_urgent() -> None:
     assert urgent == [False, True, True, True, False]
 
 
+def test_more_duplicates_than_a_sack_tells_of() -> None:
+    inbound = Inbound(0, max_message_size=MAX_MESSAGE)
+    for tsn in range(1_000):
+        receive(inbound, tsn % 10, (FLAG_BEGIN | FLAG_END, 0, 53, b"x"))
+    assert sack_of(inbound).duplicates == module.MAX_REPORTED_DUPLICATES
+    assert sack_of(inbound).duplicates == 0, "each is told once"
+
+
 def test_more_gaps_than_a_sack_holds() -> None:
     inbound = Inbound(0, max_message_size=MAX_MESSAGE)
     for tsn in range(1, 2 * MAX_GAP_BLOCKS + 20, 2):

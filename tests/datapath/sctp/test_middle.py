@@ -115,20 +115,23 @@ def _run_way(inbound: Inbound, packets: list[bytes], messages: list[Any]) -> Non
         _long_way(inbound, packet, messages)
 
 
-@given(RUNS)
-def test_many_at_once_are_as_one_by_one(runs: list[tuple[int, list[tuple[int, int, int]]]]) -> None:
-    one, other = (Inbound(FIRST, max_message_size=LONGEST) for _ in range(2))
+@given(st.sampled_from([5, FIRST, 2**32 - 2]), RUNS)
+def test_many_at_once_are_as_one_by_one(
+    first: int, runs: list[tuple[int, list[tuple[int, int, int]]]]
+) -> None:
+    one, other = (Inbound(first, max_message_size=LONGEST) for _ in range(2))
     ours: list[Any] = []
     theirs: list[Any] = []
     begun = False
     for number, (size, steps) in enumerate(runs):
         packets, tsn = [], other.cumulative_tsn
-        for ahead, drawn, wrong in steps:
+        for index, (ahead, drawn, wrong) in enumerate(steps):
             tsn = add(tsn, ahead)
             is_odd = bool(drawn & FLAG_BEGIN) == begun and drawn in {0, FLAG_BEGIN}
             flags = drawn ^ FLAG_BEGIN if is_odd else drawn  # mostly as it should be
             begun = not flags & FLAG_END
-            packets.append(_packet(tsn, flags, bytes([number]) * size, length=size + wrong))
+            payload = bytes([8 * number + index]) * size
+            packets.append(_packet(tsn, flags, payload, length=size + wrong))
         ended = 0
         for inbound, messages, way in ((one, ours, _run_way), (other, theirs, _each_way)):
             try:
@@ -174,6 +177,16 @@ def test_a_run_for_which_the_room_does_not_suffice() -> None:
         way(inbound, packets, [])
     assert one.cumulative_tsn == 6
     assert _state(one) == _state(other)
+
+
+@pytest.mark.parametrize("numbers", [(5, 7, 8), (5, 5, 6), (6, 7, 8), (5, 7, 6)])
+def test_a_run_that_is_out_of_order_is_not(numbers: tuple[int, ...]) -> None:
+    inbound = Inbound(5, max_message_size=LONGEST)
+    before = _state(inbound)
+    joined = b"".join(_packet(tsn, 3, bytes([tsn]) * 40, length=40) for tsn in numbers)
+    messages: list[Any] = []
+    assert inbound.receive_run(joined, 68, header=bytes(HEADER_SIZE), messages=messages) == 0
+    assert (messages, _state(inbound)) == ([], before)
 
 
 def test_a_run_with_another_header_or_chunk_is_not() -> None:

@@ -1,12 +1,14 @@
 """The sending half in virtual time: how long a loss takes to be made up for."""
 
 import math
+from itertools import pairwise
 
 import pytest
 
 from rtcsend.datapath.congestion.base import AckSample
 from rtcsend.datapath.congestion.cubic import Cubic
-from rtcsend.datapath.sctp.outbound import Outbound
+from rtcsend.datapath.congestion.rtt import RTO_MAX, RTO_MIN
+from rtcsend.datapath.sctp.outbound import MAX_BURST, MAX_BURST_SIZE, Outbound
 from rtcsend.datapath.sctp.wire import (
     FLAG_IMMEDIATE,
     FLAGS_OFFSET,
@@ -196,6 +198,83 @@ def test_what_was_lost_and_arrives_after_all_is_no_rate() -> None:
     assert outbound.outstanding.flight_size
     outbound.receive_sack(Sack(9, 10**6, (), 0), now=now + 0.011)
     assert 0 < spy.rates[-1] <= 10 * PACKET / now
+
+
+def sending(packets: int, *, rtt: float = 0.01) -> Outbound:
+    """Return one that has as many packets in flight, and knows the round trip."""
+    outbound = Outbound(0, controller=Cubic(mss=PACKET, now=0.0), now=0.0)
+    packer = Packer(source_port=5000, destination_port=5000, tag=1)
+    outbound.open(packer, zero_checksum=True, peer_rwnd=10**6)
+    outbound.on_rtt_sample(rtt, now=0.0)
+    outbound.queue.add(STREAM, 53, bytes(packets * PACKET))
+    assert burst(outbound, 0.0) == packets
+    return outbound
+
+
+def burst(outbound: Outbound, now: float) -> int:
+    """Return how many packets leave."""
+    return sum(len(data) // size for data, size in outbound.burst(now=now))
+
+
+def to_timeout(outbound: Outbound) -> float:
+    """Let time pass, and send what may be sent, until the next timeout; return when it was."""
+    timeouts = outbound.timer.timeouts
+    while True:
+        at = outbound.get_timer()
+        assert at is not None
+        outbound.handle_timer(now=at)
+        if outbound.timer.timeouts > timeouts:
+            return at
+        outbound.burst(now=at)
+
+
+def test_a_window_that_is_closed_is_asked_by_one_packet_alone() -> None:
+    """Whatever else was lost: there is no room for it (RFC 9260 §6.1 A)."""
+    outbound = sending(5)
+    outbound.receive_sack(Sack(2**32 - 1, 0, (), 0), now=0.01)
+    window = outbound.controller.cwnd
+    now = to_timeout(outbound)
+    assert burst(outbound, now) == 1
+    assert outbound.outstanding.flight_size == PACKET
+    assert outbound.controller.cwnd == window, "no room is no congestion"
+    outbound.receive_sack(Sack(0, 10**6, (), 0), now=now + 0.01)
+    assert burst(outbound, now + 0.01) > 1
+
+
+def test_timeouts_back_off_up_to_a_bound_and_an_answer_ends_that() -> None:
+    """RFC 9260 §6.3.3 E2; the bounds are those of rtt.py."""
+    outbound = sending(5)
+    times = []
+    for _ in range(9):
+        times.append(to_timeout(outbound))
+        outbound.burst(now=times[-1])
+    pauses = [round(later - earlier, 3) for earlier, later in pairwise(times)]
+    assert pauses == [0.4, 0.8, 1.6, 3.2, 6.4, RTO_MAX, RTO_MAX, RTO_MAX]
+    outbound.on_rtt_sample(0.01, now=times[-1])
+    assert outbound.rtt.rto == RTO_MIN
+
+
+def test_one_burst_is_no_more_than_what_is_below_has_room_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    outbound = sending(1)
+    outbound.receive_sack(Sack(0, 10**8, (), 0), now=0.01)
+    outbound.queue.add(STREAM, 53, bytes(10**6))
+    outbound.queue.add(STREAM, 53, bytes(10**6))
+    monkeypatch.setattr(outbound.controller, "cwnd", 10**8)
+    outbound.controller.pacing_rate = math.inf
+    outbound._pacer.set_rate(math.inf, now=0.01)
+    assert burst(outbound, 0.02) == MAX_BURST
+    outbound.payload = 9_000
+    assert burst(outbound, 0.02) == math.ceil(MAX_BURST_SIZE / 9_000)
+
+
+def test_what_the_way_holds_is_not_known_of_another_one() -> None:
+    outbound = sending(1)
+    outbound.flight_limit = PACKET
+    outbound.path_changed(controller=Cubic(mss=PACKET, now=1.0), now=1.0)
+    outbound.queue.add(STREAM, 53, bytes(5 * PACKET))
+    assert burst(outbound, 1.0) == 1 + 5
 
 
 class Full:

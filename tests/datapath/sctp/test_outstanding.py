@@ -160,3 +160,29 @@ def test_each_burst_that_something_came_of_is_named_by_its_last() -> None:
     acked, _ = sending.take(Sack(4, ROOM, ((8, 10), (16, 27)), 0), 0.2)
     assert [order for order, _ in acked.runs] == [4, 14, 29, 31]
     assert acked.newest is chunks[31].flight
+
+
+def test_a_run_that_is_half_acknowledged_and_half_cut_off_comes_apart_where_it_is() -> None:
+    """Its first entries are not in the list any more, which may begin in its middle."""
+    sending = Sending()
+    run, before = 60, 4_080
+    sending.burst(before, 0.0)
+    sending.burst(run, 0.1)
+    sending.take(Sack(before + 19, ROOM, (), 0), 0.2)
+    outstanding = sending.outstanding
+    assert (outstanding.first_order, outstanding.head) == (before + 20, 0)
+    sending.take(Sack(before + 29, ROOM, ((11, 20),), 0), 0.3)
+    assert len(outstanding) == run - 30
+    acked = [chunk.acked for chunk in outstanding.chunks[outstanding.head :]]
+    assert acked == [False] * 10 + [True] * 10 + [False] * 10
+    assert outstanding.flight_size == 20 * PAYLOAD
+    for chunk in outstanding.chunks[: outstanding.head]:
+        assert not chunk.packets()[0], "a packet is kept"
+    numbers = [
+        int.from_bytes(chunk.packets()[0][16:20], "big")
+        for chunk in outstanding.chunks[outstanding.head :]
+    ]
+    assert numbers == list(range(before + 30, before + run))
+    sending.take(Sack(before + run - 1, ROOM, (), 0), 0.4)
+    assert not outstanding
+    assert outstanding.flight_size == 0

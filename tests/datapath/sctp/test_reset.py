@@ -83,3 +83,12 @@ def test_a_request_of_theirs_waits_for_the_data_before_it() -> None:
     assert resets.last_sequence == 7
     assert resets.receive_request_untrusted(value) == answer
     assert resets.perform(100) is None
+
+
+def test_a_request_that_was_late_on_its_way_is_not_taken_again() -> None:
+    resets = InboundResets()
+    for sequence in (FIRST, 0):
+        resets.receive_request_untrusted(struct.pack("!LLLH", sequence, 0, 100, 1))
+        assert resets.perform(100) is not None
+    assert resets.receive_request_untrusted(struct.pack("!LLLH", FIRST, 0, 100, 1)) is None
+    assert not resets.is_pending

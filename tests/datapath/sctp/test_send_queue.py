@@ -1,6 +1,6 @@
 """Messages into chunks: turns, cuts, and the bit that asks for a SACK."""
 
-from rtcsend.datapath.sctp.send_queue import SendQueue, payload_for
+from rtcsend.datapath.sctp.send_queue import Run, SendQueue, payload_for
 from rtcsend.datapath.sctp.wire import DATA_HEADER, FLAG_BEGIN, FLAG_END, HEADER_SIZE
 from tests.datapath.sctp.sending import cut, singles
 
@@ -32,6 +32,16 @@ def test_streams_take_turns_and_messages_are_cut() -> None:
     ]
     assert (queue.size, queue.size_of(1), queue.next_tsn) == (0, 0, 12)
     assert not queue.is_half_sent
+
+
+def test_the_numbers_of_a_run_wrap() -> None:
+    queue = SendQueue(2**32 - 2)
+    queue.add(1, 53, bytes(500))
+    (run,) = cut(queue, 500, 0.0)
+    assert isinstance(run, Run)
+    numbers = [DATA_HEADER.unpack_from(one.packet, HEADER_SIZE)[3] for one in run.chunks()]
+    assert numbers == [2**32 - 2, 2**32 - 1, 0, 1, 2]
+    assert queue.next_tsn == 3
 
 
 def test_a_chunk_that_asks_for_a_sack_is_otherwise_the_same() -> None:

@@ -2,6 +2,8 @@
 
 import contextlib
 import json
+import struct
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from rtcsend.datapath.sctp.wire import (
     FLAG_TAG_REFLECTED,
     GAP_BLOCK,
     HEADER_SIZE,
+    Chunk,
     ChunkType,
     Init,
     Packer,
@@ -221,6 +224,17 @@ def test_a_flipped_bit_is_seen(body: bytes, bit: int) -> None:
         return
     with pytest.raises(PeerProtocolError):
         check_packet_untrusted(bytes(packet), tag=TAG, zero_checksum=True)
+
+
+@pytest.mark.parametrize("length", range(4))
+def test_what_is_shorter_than_its_own_header_ends_the_packet(length: int) -> None:
+    """A length of 0 would be looked at for ever."""
+    good = pack_chunk(ChunkType.HEARTBEAT, 0, b"good")
+    bad = struct.pack("!BBH", ChunkType.DATA, 0, length) + bytes(8)
+    found = list(islice(chunks_untrusted(bytes(HEADER_SIZE) + good + bad), 5))
+    assert found == [Chunk(ChunkType.HEARTBEAT, 0, b"good")]
+    parameters = pack_parameter(1, b"good") + struct.pack("!HH", 2, length) + bytes(8)
+    assert list(islice(parameters_untrusted(parameters), 5)) == [(1, b"good")]
 
 
 @given(st.binary(max_size=300))
