@@ -22,6 +22,7 @@ from rtcsend.cli.config_file import (
 config = typer.Typer(
     name="config",
     help="Show or change the defaults in the configuration file.",
+    add_completion=False,
     rich_markup_mode=None,
 )
 

@@ -19,7 +19,6 @@ import math
 import os
 import re
 import sys
-import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -153,6 +152,8 @@ def read_config(path: Path, *, without: str | None = None) -> dict[str, Value]:
             f"The configuration {escape(str(path))} cannot be read: {exc.strerror}.",
             hint="Check its permissions, or remove it.",
         ) from exc
+    import tomllib  # noqa: PLC0415 - compiles its grammar, and few have such a file
+
     shown = escape(str(path))
     try:
         values = tomllib.loads(data[:MAX_SIZE].decode())

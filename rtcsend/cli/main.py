@@ -10,8 +10,9 @@ its last line too. What is raised on purpose is an :class:`~rtcsend.errors.Rtcse
 with its exit code; what typer finds in the command line is exit 2; Ctrl-C outside a
 transfer is exit 130; everything else is a bug, exit 1, and its traceback goes to the log.
 
-Imports stay light here, since the code must be on the screen within half a second: the
-engine, rich and the server are loaded by the commands that need them.
+Imports stay light here, since the code must be on the screen within half a second: a command is
+loaded when it is run (:mod:`rtcsend.cli.commands`), and loads the engine, rich and the server when
+it needs them.
 """
 
 import contextlib
@@ -27,21 +28,11 @@ import typer
 from typer.main import get_command
 
 from rtcsend import __version__
-from rtcsend.cli.bench import bench
-from rtcsend.cli.clean import clean
-from rtcsend.cli.config import config
+from rtcsend.cli.commands import LateGroup
 from rtcsend.cli.config_file import CONFIGURABLE, config_path, defaults_for, read_config
-from rtcsend.cli.demo import demo
-from rtcsend.cli.doctor import doctor
 from rtcsend.cli.lean import import_less
-from rtcsend.cli.manual import manual
 from rtcsend.cli.memory import collect_seldom
-from rtcsend.cli.pair import pair
-from rtcsend.cli.peers import peers
-from rtcsend.cli.receive import receive
 from rtcsend.cli.results import write_all
-from rtcsend.cli.send import send
-from rtcsend.cli.serve import CONTEXT, serve
 from rtcsend.cli.terminal import escape, say
 from rtcsend.cli.transfer import OutputGone
 from rtcsend.errors import CannotWrite, InternalError, Interrupted, RtcsendError, UsageError
@@ -52,6 +43,7 @@ _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 app = typer.Typer(
     name="rtcsend",
+    cls=LateGroup,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # plain help: rich would take longer to import than the rest to run
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -80,20 +72,6 @@ def _common(
     if command in CONFIGURABLE:
         values = read_config(config_path(os.environ))
         ctx.default_map = {command: defaults_for(command, values, os.environ)}
-
-
-# What --help of all says of each has one line; the first sentence of some takes more.
-app.command(short_help="Send files, folders, a pipe or a text.")(send)
-app.command(short_help="Receive them, with the code that the sender shows.")(receive)
-app.command(short_help="Get to know another machine, for transfers without codes.")(pair)
-app.add_typer(peers)
-app.command(context_settings=CONTEXT)(serve)
-app.command()(clean)
-app.add_typer(config)
-app.command(short_help="Say what this network allows, and what would help.")(doctor)
-app.command(short_help="Try a transfer between two processes on this machine.")(demo)
-app.command()(bench)
-app.command(hidden=True)(manual)
 
 
 def run() -> NoReturn:

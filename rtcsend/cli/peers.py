@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 peers = typer.Typer(
     name="peers",
     help="List, remove or rename the machines that this one knows.",
+    add_completion=False,
     rich_markup_mode=None,
     invoke_without_command=True,
 )

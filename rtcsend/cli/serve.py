@@ -7,12 +7,6 @@ stands, which is imported only now: the other commands do not wait for a server.
 import typer
 from typer.main import get_command
 
-CONTEXT = {
-    "allow_extra_args": True,
-    "ignore_unknown_options": True,
-    "help_option_names": [],  # the server's own help is shown
-}
-
 
 def serve(context: typer.Context) -> None:
     """Run the rendezvous server, the same program as rtcsend-server."""
