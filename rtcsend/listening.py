@@ -11,7 +11,7 @@ from rtcsend.receiving import receive_from
 from rtcsend.rendezvous.ice_urls import parse_ice_url
 from rtcsend.serving.listening import serve_known
 from rtcsend.serving.one_by_one import OneByOne
-from rtcsend.session import loading_webrtc
+from rtcsend.session import check_datapath, loading_webrtc
 from rtcsend.target import Target
 
 
@@ -23,6 +23,7 @@ async def listen(options: ReceiveOptions, *, questions: Questions, emit: Emit) -
     Raises:
         RtcsendError: Nobody can come (any more); not what goes wrong in one visit.
     """
+    check_datapath()
     ice_servers = [parse_ice_url(url) for url in options.ice]
     async with loading_webrtc() as webrtc:
         one_by_one = OneByOne(questions)

@@ -5,7 +5,6 @@ came from.
 """
 
 import enum
-import os
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -90,16 +89,7 @@ class CommonOptions:
     """Bytes per second at most, MIN_LIMIT or more; None: as fast as the path allows."""
 
     def __post_init__(self) -> None:
-        """Refuse what no transfer could keep to.
-
-        Raises:
-            UsageError: The limit is too low, or DATAPATH_VARIABLE has a value that it cannot have.
-        """
-        if os.environ.get(DATAPATH_VARIABLE, "") not in ("", STOCK):
-            raise UsageError(
-                f"{DATAPATH_VARIABLE} names no data path that there is.",
-                hint=f"Set it to {STOCK}, for plain aiortc, or leave it out.",
-            )
+        """Refuse what no transfer could keep to."""
         if self.limit is not None and self.limit < MIN_LIMIT:
             raise UsageError(
                 f"A limit of {self.limit} bytes per second is too low.",

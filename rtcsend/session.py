@@ -4,15 +4,16 @@ Place in the flow: used by :mod:`rtcsend.sending` and :mod:`rtcsend.receiving`.
 """
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 from rtcsend import __version__
-from rtcsend.errors import ConnectionLost
+from rtcsend.errors import ConnectionLost, UsageError
 from rtcsend.events import Done
-from rtcsend.options import CommonOptions
+from rtcsend.options import DATAPATH_VARIABLE, STOCK, CommonOptions
 from rtcsend.peer.signals import Hello
 from rtcsend.reconnecting import Link
 from rtcsend.tasks import first_of
@@ -23,6 +24,19 @@ if TYPE_CHECKING:
     from rtcsend.connecting import Connection
 
 _WEBRTC: Final = "rtcsend.connecting"  # imports aiortc, which takes about half a second
+
+
+def check_datapath() -> None:
+    """Refuse a data path that there is not, before anybody is asked for anything.
+
+    Raises:
+        UsageError: DATAPATH_VARIABLE has a value that it cannot have.
+    """
+    if os.environ.get(DATAPATH_VARIABLE, "") not in ("", STOCK):
+        raise UsageError(
+            f"{DATAPATH_VARIABLE} names no data path that there is.",
+            hint=f"Set it to {STOCK}, for plain aiortc, or leave it out.",
+        )
 
 
 @asynccontextmanager

@@ -21,25 +21,6 @@ def test_any_other_limit(limit: int | None) -> None:
     assert SendOptions(paths=(Path("film.iso"),), limit=limit).limit == limit
 
 
-@pytest.mark.parametrize("value", ["Stock", "plain", " stock", "0"])
-def test_a_data_path_that_there_is_not(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A slip of the pen would otherwise run on another one than was asked for."""
-    monkeypatch.setenv("RTCSEND_DATAPATH", value)
-    with pytest.raises(UsageError, match="RTCSEND_DATAPATH names no data path"):
-        SendOptions(paths=(Path("film.iso"),))
-    with pytest.raises(UsageError, match="RTCSEND_DATAPATH names no data path"):
-        ReceiveOptions(code="7-guitar-velvet")
-
-
-@pytest.mark.parametrize("value", [None, "", "stock"])
-def test_both_data_paths(value: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
-    if value is None:
-        monkeypatch.delenv("RTCSEND_DATAPATH", raising=False)
-    else:
-        monkeypatch.setenv("RTCSEND_DATAPATH", value)
-    assert ReceiveOptions(code="7-guitar-velvet").limit is None
-
-
 @pytest.mark.parametrize("receivers", [0, -1, MAX_RECEIVERS + 1])
 def test_a_number_of_receivers_that_is_none(receivers: int) -> None:
     with pytest.raises(UsageError, match="receivers are not possible"):
