@@ -20,6 +20,7 @@ from rtcsend.pairing.keys import Role
 from rtcsend.peer.connection import PeerConnection
 from rtcsend.peer.negotiation import Negotiation
 from rtcsend.peer.path_watch import Ends
+from rtcsend.peer.private_names import check_names
 from rtcsend.peer.signalling import SealedSignalling
 from rtcsend.peer.signals import Hello, Signal
 from rtcsend.rendezvous.messages import IceServer
@@ -70,11 +71,13 @@ async def connected(
 
     Raises:
         ConnectionLost: It worked for a moment on the other side only.
+        InternalError: Private names of aiortc or aioice have moved.
         NoRoute: No candidate pair works.
         PeerAborted: The other side left meanwhile.
         PeerNeverCame: It does not greet.
         PeerProtocolError: It broke the rules.
     """
+    check_names()
     identity = new_identity()
     peer = PeerConnection(
         role,

@@ -80,6 +80,7 @@ SHELLS = {
     "rtcsend/peer/lanes.py",
     "rtcsend/peer/negotiation.py",
     "rtcsend/peer/path_watch.py",
+    "rtcsend/peer/private_names.py",
     "rtcsend/peer/relays.py",
     "rtcsend/peer/repeating.py",
     "rtcsend/peer/transaction.py",

@@ -21,7 +21,9 @@ from aiortc import (
     RTCSctpTransport,
 )
 
+from rtcsend.errors import InternalError
 from rtcsend.peer.ice import IceConnection
+from rtcsend.peer.private_names import ATTRIBUTES, METHODS, check_names, missing_names
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -283,3 +285,27 @@ def test_no_other_private_name_is_touched() -> None:
             and node.attr not in own - KNOWN_PRIVATE
         }
     assert touched == KNOWN_PRIVATE, "hold the new name above, or forget the old one"
+
+
+def test_what_is_touched_is_looked_for_before() -> None:
+    looked_for = {
+        name for table in (ATTRIBUTES, METHODS) for names in table.values() for name in names
+    }
+    assert looked_for >= KNOWN_PRIVATE
+    assert missing_names() == []
+    check_names()
+
+
+@pytest.mark.parametrize("owner", ATTRIBUTES, ids=lambda owner: owner.__name__)
+def test_an_attribute_that_has_moved_is_named(owner: type, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(owner, "__init__", lambda _self: None)
+    assert missing_names() == [f"{owner.__name__}.{name}" for name in ATTRIBUTES[owner]]
+
+
+def test_a_method_that_has_moved_is_named_before_anything_is_tried(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delattr(RTCDtlsTransport, "_set_role")
+    with pytest.raises(InternalError, match=r"has moved RTCDtlsTransport\._set_role") as caught:
+        check_names()
+    assert caught.value.hint == "Install the versions that rtcsend asks for."
