@@ -102,7 +102,7 @@ def test_a_message_comes_as_soon_as_it_is_whole() -> None:
     [
         b"\x80\x00\0\0",
         b"\xff\xff\xff\xff",
-        b"\x00\x01\0\1",  # a STUN message is a multiple of four bytes
+        b"\x00\x01\0\1\x21\x12\xa4\x42",  # a STUN message is a multiple of four bytes
         b"\x00\x01\0\0\x21\x12\xa4\x43",  # and has another cookie
         b"\x15\x03\x03\x00",  # a TLS alert where there should be no TLS
     ],
