@@ -33,8 +33,8 @@ PARTS = ("loss", "share", "pair", "queue", "relay", "memory")
 CONTROLS = Path("/proc/sys/net/ipv4/tcp_available_congestion_control")
 RATE = 100  # Mbit/s
 SIZE = 64_000_000  # bytes of the file
-MEMORY_SIZES = (64_000_000, 256_000_000, 1_000_000_000)  # bytes; that it is the same for all
-MEMORY_RATE = 400  # Mbit/s; with 300 ms a window is on its way, and a GB takes not too long
+MEMORY_SIZES = (64_000_000, 256_000_000, 4_000_000_000)  # bytes; that it is the same for all
+MEMORY_RATE = 400  # Mbit/s; with 300 ms a window is on its way, and a GB takes half a minute
 CELLS = tuple((rtt, loss) for rtt in (20, 100, 300) for loss in (0.0, 0.1, 1.0))  # ms, percent
 QUICK_CELLS = ((100, 0.0), (100, 1.0), (300, 0.1))
 GOALS = {(100, 0.0): 0.9, (100, 0.1): 0.9, (100, 1.0): 0.8, (300, 0.1): 0.8}  # of TCP bbr
@@ -254,6 +254,9 @@ def _memory(bench: Bench) -> Iterator[Figure]:
             yield figure("links", title, "MB", [peak / 1e6], goal="< 150")
         rate = size / 1e6 / took.seconds
         yield figure("links", f"rate of these {size // 10**6} MB", "MB/s", [rate])
+    if "bbr" in CONTROLS.read_text().split():
+        tcp = _tcp_rate(bench, "bbr", bench.plan.size(MEMORY_SIZES[0]))
+        yield figure("links", "TCP bbr on that link", "MB/s", [tcp])
 
 
 def _bottleneck(bench: Bench) -> None:

@@ -22,7 +22,7 @@ HIGH_WATER: Final = 1 << 20  # bytes of bufferedAmount above which sending waits
 LOW_WATER: Final = 1 << 19  # bytes at which it goes on
 CONTROL_HIGH_WATER: Final = 1 << 16  # bytes; a ping waits behind no more, on whatever path
 CONTROL_LOW_WATER: Final = 1 << 14  # bytes
-MAX_INBOUND: Final = 24 << 20  # bytes of memory; the receive window of 16 MiB, half as much again
+MAX_INBOUND: Final = 72 << 20  # bytes of memory; the receive window of 48 MiB, half as much again
 MAX_INBOUND_MESSAGES: Final = 65_536  # so that empty messages cannot fill the memory either
 
 logger = logging.getLogger("rtcsend.datapath")

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from aiortc import RTCDtlsTransport
     from aiortc.rtcsctptransport import DataChunk
 
-MAX_WAITING: Final = 16 << 20  # bytes of unfinished messages; plain aiortc sends past a window
+MAX_WAITING: Final = 48 << 20  # bytes of unfinished messages; plain aiortc sends past a window
 MAX_MISORDERED: Final = 16_384  # chunks behind a gap; each one that comes sorts all of them
 MAX_AHEAD: Final = 65_535  # TSNs; what a SACK has no number for (RFC 9260 §3.3.4)
 _PARAMETERS_AT: Final[dict[int, int]] = {

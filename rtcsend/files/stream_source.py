@@ -31,7 +31,7 @@ from rtcsend.files.ring import Ring
 from rtcsend.manifest.entry import ManifestEntry
 from rtcsend.manifest.selection import Selection, one_file
 
-KEPT_SIZE: Final = 16 << 20  # bytes given out and not written yet; the window of rtcsend
+KEPT_SIZE: Final = 32 << 20  # bytes given out and not written yet; all of it is used in turn
 MAX_READ: Final = 1 << 20  # bytes of what is there already, in one go
 _CALL_SIZE: Final = PIPE_SIZE  # bytes of one read
 

@@ -55,7 +55,7 @@ from rtcsend.transfer.movement import BLOCK_COUNTS, CRAWL_TIME, Waiting
 from rtcsend.transfer.states import RECEIVER_TRANSITIONS, ReceiverMove, ReceiverState
 from rtcsend.transfer.walk import Walk
 
-RECEIVE_WINDOW: Final = 16 << 20  # bytes unwritten at most: 160 MB/s at 100 ms, and little memory
+RECEIVE_WINDOW: Final = 48 << 20  # bytes unwritten at most: 1.5 times SCTP's receive buffer
 WRITTEN_STEP: Final = 1 << 20  # bytes; one acknowledgement a block of the disk
 
 

@@ -123,6 +123,6 @@ async def overrun(peer: Peer) -> None:
 async def test_a_sender_that_ignores_the_window(
     machine: Machine, out: Path, forks: ForkServer, rendezvous: str
 ) -> None:
-    trick = Trick(name="", play=after_accept(overrun, size=1 << 25), sentence="window allows")
+    trick = Trick(name="", play=after_accept(overrun, size=1 << 26), sentence="window allows")
     await forks.receive(machine, rendezvous, out, trick, module=STUCK)
     assert listing(out) == []

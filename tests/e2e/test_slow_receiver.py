@@ -1,4 +1,4 @@
-"""A receiver whose disk is ten times slower than the sender: no memory, and no connection, lost."""
+"""A receiver whose disk is far slower than the sender: no memory, and no connection, lost."""
 
 import sys
 from pathlib import Path
@@ -14,8 +14,8 @@ pytestmark = [
     pytest.mark.skipif(sys.platform != "linux", reason="peaks of memory are read from /proc"),
 ]
 
-SIZE = 60_000_000  # bytes: several windows, so that they have to hold the sender back
-SECONDS_PER_BLOCK = "0.1"  # 10 MB/s, where loopback carries more than 100
+SIZE = 160_000_000  # bytes: several windows, so that they have to hold the sender back
+SECONDS_PER_BLOCK = "0.05"  # 20 MB/s, where loopback carries more than 100
 MEMORY_LIMIT = 150_000_000  # bytes, as promised for files of any size
 SMALL_SIZE = 100_000
 
@@ -54,7 +54,7 @@ async def test_a_slow_disk_costs_neither_memory_nor_the_connection(machine: Mach
     assert big_sender < MEMORY_LIMIT
     assert big_receiver < MEMORY_LIMIT
     # Two blocks and the queues of WebRTC; what waits for the disk waits at the receiver.
-    assert big_sender - small_sender < RECEIVE_WINDOW
+    assert big_sender - small_sender < RECEIVE_WINDOW // 2
     assert big_receiver - small_receiver < 2 * RECEIVE_WINDOW
     # The sender is told of what is written: it cannot be further ahead than a window.
     progress = [event["bytes"] for event in sender.events if event["event"] == "progress"]
