@@ -11,7 +11,8 @@ from typing import Final
 
 import aioice
 from aioice.turn import TurnTransport
-from aiortc import RTCDtlsTransport, RTCIceGatherer, RTCIceTransport
+from aiortc.rtcdtlstransport import RTCDtlsTransport
+from aiortc.rtcicetransport import RTCIceGatherer, RTCIceTransport
 
 from rtcsend.errors import InternalError
 
