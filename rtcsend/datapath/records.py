@@ -19,7 +19,7 @@ MAX_RECORD: Final = 16_384  # bytes; RFC 9147 §4.1: a record's plaintext is 2**
 BIO_BATCH: Final = 16_000  # bytes written at once; OpenSSL reads a record buffer's worth at a time
 MAX_INPUT: Final = 65_536  # bytes opened at once; what UDP hands out at most
 INPUT_SIZE: Final = MAX_INPUT + MAX_RECORD  # bytes; the last record has room as well
-OUTPUT_SIZE: Final = 1 << 19  # bytes; more than a burst of the association is, sealed
+OUTPUT_SIZE: Final = 1 << 17  # bytes; more than a batch is, sealed, and that is one call's
 
 # Private, see above. None where they moved: then nobody comes here.
 _lib: Final[Any] = getattr(SSL, "_lib", None)

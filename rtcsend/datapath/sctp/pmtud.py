@@ -2,7 +2,7 @@
 
 Pure. A probe is a HEARTBEAT with padding; its acknowledgement proves the size, and a probe
 that is lost costs nothing else. Sizes are of SCTP packets: what DTLS, UDP and IP add is the
-caller's. Source: RFC 8899 §5; RFC 4820 §4 (padding).
+caller's. Source: RFC 8899 §5; RFC 4820 §3 (padding).
 """
 
 from typing import Final

@@ -19,6 +19,7 @@ from rtcsend.datapath.sctp.wire import (
     pack_parameter,
     pack_sack,
 )
+from tests.fakes.sctp_link import Conditions, Pair
 
 ENDED = Closed("The other side has ended the association.")
 T_BIT = 1
@@ -213,6 +214,28 @@ def test_a_thousand_requests_in_one_chunk_are_two() -> None:
     assert talk.got() == {ChunkType.RE_CONFIG: 2}
     talk.say(*[pack_chunk(ChunkType.RE_CONFIG, 0, denied)] * 1_000)
     assert talk.got() == {ChunkType.RE_CONFIG: MAX_CONTROL}
+
+
+def test_our_reset_waits_for_the_end_of_a_message_that_was_begun() -> None:
+    """And sleeps meanwhile: a timer that is due, and may do nothing, would never rest."""
+    pair = Pair(1, Conditions(delay=0.02, rate=1e5))
+    sender, receiver = pair.ends
+    assert pair.run(5.0, lambda: sender.established_at is not None)
+    sender.to_send = [(pair.now, 1, bytes(60_000)), (pair.now, 1, b"dropped")]
+    pair.run(pair.now + 0.2)
+    queue = sender.association._outbound.queue
+    assert queue.is_half_sent
+    sender.association.reset(1, now=pair.now)
+    timer = sender.association.get_timer()
+    assert timer is not None
+    assert timer > pair.now
+    seen: list[int] = []
+    pair.taps.append(lambda end, packet: seen.append(packet[12]) if end == 0 else None)
+    assert pair.run(pair.now + 10.0, lambda: StreamsReset((1,)) in receiver.events)
+    assert seen.index(ChunkType.RE_CONFIG) > max(
+        index for index, kind in enumerate(seen) if kind == ChunkType.DATA
+    )
+    assert receiver.received == {1: [bytes(60_000)]}
 
 
 def test_streams_are_not_reset_at_a_peer_that_cannot() -> None:
