@@ -95,6 +95,7 @@ SHELLS = {
     "rtcsend/datapath/relay.py",
     "rtcsend/datapath/stock.py",
     "rtcsend/datapath/udp.py",
+    "rtcsend/datapath/udp_reader.py",
     "rtcsend/datapath/udp_socket.py",
     "rtcsend/transfer/exchange.py",
     "rtcsend/transfer/receiving.py",

@@ -19,7 +19,8 @@ from aioice.turn import TurnTransport
 
 from rtcsend.datapath.relay import RelayTap, inner_protocol, is_stream
 from rtcsend.datapath.turn_frames import HEADER, channel_data
-from rtcsend.datapath.udp import BatchedDatagramTransport, Tap
+from rtcsend.datapath.udp import BatchedDatagramTransport
+from rtcsend.datapath.udp_reader import Tap
 from rtcsend.peer.ice import IceConnection, Way
 
 LANE_BURST: Final = 16 << 10  # bytes that go to one lane before the next has its turn: a server's

@@ -25,7 +25,8 @@ from rtcsend.datapath.turn_frames import (
     batches,
     maybe_channel_data_untrusted,
 )
-from rtcsend.datapath.udp import BatchedDatagramTransport, Tap
+from rtcsend.datapath.udp import BatchedDatagramTransport
+from rtcsend.datapath.udp_reader import Tap
 from rtcsend.errors import PeerProtocolError
 from rtcsend.events import RelayProtocol
 
@@ -64,7 +65,7 @@ class RelayTap(asyncio.Protocol, asyncio.DatagramProtocol):
 
     Args:
         relay: aioice's transport.
-        take: Gets DTLS, as :data:`~rtcsend.datapath.udp.Tap` has it.
+        take: Gets DTLS, as :data:`~rtcsend.datapath.udp_reader.Tap` has it.
         on_batch_end: Called once after what was received together.
         on_writable: Called when :attr:`writable` becomes True again.
 

@@ -11,36 +11,30 @@ socket, and what was under way is sent again plainly. Needs a loop with ``add_re
 It does not pace, retransmit or fragment (datagrams are never fragmented: path MTU discovery,
 RFC 8899, depends on that), and knows nothing of DTLS but its first byte (RFC 7983 §7).
 
-Place in the flow: made by :mod:`rtcsend.datapath.loop`, below ICE; over
-:mod:`rtcsend.datapath.udp_socket`, with :mod:`rtcsend.datapath.gso` as its pure part.
+Place in the flow: made by :mod:`rtcsend.datapath.loop`, below ICE; over the sending half,
+:mod:`rtcsend.datapath.udp_socket`, and the receiving one, :mod:`rtcsend.datapath.udp_reader`,
+with :mod:`rtcsend.datapath.gso` as their pure part.
 """
 
 import asyncio
 import socket
 import warnings
-from collections.abc import Callable, Iterable
-from typing import Final, cast
+from typing import TYPE_CHECKING, cast
 
 from rtcsend.datapath import gso
 from rtcsend.datapath.gso import Address, Unsent
+from rtcsend.datapath.udp_reader import DatagramReader, Tap
 from rtcsend.datapath.udp_socket import (
     SegmentSender,
     allow_fragmentation,
-    enable_coalescing,
     peername,
     prepare_socket,
 )
 
-READ_SIZE: Final = 65_536  # bytes; no UDP datagram and no coalesced buffer is larger
-RUN_SIZE: Final = 4 * READ_SIZE  # bytes; of what is read before it is handed on
-CONTROL_SIZE: Final = 64  # bytes; one control message with an int, with room for alignment
-MAX_READS: Final = 64  # a wake-up; datagrams one by one: under 1 ms, then timers have their turn
-MAX_READ_BYTES: Final = 512 << 10  # a wake-up; the same with coalesced buffers: 2 ms at 250 MB/s
-
-_TRUNCATED: Final = int(socket.MSG_TRUNC)  # as an enum it would cost 3 µs a call
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 Data = bytes | bytearray | memoryview
-Tap = Callable[[memoryview, int, Address], None]
 
 
 def _wake(waiter: "asyncio.Future[None]") -> None:
@@ -92,12 +86,9 @@ class BatchedDatagramTransport(asyncio.DatagramTransport):
         self.on_writable: Callable[[], None] | None = None
         self.on_too_large: Callable[[int], None] | None = None
         # receiving
-        self._buffer = bytearray(RUN_SIZE)
-        self._view = memoryview(self._buffer)
-        self._free = self._view[:READ_SIZE]
-        self._run = gso.ReadRun()
-        self._tap: Tap | None = None
-        self._coalescing = offload and enable_coalescing(sock)
+        self._reader = DatagramReader(
+            sock, offload=offload, give=self._give, on_error=self._on_error
+        )
         self.on_batch_end: Callable[[], None] | None = None
         # ending
         self._closing = False
@@ -139,7 +130,7 @@ class BatchedDatagramTransport(asyncio.DatagramTransport):
     @property
     def coalescing(self) -> bool:
         """Whether the kernel may hand out many datagrams with one call."""
-        return self._coalescing
+        return self._reader.coalescing
 
     @property
     def dropped(self) -> int:
@@ -307,60 +298,12 @@ class BatchedDatagramTransport(asyncio.DatagramTransport):
         perhaps shorter, and is valid only during the call. None gives DTLS back to the
         protocol's ``datagram_received``, which gets everything else in any case.
         """
-        self._tap = tap
+        self._reader.tap = tap
 
     def _on_readable(self) -> None:
         """Receive for a bounded while, then end the batch."""
-        try:
-            reads = self._receive()
-            self._end_run()
-        except BaseException:  # of whom it was handed to; the loop tells of it
-            self._forget_run()  # once is enough
-            raise
-        if reads and self.on_batch_end is not None and not self._closing:
+        if self._reader.read() and self.on_batch_end is not None and not self._closing:
             self.on_batch_end()
-
-    def _receive(self) -> int:
-        """Read what has come, and hand on most of it; return how often something was read."""
-        total = reads = 0
-        receive = self._live_socket().recvmsg_into
-        while reads < MAX_READS and total < MAX_READ_BYTES and not self._closing:
-            try:
-                size, control, flags, address = receive((self._free,), CONTROL_SIZE)
-            except (BlockingIOError, InterruptedError):
-                break
-            except OSError as exc:
-                self._protocol.error_received(exc)
-                reads += 1
-                continue
-            reads += 1
-            total += size
-            if flags & _TRUNCATED:  # cut short, so no datagram of it is whole
-                continue
-            if control or self._tap is not None:
-                self._collect(size, gso.coalesced_size(control, received=size), address)
-            else:  # one by one, from a relay: there are many, and nothing is to be looked at
-                self._pass_on(bytes(self._free[:size]), address)
-        return reads
-
-    def _collect(self, size: int, segment_size: int, address: Address) -> None:
-        """Take what was just read: it continues the run, or ends it and begins another one."""
-        run = self._run
-        if not run.takes(segment_size, address):
-            self._deliver(run)
-            run.begin(segment_size, address)
-        run.end += size
-        if size and run.end <= RUN_SIZE - READ_SIZE:
-            self._free = self._view[run.end : run.end + READ_SIZE]
-        else:
-            self._end_run()
-
-    def _pass_on(self, data: bytes, address: Address) -> None:
-        """Hand a datagram to the protocol, after what came before it."""
-        if self._run.address is not None:
-            self._end_run()
-        if not self._closing:
-            self._give(data, address)
 
     def _give(self, data: bytes, address: Address) -> None:
         """Hand over one datagram; an error of the protocol's costs that one and no other.
@@ -378,44 +321,6 @@ class BatchedDatagramTransport(asyncio.DatagramTransport):
                 }
             )
 
-    def _end_run(self) -> None:
-        """Hand on what was collected; from here on the buffer is free again."""
-        self._deliver(self._run)
-        self._forget_run()
-
-    def _forget_run(self) -> None:
-        self._run.reset()
-        self._free = self._view[:READ_SIZE]
-
-    def _deliver(self, run: gso.ReadRun) -> None:
-        """Hand a run to the tap and the protocol."""
-        address, segment_size = run.address, run.segment_size
-        if address is None:
-            return
-        if self._tap is None or run.start == run.end:
-            self._deliver_each(run.start, run.end, segment_size, address)
-            return
-        firsts = self._buffer[run.start : run.end : segment_size]
-        for is_dtls, first, after in gso.dtls_runs(firsts):
-            if self._closing:
-                return
-            start = run.start + first * segment_size
-            stop = min(run.start + after * segment_size, run.end)
-            if is_dtls and self._tap is not None:  # a callback may have removed it
-                with memoryview(self._buffer)[start:stop] as view:
-                    self._tap(view, segment_size, address)
-            else:
-                self._deliver_each(start, stop, segment_size, address)
-
-    def _deliver_each(self, start: int, stop: int, segment_size: int, address: Address) -> None:
-        """Hand datagrams to the protocol one by one; an empty one too."""
-        offsets: Iterable[int] = range(start, stop, segment_size) if stop > start else (start,)
-        for offset in offsets:
-            if self._closing:
-                return
-            end = min(offset + segment_size, stop)
-            self._give(bytes(self._buffer[offset:end]), address)
-
     # Ending
 
     def close(self) -> None:
@@ -423,6 +328,7 @@ class BatchedDatagramTransport(asyncio.DatagramTransport):
         if self._closing:
             return
         self._closing = True
+        self._reader.stop()
         self._loop.remove_reader(self._live_socket())
         if not self._queue:
             self._lose()
@@ -431,6 +337,7 @@ class BatchedDatagramTransport(asyncio.DatagramTransport):
         """Forget what is queued, and call ``connection_lost(None)`` soon, once."""
         if self._sock is not None:
             self._closing = True
+            self._reader.stop()
             self._queue.clear()
             self._loop.remove_reader(self._sock)
             self._lose()

@@ -232,7 +232,7 @@ async def test_a_reading_error_is_told_and_reading_goes_on(
 async def test_a_datagram_cut_short_is_dropped_whole(
     make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("rtcsend.datapath.udp.READ_SIZE", 100)
+    monkeypatch.setattr("rtcsend.datapath.udp_reader.READ_SIZE", 100)
     end, other = make(), make()
     for size in (101, 100):
         other.transport.sendto(bytes(size), end.address)

@@ -211,7 +211,7 @@ async def test_a_tap_may_close(make: Make) -> None:
 async def test_one_wake_up_is_one_bounded_batch(
     make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("rtcsend.datapath.udp.MAX_READS", 3)
+    monkeypatch.setattr("rtcsend.datapath.udp_reader.MAX_READS", 3)
     sender, receiver = make(), make()
     taps = Taps(receiver)
     await receiver.protocol.until(lambda: "made" in receiver.protocol.calls)
@@ -227,7 +227,7 @@ async def test_one_wake_up_is_one_bounded_batch(
 
 
 async def test_a_batch_is_bounded_in_bytes_too(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rtcsend.datapath.udp.MAX_READ_BYTES", 1)
+    monkeypatch.setattr("rtcsend.datapath.udp_reader.MAX_READ_BYTES", 1)
     sender, receiver = make(), make()
     taps = Taps(receiver)
     for _ in range(3):
