@@ -9,8 +9,8 @@ from pathlib import Path
 
 from rtcsend.errors import UsageError
 from signal_server.config import ServerConfig
-from signal_server.settings import parse_tokens
 from signal_server.tls import ServerTls, makes_certificate
+from signal_server.tokens import parse_tokens
 
 MAX_FILE = 65_536  # characters of a secret or of a list of tokens
 

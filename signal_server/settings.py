@@ -22,8 +22,8 @@ from rtcsend.errors import UsageError
 from rtcsend.rendezvous.ice_urls import parse_ice_url, parse_turn_url
 from signal_server.config import MAX_PORT, ListenAddress, LogFormat, ServerConfig
 from signal_server.limits import Limits
-from signal_server.messages import MAX_AUTH
 from signal_server.sources import Network
+from signal_server.tokens import parse_tokens
 
 PREFIX: Final = "RTCSEND_SERVER_"
 LIMITS_TABLE: Final = "limits"
@@ -64,7 +64,6 @@ _BOOLEANS: Final = {
     **dict.fromkeys(("1", "true", "yes", "on"), True),
     **dict.fromkeys(("0", "false", "no", "off"), False),
 }
-_AUTH = re.compile(rf"[!-~]{{1,{MAX_AUTH}}}", re.ASCII)
 # Kubernetes sets such variables for a service that is called rtcsend-server.
 _KUBERNETES = re.compile(r"SERVICE_.*|PORT_\d+_.*")
 
@@ -182,22 +181,6 @@ def build_config(*layers: Values) -> ServerConfig:
         "metrics_listen": _listen_address(text.get("metrics_listen")),
     }
     return ServerConfig(**config)
-
-
-def parse_tokens(text: str, *, source: str) -> tuple[str, ...]:
-    """Return the tokens of a file, one a line; blank lines and ``#`` lines do not count.
-
-    Raises:
-        UsageError: There is none, or one of another form.
-    """
-    lines = [line.strip() for line in text.splitlines()]
-    tokens = tuple(line for line in lines if line and not line.startswith("#"))
-    if not tokens or not all(_AUTH.fullmatch(token) for token in tokens):
-        raise UsageError(
-            f"{source} holds no token, or one that cannot be used.",
-            hint=f"Write one a line, 1 to {MAX_AUTH} printable ASCII characters without blanks.",
-        )
-    return tokens
 
 
 def _tokens(text: str) -> tuple[str, ...]:

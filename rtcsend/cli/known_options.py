@@ -8,7 +8,7 @@ from typing import Annotated, Final
 
 import typer
 
-from rtcsend.cli.peers import complete_names
+from rtcsend.cli.known_names import complete_names
 from rtcsend.errors import UsageError
 from rtcsend.options import STDOUT
 

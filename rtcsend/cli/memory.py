@@ -16,14 +16,23 @@ from typing import Final
 KEPT: Final = 16 << 20  # bytes; freed memory that stays with the process
 MMAP_THRESHOLD: Final = 4 << 20  # bytes; larger blocks are pages of their own, and go at once
 COLLECT_AFTER: Final = 20_000  # allocations; a transfer makes no cycles, so seldom is enough
+IMPORTED: Final = 100_000  # objects, which stay: more than any command imports
 
 _M_TRIM_THRESHOLD: Final = -1  # mallopt(3), <malloc.h> of the GNU C library
 _M_MMAP_THRESHOLD: Final = -3
 
 
-def collect_seldom() -> None:
-    """Collect garbage seldom: importing makes hundreds of thousands of objects, and they stay."""
-    gc.set_threshold(COLLECT_AFTER)
+_USUAL: Final = gc.get_threshold()
+
+
+def import_first() -> None:
+    """Collect no garbage before a command has been imported: there is none."""
+    gc.set_threshold(IMPORTED)
+
+
+def collect_as_usual() -> None:
+    """Collect garbage as Python does: for a process that stays."""
+    gc.set_threshold(*_USUAL)
 
 
 def tune_memory() -> None:
@@ -35,4 +44,4 @@ def tune_memory() -> None:
             mallopt(_M_TRIM_THRESHOLD, KEPT)
             mallopt(_M_MMAP_THRESHOLD, MMAP_THRESHOLD)
     gc.freeze()
-    collect_seldom()
+    gc.set_threshold(COLLECT_AFTER)

@@ -4,20 +4,19 @@ Place in the flow: beside the transfers. What is kept is :mod:`rtcsend.known.sto
 Contract: docs/cli.md.
 """
 
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import typer
 
+from rtcsend.cli.known_names import complete_names, open_store
 from rtcsend.cli.terminal import escape, say
-from rtcsend.errors import CannotRead, RtcsendError
+from rtcsend.errors import CannotRead
 from rtcsend.events import Event
 
 if TYPE_CHECKING:
     from rtcsend.known.record import Machine
-    from rtcsend.known.store import Store
 
 peers = typer.Typer(
     name="peers",
@@ -46,14 +45,6 @@ class Peer(Event):
 AsJson = Annotated[bool, typer.Option("--json", help="Print a JSON line for each.")]
 
 
-def complete_names(incomplete: str) -> list[str]:
-    """Return the names that the Tab key offers; none where the keys cannot be read."""
-    with suppress(RtcsendError, OSError):
-        names = [machine.name for machine in _store().machines()]
-        return [name for name in names if name.startswith(incomplete)]
-    return []
-
-
 Name = Annotated[
     str,
     typer.Argument(
@@ -79,14 +70,14 @@ def list_all(*, json: AsJson = False) -> None:
 @peers.command()
 def remove(name: Name) -> None:
     """Know a machine no more: it is refused from now on, and told so."""
-    _store().remove(name)
+    open_store().remove(name)
     say(f"{name} is known no more.")
 
 
 @peers.command()
 def rename(name: Name, new: New) -> None:
     """Give a machine another name."""
-    machine = _store().rename(name, new)
+    machine = open_store().rename(name, new)
     say(f"{name} is called {machine.name} from now on.")
 
 
@@ -95,11 +86,11 @@ def show_key() -> None:
     """Print the fingerprint of this machine's own key."""
     from rtcsend.pairing.introduction import fingerprint  # noqa: PLC0415 - loads cryptography
 
-    print(fingerprint(_store().identity().public_key().public_bytes_raw()))
+    print(fingerprint(open_store().identity().public_key().public_bytes_raw()))
 
 
 def _list(*, json: bool) -> None:
-    store = _store()
+    store = open_store()
     _show(store.machines(), json=json)
     damaged = [escape(name) for name in store.damaged()]
     if damaged:
@@ -151,9 +142,3 @@ def _date(seconds: int | None) -> str:
     if seconds is None:
         return "never"
     return datetime.fromtimestamp(seconds, UTC).astimezone().strftime("%Y-%m-%d")
-
-
-def _store() -> "Store":
-    from rtcsend.known.store import Store  # noqa: PLC0415 - loads cryptography
-
-    return Store()

@@ -7,11 +7,14 @@ stands, which is imported only now: the other commands do not wait for a server.
 import typer
 from typer.main import get_command
 
+from rtcsend.cli.memory import collect_as_usual
+
 
 def serve(context: typer.Context) -> None:
     """Run the rendezvous server, the same program as rtcsend-server."""
     from signal_server.cli import app  # noqa: PLC0415 - see above
 
+    collect_as_usual()
     status = get_command(app).main(
         list(context.args), prog_name="rtcsend serve", standalone_mode=False
     )

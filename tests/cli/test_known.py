@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 from _pytest.capture import CaptureFixture
 
+from rtcsend.cli.known_names import complete_names
 from rtcsend.cli.listen import ListenOutput
 from rtcsend.cli.main import main
 from rtcsend.cli.pair import PairOutput, pair_command
-from rtcsend.cli.peers import complete_names
 from rtcsend.events import (
     CodeReady,
     Connected,

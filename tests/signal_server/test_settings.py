@@ -17,8 +17,8 @@ from signal_server.settings import (
     from_environment,
     from_options,
     from_toml_untrusted,
-    parse_tokens,
 )
+from signal_server.tokens import parse_tokens
 
 FILE = """
 host = "::1"
