@@ -189,7 +189,7 @@ class Outbound:
             flight = self.outstanding.flight_size
             self.controller.on_loss(now=now, lost=lost.size, flight=flight, sent_at=lost.sent_at)
             self._pacer.set_rate(self.controller.pacing_rate, now=now)
-        is_large = lost.stubborn > payload_for(BASE_PLPMTU)
+        is_large = lost.stubborn >= payload_for(BASE_PLPMTU)
         return Doubt.PACKET_SIZE if is_large else Doubt.NONE
 
     # Time

@@ -6,11 +6,18 @@ When the path becomes another one, all of it begins anew.
 Sources: RFC 9260 §6.9, §8; RFC 8899; RFC 9000 §9.4.
 """
 
+from typing import Final
+
 from rtcsend.datapath.sctp.config import AssociationConfig
 from rtcsend.datapath.sctp.heartbeat import Heartbeats, parse_ack_untrusted, probe
 from rtcsend.datapath.sctp.outbound import Outbound
-from rtcsend.datapath.sctp.pmtud import BASE_PLPMTU, PathMtu
+from rtcsend.datapath.sctp.pmtud import PathMtu
 from rtcsend.datapath.sctp.send_queue import payload_for
+
+NARROW_PAUSE: Final = (
+    10.0  # seconds that IP cuts packets of the base size; an outage looks the same
+)
+MAX_NARROW_PAUSE: Final = 60.0  # seconds; it doubles: a path that is so narrow stays so, mostly
 
 
 class Path:
@@ -28,6 +35,10 @@ class Path:
         self.outbound = Outbound(config.initial_tsn, controller=controller, now=now)
         """What goes along the path."""
         self._oversize_until = 0  # the order of the first chunk that is small again
+        self._narrow_until: float | None = (
+            None  # base packets are too large for the path, till then
+        )
+        self._narrow_pause = NARROW_PAUSE
         self._heartbeats = Heartbeats(now=now)
         self._since = now
 
@@ -35,14 +46,18 @@ class Path:
     def needs_fragmentation(self) -> bool:
         """Whether packets may now be larger than the path takes, and IP has to cut them.
 
-        A chunk has its TSN and cannot be made smaller: RFC 9260 §6.9. While this is true, no
-        probe of the path's size is sent.
+        A chunk has its TSN and cannot be made smaller: RFC 9260 §6.9. And IPv4 has paths that do
+        not even take the base size: there it stays so for a while, and then is tried again.
+        While this is true, no probe of the path's size is sent.
         """
+        if self._narrow_until is not None:
+            return True
         return self.outbound.outstanding.cumulative_order < self._oversize_until
 
     def changed(self, *, now: float) -> None:
         """Packets go another way from now on; nothing is known of it."""
         self._note_oversize()
+        self._narrow_until, self._narrow_pause = None, NARROW_PAUSE
         self._since = now
         self.mtu = PathMtu(maximum=self._config.packet_limit, now=now)
         controller = self._config.controller(payload_for(self.mtu.size), now)
@@ -80,13 +95,21 @@ class Path:
             self.outbound.on_rtt_sample(echo.rtt, now=now)
 
     def on_black_hole(self, *, now: float) -> None:
-        """Packets become small again; what is outstanding stays as large as it is."""
+        """Packets become small again; what is outstanding stays as large as it is.
+
+        Where they are as small as can be, it is left to IP to cut them.
+        """
+        if self.mtu.is_base and not self.needs_fragmentation:
+            self._narrow_until = now + self._narrow_pause
+            self._narrow_pause = min(2 * self._narrow_pause, MAX_NARROW_PAUSE)
         self._note_oversize()
         self.mtu.on_black_hole(now=now)
         self.outbound.set_packet_size(self.mtu.size, now=now)
 
     def probe_due(self, *, now: float) -> bytes | None:
         """Return the chunks of a packet that probes a larger size, when it is time for one."""
+        if self._narrow_until is not None and now >= self._narrow_until:
+            self._narrow_until = None
         if self.needs_fragmentation:
             return None
         size = self.mtu.probe_to_send(now=now, rtt=self.outbound.rtt.srtt)
@@ -94,10 +117,12 @@ class Path:
 
     def get_timer(self) -> float:
         """Return when to ask for :meth:`heartbeat_due` and :meth:`probe_due` next."""
-        probe_at = None if self.needs_fragmentation else self.mtu.get_timer()
+        probe_at = self._narrow_until
+        if not self.needs_fragmentation:
+            probe_at = self.mtu.get_timer()
         heartbeat_at = self._heartbeats.get_timer()
         return heartbeat_at if probe_at is None else min(heartbeat_at, probe_at)
 
     def _note_oversize(self) -> None:
-        if self.mtu.size > BASE_PLPMTU:
+        if not self.mtu.is_base:
             self._oversize_until = self.outbound.outstanding.next_order

@@ -35,6 +35,11 @@ class PathMtu:
         self._next_at: float | None = now
         self._next_size()
 
+    @property
+    def is_base(self) -> bool:
+        """Whether packets are as small as they ever are."""
+        return self.size <= BASE_PLPMTU
+
     def probe_to_send(self, *, now: float, rtt: float) -> int | None:
         """Return the size to probe now; None when there is nothing to ask yet."""
         if self._next_at is None or now < self._next_at:
@@ -58,8 +63,8 @@ class PathMtu:
 
     def on_black_hole(self, *, now: float) -> None:
         """Packets of this size do not arrive any more. Source: RFC 8899 §4.3."""
-        if self.size == min(BASE_PLPMTU, self._maximum):
-            return  # it is not the size
+        if self.is_base:
+            return  # there is nothing smaller
         self.size = min(BASE_PLPMTU, self._maximum)
         self._next_at = now + BLACK_HOLE_PAUSE
         self._next_size()

@@ -5,6 +5,7 @@ import math
 import pytest
 
 from rtcsend.datapath.congestion.bbr import Bbr
+from rtcsend.datapath.sctp.path import MAX_NARROW_PAUSE
 from rtcsend.datapath.sctp.pmtud import (
     BASE_PLPMTU,
     BLACK_HOLE_PAUSE,
@@ -125,9 +126,45 @@ def test_a_path_that_shrinks_is_survived(to: int, small_messages: bool) -> None:
     assert not sender.association._outbound.outstanding
 
 
-def test_one_large_packet_among_small_ones_is_not_lost_for_ever() -> None:
+@pytest.mark.parametrize("own_peer", [True, False])
+@pytest.mark.parametrize("small_messages", [False, True])
+def test_a_path_that_does_not_take_the_base_size_is_survived(
+    small_messages: bool, own_peer: bool
+) -> None:
+    """Over IPv4 there are such: IP cuts the packets, and now and then is asked not to."""
+    pair = Pair(2, Conditions(mtu=1_000, rate=1e5), own_peer=own_peer, controller=Bbr)
+    sender, receiver = pair.ends
+    sender.to_send = [(0.0, 1, bytes(65_536)) for _ in range(25)]
+    if small_messages:
+        sender.to_send += [(0.05 * number, 2, b"small") for number in range(400)]
+        sender.to_send.sort(key=lambda item: item[0])
+    asked: list[float] = []
+    pair.taps.append(
+        lambda end, packet: asked.append(pair.now) if end == 0 and len(packet) > 1_200 else None
+    )
+    assert pair.run(120.0, lambda: len(receiver.received.get(1, [])) == 25)
+    assert pair.now <= 2 * 25 * 65_536 / 1e5
+    assert asked, "whether it takes more by now"
+    pair.run(pair.now + 2 * MAX_NARROW_PAUSE)
+    assert not sender.association.needs_fragmentation
+    assert sender.closed is None
+
+
+def test_an_outage_does_not_keep_packets_small() -> None:
+    """It looks like a path that takes none of them, until it is over."""
+    pair = Pair(2, Conditions(rate=1e6, silence=(1.0, 6.0)))
+    sender, receiver = pair.ends
+    sender.to_send = [(0.1 * number, 1, bytes(2_000)) for number in range(300)]
+    assert pair.run(60.0, lambda: len(receiver.received.get(1, [])) == 300)
+    assert not sender.association.needs_fragmentation
+    assert sender.association._path.mtu.size == 1_432
+
+
+@pytest.mark.parametrize("to", [1_200, 1_000])
+def test_one_large_packet_among_small_ones_is_not_lost_for_ever(to: int) -> None:
     """Every timeout is prevented by the small ones, which arrive."""
-    pair = Pair(3, Conditions(mtu=1_500, shrinks_at=2.0, shrinks_to=1_200))
+    mtu = 1_500 if to == 1_200 else to
+    pair = Pair(3, Conditions(mtu=mtu, shrinks_at=2.0, shrinks_to=to))
     sender, receiver = pair.ends
     sender.to_send = [(0.01 * number, 2, b"small") for number in range(1_500)]
     sender.to_send.append((3.0, 1, bytes(1_300)))
