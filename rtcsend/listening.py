@@ -5,6 +5,7 @@ Place in the flow: around what :mod:`rtcsend.receiving` does with each who has c
 
 from typing import NoReturn
 
+import rtcsend.tree_decision  # noqa: F401 - not late: rtcsend may be upgraded while it waits
 from rtcsend.meeting.met import Met
 from rtcsend.options import Emit, Questions, ReceiveOptions
 from rtcsend.receiving import receive_from

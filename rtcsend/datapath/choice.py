@@ -17,7 +17,6 @@ from OpenSSL import SSL
 
 from rtcsend.datapath.batched import BatchedPath, random_identity
 from rtcsend.datapath.sctp.introduction import Identity
-from rtcsend.datapath.stock import StockPath
 from rtcsend.options import DATAPATH_VARIABLE, STOCK
 from rtcsend.peer.ice import IceConnection
 from rtcsend.peer.ports import DataPath
@@ -60,6 +59,9 @@ def path_maker(
         identity: From :func:`new_identity`; the other side may have been told it.
     """
     if identity is None:
+        # aiortc's own SCTP, which our path does without.
+        from rtcsend.datapath.stock import StockPath  # noqa: PLC0415
+
         return lambda dtls, _ice: StockPath(dtls)
     own_peer = peer_version == BATCHED_VERSION
     return lambda dtls, ice: BatchedPath(dtls, ice, own_peer=own_peer, identity=identity)

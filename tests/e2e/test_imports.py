@@ -33,8 +33,9 @@ SELDOM = {
     *("rtcsend.files.tree_sink", "pathspec", "tomllib", "rich", "segno"),
     # Other ways to the other side: through proxies, in the LAN, by names of mDNS.
     *("http.client", "urllib.request", "zeroconf", "dns.message", "dns.zone"),
-    # Media, metrics, another store.
+    # Media, metrics, another store, another data path.
     *("av", "aiortc.codecs", "aiortc.rtcpeerconnection", "prometheus_client", "redis"),
+    *("aiortc.rtcsctptransport", "rtcsend.datapath.stock"),
     *("email.message", "importlib.metadata", "multiprocessing"),
 }
 
