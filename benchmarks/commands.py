@@ -73,16 +73,19 @@ class Command:
                 return event
         raise RuntimeError(f"no event {name!r}: {self._complaints.read_text()}")
 
-    def finish(self) -> None:
-        """Wait for the end.
+    def finish(self) -> float:
+        """Wait for the end; return the seconds of processor time that it has used.
 
         Raises:
             RuntimeError: It was not a good one.
         """
         for _ in self._events():
             pass
-        if self._process.wait():
+        _, status, usage = os.wait4(self.pid, 0)
+        self._process.returncode = os.waitstatus_to_exitcode(status)
+        if self._process.returncode:
             raise RuntimeError(self._complaints.read_text())
+        return usage.ru_utime + usage.ru_stime
 
     def write_line(self, text: str) -> None:
         """Write to its standard input."""
