@@ -5,6 +5,8 @@ import sys
 
 import pytest
 
+from rtcsend.cli.lean import LATE
+
 pytestmark = pytest.mark.no_cover  # what measures coverage imports modules of its own
 
 LEAN = "import sys; from rtcsend.cli.lean import import_less; import_less(); "
@@ -58,3 +60,28 @@ def test_warnings_of_aiortc_are_not_for_the_terminal() -> None:
         [sys.executable, "-c", LEAN + code], capture_output=True, text=True, timeout=60, check=True
     )
     assert done.stderr == ""
+
+
+def test_what_runs_late_runs_when_it_is_used() -> None:
+    # A question for a name of mDNS, as browsers have them; a proxy, as websockets looks for one.
+    code = (
+        "import os; from aioice import mdns; import dns.message, websockets.asyncio.client\n"
+        "asked = dns.message.make_query('a.local', 'A')\n"
+        "mdns.MDnsProtocol().datagram_received(asked.to_wire(), ('192.0.2.1', 5353))\n"
+        "os.environ['HTTPS_PROXY'] = 'http://proxy.example'\n"
+        "from websockets.proxy import get_proxy\n"
+        "from websockets.uri import parse_uri\n"
+        "print(get_proxy(parse_uri('wss://host.example')), asked.question[0])"
+    )
+    assert run(LEAN + code) == run(code) == "http://proxy.example a.local. IN A"
+
+
+def test_what_runs_late_has_not_run_before() -> None:
+    code = (
+        "import rtcsend.connecting, websockets.asyncio.client; from types import ModuleType; "
+        "from rtcsend.cli.lean import LATE; "
+        "print(*sorted(name for name in LATE if type(sys.modules[name]) is not ModuleType))"
+    )
+    # dns.rdataclass, which is needed at once, imports these.
+    used = {"dns.exception"}
+    assert set(run(LEAN + code).split()) >= set(LATE) - used
