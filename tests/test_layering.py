@@ -207,6 +207,7 @@ BUILDS_ON = {
     ("rtcsend/datapath/batched.py", "rtcsend.peer.ice"),
     ("rtcsend/datapath/carrier.py", "rtcsend.peer.ice"),
     ("rtcsend/datapath/choice.py", "rtcsend.peer.ice"),
+    ("rtcsend/datapath/stock.py", "rtcsend.peer.ice"),
     # The doctor looks where a receiver would look, and forbids fragments as the data path does.
     ("rtcsend/doctor/links.py", "rtcsend.datapath.udp_socket"),
     ("rtcsend/doctor/relays.py", "rtcsend.rendezvous.client"),

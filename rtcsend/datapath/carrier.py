@@ -95,9 +95,7 @@ class Carrier:
         """Let IP cut what is larger than the path takes, or forbid it."""
         self._fragments = allowed
         for transport in self._ice.transports():
-            inner = _inner_transport(transport)
-            if isinstance(inner, BatchedDatagramTransport):
-                inner.allow_fragmentation(allowed=allowed)
+            allow_fragmentation(transport, allowed=allowed)
 
     def room(self) -> bool:
         """Return whether there is room for a batch; where not, ``on_writable`` will tell."""
@@ -167,6 +165,13 @@ class Carrier:
             step = size + HEADER.size
             for start in range(0, len(framed), step):
                 inner.transport.sendto(framed[start : start + step])
+
+
+def allow_fragmentation(transport: asyncio.DatagramTransport, *, allowed: bool) -> None:
+    """Let IP cut what is too large, or forbid it, where the socket of a way is one of ours."""
+    inner = _inner_transport(transport)
+    if isinstance(inner, BatchedDatagramTransport):
+        inner.allow_fragmentation(allowed=allowed)
 
 
 def _inner_transport(transport: object) -> object:

@@ -62,7 +62,7 @@ def path_maker(
         # aiortc's own SCTP, which our path does without.
         from rtcsend.datapath.stock import StockPath  # noqa: PLC0415
 
-        return lambda dtls, _ice: StockPath(dtls)
+        return StockPath
     own_peer = peer_version == BATCHED_VERSION
     return lambda dtls, ice: BatchedPath(dtls, ice, own_peer=own_peer, identity=identity)
 

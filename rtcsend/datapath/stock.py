@@ -5,12 +5,14 @@ A shell. For comparison, and for whoever has a reason to (``RTCSEND_DATAPATH=sto
 
 import asyncio
 import math
+from functools import partial
 from typing import TYPE_CHECKING
 
 from aiortc.rtcdatachannel import RTCDataChannel, RTCDataChannelParameters
 from aiortc.rtcsctptransport import RTCSctpCapabilities
 
 from rtcsend.datapath.batched import CONTROL_CHANNEL, DATA_CHANNEL
+from rtcsend.datapath.carrier import allow_fragmentation
 from rtcsend.datapath.guarded import GuardedAssociation, make_association
 from rtcsend.errors import NoRoute, PeerProtocolError
 
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from aiortc import RTCDtlsTransport
 
     from rtcsend.peer.description import Description
+    from rtcsend.peer.ice import IceConnection
 
 
 class StockPath:
@@ -25,9 +28,11 @@ class StockPath:
 
     Args:
         dtls: Not yet connected.
+        ice: What it goes over.
     """
 
-    def __init__(self, dtls: "RTCDtlsTransport") -> None:
+    def __init__(self, dtls: "RTCDtlsTransport", ice: "IceConnection") -> None:
+        self._ice = ice
         self.packet_payload = 0  # aiortc does not tell
         self._sctp = make_association(dtls, (CONTROL_CHANNEL, DATA_CHANNEL))
         self.control = self._channel("control", CONTROL_CHANNEL)
@@ -49,6 +54,10 @@ class StockPath:
         Raises:
             NoRoute: The association ended before it began.
         """
+        # Its packets have one size, whatever the path takes: where that is less, IP cuts them.
+        for transport in self._ice.transports():
+            allow_fragmentation(transport, allowed=True)
+        self._ice.on_transport = partial(allow_fragmentation, allowed=True)
         opened = asyncio.Event()
         self.control.on("open", opened.set)
         self.control.on("close", opened.set)
@@ -68,6 +77,7 @@ class StockPath:
 
     async def close(self) -> None:
         """End the association, and tell the other side."""
+        self._ice.on_transport = None
         await self._sctp.stop()
 
     def _channel(self, label: str, channel_id: int) -> RTCDataChannel:

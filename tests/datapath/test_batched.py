@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING, cast
 import pytest
 from OpenSSL import SSL
 
-from rtcsend.datapath.batched import DATA_CHANNEL, FULL_INTERVAL, BatchedPath, random_identity
+from rtcsend.datapath.batched import (
+    DATA_CHANNEL,
+    FULL_INTERVAL,
+    MAX_EARLY,
+    BatchedPath,
+    random_identity,
+)
 from rtcsend.datapath.sctp.heartbeat import FAILURE_TIMEOUT, HEARTBEAT_INTERVAL
 from rtcsend.datapath.sctp.inbound import RECEIVE_BUFFER
 from rtcsend.datapath.sctp.wire import (
@@ -184,6 +190,61 @@ def test_no_room_below_is_waited_for_and_not_asked_for() -> None:
         await _until(lambda: len(one.got) == len(other.got) == 20)
 
     _run(full)
+
+
+def test_ip_cuts_packets_for_as_long_as_they_may_be_too_large() -> None:
+    """The association says so before the packets leave, and takes it back after the last."""
+
+    async def shrunk(one: End, other: End) -> None:
+        told: list[bool] = []
+        one.path._carrier.allow_fragmentation = (  # type: ignore[method-assign]
+            lambda *, allowed: told.append(allowed)
+        )
+        await _until(lambda: not one.path.association._path.mtu.is_base)
+        for _ in range(4):
+            one.path.data.send(bytes(FRAME))
+        await asyncio.sleep(DELAY / 2)  # they are under way
+        one.path.association._path.on_black_hole(now=asyncio.get_running_loop().time())
+        assert told == []
+        one.path.data.send(bytes(FRAME))
+        await _until(lambda: len(other.got) == 5)
+        one.path.data.send(b"and more")
+        await _until(lambda: len(other.got) == 6)
+        assert told == [True, False]
+
+    _run(shrunk)
+
+
+def test_the_end_that_dtls_tells_of_is_the_end() -> None:
+    """Whoever ends in a hurry has said so by an alert, before or instead of an ABORT."""
+
+    async def over(one: End, other: End) -> None:
+        other.path._dtls._ssl.shutdown()  # type: ignore[union-attr]  # connected
+        assert other.path._records is not None
+        alert = bytes(other.path._records.pending())
+        one.path._on_datagram(alert)
+        assert await _until(lambda: one.path.data.readyState == "closed") <= DELAY
+
+    _run(over)
+
+
+def test_what_comes_before_the_path_is_opened_has_a_bound() -> None:
+    """DTLS is done at one side before it is at the other, whose first words are kept."""
+
+    async def early() -> None:
+        server, client = connected()
+        path = BatchedPath(
+            cast("RTCDtlsTransport", Dtls(server)),
+            cast("IceConnection", FakeIce(Relay())),
+            own_peer=True,
+        )
+        for _ in range(MAX_EARLY + 8):
+            await path._handle_data(b"early")
+        assert path._early is not None
+        assert len(path._early) == MAX_EARLY
+        del client
+
+    run_virtual(early)
 
 
 def test_silence_is_noticed_though_there_is_no_room() -> None:

@@ -1,11 +1,16 @@
 """The carrier over a fake ICE connection: who gets what, and whether there is room."""
 
+import asyncio
+import socket
 import struct
+import sys
 from typing import TYPE_CHECKING, cast
 
 import pytest
 
-from rtcsend.datapath.carrier import LANE_BURST, Carrier
+from rtcsend.datapath.carrier import LANE_BURST, Carrier, allow_fragmentation
+from rtcsend.datapath.loop import new_event_loop
+from rtcsend.datapath.udp import BatchedDatagramTransport
 from tests.datapath.ways import PEER, FakeIce, Host, Relay
 
 if TYPE_CHECKING:
@@ -130,3 +135,44 @@ def test_a_lane_that_comes_later_is_tapped_and_given_back() -> None:
     ends.carrier.close()
     assert later.stream.protocol is client
     assert ends.ice.on_transport is None
+
+
+IP_MTU_DISCOVER = 10  # linux/in.h
+FORBIDDEN, ALLOWED = 3, 0  # IP_PMTUDISC_PROBE, IP_PMTUDISC_DONT
+
+
+@pytest.mark.net
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have other options")
+def test_ip_may_cut_packets_where_it_is_let() -> None:
+    """By the ways that there are, and by those that come later."""
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        made = [
+            await loop.create_datagram_endpoint(asyncio.DatagramProtocol, ("127.0.0.1", 0))
+            for _ in range(2)
+        ]
+        transports = [cast("BatchedDatagramTransport", transport) for transport, _ in made]
+        first, later = transports
+        ends = Ends(first, Host())  # another loop's socket is left alone
+        assert [_discovery(each) for each in transports] == [FORBIDDEN, FORBIDDEN]
+        ends.carrier.allow_fragmentation(allowed=True)
+        assert callable(ends.ice.on_transport)
+        ends.ice._ways.append((later, PEER))
+        ends.ice.on_transport(later)
+        assert [_discovery(each) for each in transports] == [ALLOWED, ALLOWED]
+        ends.carrier.allow_fragmentation(allowed=False)
+        assert [_discovery(each) for each in transports] == [FORBIDDEN, FORBIDDEN]
+        allow_fragmentation(later, allowed=True)
+        assert _discovery(later) == ALLOWED
+        ends.carrier.close()
+        for transport in transports:
+            transport.close()
+        await asyncio.sleep(0)
+
+    with asyncio.Runner(loop_factory=new_event_loop) as runner:
+        runner.run(main())
+
+
+def _discovery(transport: BatchedDatagramTransport) -> int:
+    return transport._live_socket().getsockopt(socket.IPPROTO_IP, IP_MTU_DISCOVER)

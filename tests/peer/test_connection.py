@@ -36,8 +36,8 @@ def peer(
     return PeerConnection(role, ice_servers=servers, route=route, make_path=make_stock_path)
 
 
-def make_stock_path(dtls: RTCDtlsTransport, _ice: IceConnection) -> DataPath:
-    return StockPath(dtls)
+def make_stock_path(dtls: RTCDtlsTransport, ice: IceConnection) -> DataPath:
+    return StockPath(dtls, ice)
 
 
 async def gathered(one: PeerConnection) -> list[Candidate]:

@@ -24,6 +24,7 @@ from rtcsend.pairing.keys import Role
 from rtcsend.peer.candidate import Candidate
 from rtcsend.peer.connection import PeerConnection
 from rtcsend.peer.description import Description
+from rtcsend.peer.ice import IceConnection
 from rtcsend.peer.negotiation import Negotiation
 from rtcsend.peer.signalling import SealedSignalling
 from rtcsend.peer.signals import (
@@ -82,8 +83,8 @@ async def scene(
 ) -> AsyncIterator[Scene]:
     ends = boxes()
 
-    def make_path(dtls: RTCDtlsTransport, _ice: object) -> StockPath:
-        return StockPath(dtls)
+    def make_path(dtls: RTCDtlsTransport, ice: IceConnection) -> StockPath:
+        return StockPath(dtls, ice)
 
     def agree(hello: Hello) -> None:
         if hello.route is RoutePolicy.DIRECT_ONLY and route is RoutePolicy.RELAY_ONLY:
