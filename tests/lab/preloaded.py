@@ -18,6 +18,7 @@ MODULES: Final = (
     "rtcsend.cli.engine",
     "rtcsend.rendezvous.embedded",
     "websockets.asyncio.client",
+    "urllib.request",
     "blake3",
     "rich.progress",
 )

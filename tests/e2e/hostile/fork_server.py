@@ -11,6 +11,7 @@ what it has started, when its standard input ends. Linux.
 """
 
 import contextlib
+import importlib
 import json
 import os
 import runpy
@@ -23,14 +24,21 @@ from typing import Any
 
 import coverage
 
-import rtcsend.cli.main
-import rtcsend.connecting
-import rtcsend.listening
-import rtcsend.receiving
-import rtcsend.sending
-import signal_server.cli
+from rtcsend.cli.commands import COMMANDS
 
-PRELOADED = (rtcsend.cli.main, rtcsend.connecting, rtcsend.listening, signal_server.cli)
+LATE = (
+    *("rtcsend.connecting", "rtcsend.datapath.stock", "rtcsend.rendezvous.embedded"),
+    *("rtcsend.sending", "rtcsend.tree_sources", "rtcsend.files.shared_source", "pathspec"),
+    *("rtcsend.receiving", "rtcsend.tree_decision", "rtcsend.listening", "rtcsend.serving.several"),
+    *("rtcsend.meeting.introducing", "rtcsend.meeting.known_sending", "urllib.request"),
+    "signal_server.cli",
+)
+"""What commands import when they need it."""
+
+PRELOADED = [
+    importlib.import_module(name)
+    for name in ("rtcsend.cli.main", *(f"rtcsend.cli.{name}" for name in COMMANDS), *LATE)
+]
 MAX_REQUEST = 1 << 16  # bytes; arguments and environment
 
 
