@@ -156,7 +156,7 @@ class ReceiversTable:
         lines = [_line(number, receiver, width=width) for number, receiver in shown]
         more = len(self._inside) - len(shown)
         if more:
-            lines.append(f"{'':{_NUMBER}}… and {more} more")
+            lines.append(cut(f"{'':{_NUMBER}}… and {more} more", width=width))
         return [*lines, cut(f"{'':{_NUMBER}}{self._sum()}", width=width)]
 
     def _sum(self) -> str:

@@ -1,7 +1,7 @@
 """A line for each receiver, whatever the terminal is."""
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from rtcsend.cli.receivers_table import ReceiversTable
@@ -168,6 +168,7 @@ EVENTS = st.integers(min_value=1, max_value=70).flatmap(
 )
 
 
+@example(events=[paired(1), paired(2)], width=1, height=2)
 @given(
     events=st.lists(EVENTS, max_size=120),
     width=st.integers(min_value=1, max_value=200),
