@@ -1,6 +1,6 @@
 """``python -m rtcsend``: the same as the command ``rtcsend``."""
 
-from rtcsend.cli.main import run
+from rtcsend.cli.start import run
 
 if __name__ == "__main__":
     run()

@@ -277,7 +277,7 @@ def test_there_is_something_to_check() -> None:
     assert len(files("signal_server")) > 10
     assert {stage for stage in STAGES if not (ROOT / "rtcsend" / stage).is_dir()} == set()
     assert Import("rtcsend/peer/negotiation.py", "rtcsend.peer.signals") in ALL
-    assert Import("rtcsend/__main__.py", "rtcsend.cli.main") in ALL
+    assert Import("rtcsend/__main__.py", "rtcsend.cli.start") in ALL
 
 
 @pytest.mark.parametrize("stage", STAGES)

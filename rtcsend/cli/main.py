@@ -31,7 +31,6 @@ from rtcsend import __version__
 from rtcsend.cli.commands import LateGroup
 from rtcsend.cli.config_file import CONFIGURABLE, config_path, defaults_for, read_config
 from rtcsend.cli.lean import import_less
-from rtcsend.cli.memory import import_first
 from rtcsend.cli.results import write_all
 from rtcsend.cli.terminal import escape, say
 from rtcsend.cli.transfer import OutputGone
@@ -76,7 +75,6 @@ def _common(
 
 def run() -> NoReturn:
     """Run the command line, and exit the process with its code."""
-    import_first()
     import_less()
     _leave(main(sys.argv[1:]))
 

@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
-from rtcsend.cli.main import run
+from rtcsend.cli.start import run
 
 if __name__ == "__main__":
     try:
