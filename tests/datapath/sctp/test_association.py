@@ -260,6 +260,23 @@ def answer(sequence: int, result: int) -> tuple[int, bytes]:
     return ChunkType.RE_CONFIG, pack_parameter(Parameter.RECONFIGURATION_RESPONSE, value)
 
 
+@pytest.mark.parametrize("size", [1, 2, 3, 4, 1_000])
+def test_all_chunks_of_a_packet_count(size: int) -> None:
+    """Most packets are one DATA chunk, and have a shorter way: what is behind it is not lost."""
+    peer = ByHand()
+    chunks = [
+        peer.data(0, bytes(size)),
+        peer.data(1, b"two"),
+        reset_request(5, add(peer.tsn, 1), 1),
+    ]
+    peer.feed(b"".join(chunks))
+    assert peer.events() == [
+        Message(1, 53, bytes(size)),
+        Message(1, 53, b"two"),
+        StreamsReset((1,)),
+    ]
+
+
 def test_a_reset_does_not_overtake_the_data_before_it() -> None:
     peer = ByHand()
     request = reset_request(5, add(peer.tsn, 1), 1, 3)

@@ -124,6 +124,18 @@ def test_the_packet_size_is_found_anew(mtu: int) -> None:
     assert sender.association._path.mtu.size == expected
 
 
+def test_a_narrow_path_says_nothing_about_the_next_one() -> None:
+    pair = Pair(1, Conditions(delay=0.02, mtu=1_000, rate=1e5))
+    sender, receiver = pair.ends
+    sender.to_send = [(0.0, 1, bytes(20_000)) for _ in range(20)]
+    assert pair.run(5.0, lambda: len(receiver.received.get(1, ())) >= 2)
+    assert sender.association.needs_fragmentation
+    assert sender.association._path._narrow_until is not None
+    change(pair, DIRECT)
+    assert sender.association._path._narrow_until is None
+    assert pair.run(pair.now + 1.0, lambda: sender.association._path.mtu.size == 1_432)
+
+
 def test_an_answer_of_the_old_path_says_nothing_about_the_packet_size() -> None:
     """The first size that is asked for may have been asked for on the old path as well."""
     pair = Pair(1, Conditions(delay=0.05, mtu=9_000))
