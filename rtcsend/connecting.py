@@ -1,6 +1,6 @@
 """From two greetings to two open channels: the part of the way that needs WebRTC.
 
-Imported late, since aiortc takes half a second: see :func:`rtcsend.session.loading_webrtc`.
+Imported late, since aiortc takes a tenth of a second: see :func:`rtcsend.session.loading_webrtc`.
 """
 
 import ipaddress

@@ -90,7 +90,7 @@ class Target:
             TargetExists: It is there already, and nobody says what to do.
         """
         if not offer.manifest.is_one_file:
-            # A quarter of what receiving takes, and most of what is sent is one file.
+            # Fifteen modules, and most of what is sent is one file.
             from rtcsend.tree_decision import TreeDecision  # noqa: PLC0415
 
             decision = TreeDecision(self._options, questions=self._questions, emit=self._emit)
