@@ -17,11 +17,15 @@ import os
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
-from pyee import EventEmitter
-
 from rtcsend.datapath.batches import batches
 from rtcsend.datapath.carrier import LANE_FLIGHT, Carrier
 from rtcsend.datapath.congestion.bbr import Bbr
+from rtcsend.datapath.data_channel import (
+    CONTROL_CHANNEL,
+    DATA_CHANNEL,
+    MAX_MESSAGE_SIZE,
+    BatchedChannel,
+)
 from rtcsend.datapath.dcep import DATA_CHANNEL_ACK, PPID_DCEP, Answer, Openings
 from rtcsend.datapath.gso import DTLS_FIRST_BYTES
 from rtcsend.datapath.records import MAX_INPUT, Records
@@ -44,71 +48,11 @@ if TYPE_CHECKING:
     from rtcsend.peer.description import Description
     from rtcsend.peer.ice import IceConnection
 
-CONTROL_CHANNEL: Final = 0  # both channels are agreed on beforehand: open with the association
-DATA_CHANNEL: Final = 1
-PPID_STRING: Final = 51  # RFC 8831 §8, all of these
-PPID_BINARY: Final = 53
-PPID_STRING_EMPTY: Final = 56
-PPID_BINARY_EMPTY: Final = 57
-MAX_MESSAGE_SIZE: Final = 262_144  # bytes; what aiortc takes, and Chromium sends at most
 MAX_ROUNDS: Final = 4  # bursts of one turn of the event loop; then others have theirs
 MAX_EARLY: Final = 32  # packets that come before the path is opened; the other side repeats more
 FULL_INTERVAL: Final = 0.1  # seconds; how often time passes while there is no room below
 
 logger = logging.getLogger("rtcsend.datapath")
-
-
-class BatchedChannel(EventEmitter):
-    """One DataChannel, with the names of the W3C as far as they are used here."""
-
-    def __init__(self, path: "BatchedPath", stream: int) -> None:
-        super().__init__()
-        self._path = path
-        self._stream = stream
-        self.readyState = "connecting"
-        self.bufferedAmountLowThreshold = 0
-        self._was_high = False
-
-    @property
-    def bufferedAmount(self) -> int:  # noqa: N802 - the W3C's name
-        """Bytes that are queued and not yet sent. Source: W3C WebRTC §6.2."""
-        return self._path.association.queued_on(self._stream)
-
-    def send(self, message: str | bytes) -> None:
-        """Queue a message. Source: RFC 8831 §6.6, on empty ones too."""
-        if isinstance(message, str):
-            ppid, data = (PPID_STRING, message.encode()) if message else (PPID_STRING_EMPTY, b"\0")
-        else:
-            ppid, data = (PPID_BINARY, message) if message else (PPID_BINARY_EMPTY, b"\0")
-        self._path.association.send(self._stream, ppid, data)
-        self._was_high = self.bufferedAmount > self.bufferedAmountLowThreshold
-        self._path.wake()
-
-    def deliver(self, message: Message) -> None:
-        """Hand a message to whoever listens."""
-        if message.ppid == PPID_BINARY:
-            self.emit("message", message.data)  # taken when the application says so
-            return
-        self._path.taken(len(message.data))
-        if message.ppid == PPID_STRING:
-            self.emit("message", message.data.decode("utf-8", "replace"))
-        elif message.ppid == PPID_BINARY_EMPTY:
-            self.emit("message", b"")
-        elif message.ppid == PPID_STRING_EMPTY:
-            self.emit("message", "")
-
-    def on_sent(self) -> None:
-        """Say that the queue has become short, if it was long."""
-        if self._was_high and self.bufferedAmount <= self.bufferedAmountLowThreshold:
-            self._was_high = False
-            self.emit("bufferedamountlow")
-
-    def set_state(self, state: str) -> None:
-        """Open or close."""
-        if self.readyState in (state, "closed"):
-            return
-        self.readyState = state
-        self.emit("open" if state == "open" else "close")
 
 
 class BatchedPath:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 from aiortc.rtcdatachannel import RTCDataChannel
 from aiortc.rtcsctptransport import RTCSctpTransport
 
-from rtcsend.datapath.batched import MAX_MESSAGE_SIZE, PPID_STRING
+from rtcsend.datapath.data_channel import MAX_MESSAGE_SIZE, PPID_STRING
 from rtcsend.datapath.dcep import DATA_CHANNEL_ACK, PPID_DCEP, Answer, Openings
 from rtcsend.datapath.sctp.serial import distance
 from rtcsend.datapath.sctp.wire import PARAMETER_HEADER, Chunk, ChunkType, chunks_untrusted

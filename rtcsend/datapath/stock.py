@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from aiortc.rtcdatachannel import RTCDataChannel, RTCDataChannelParameters
 from aiortc.rtcsctptransport import RTCSctpCapabilities
 
-from rtcsend.datapath.batched import CONTROL_CHANNEL, DATA_CHANNEL
 from rtcsend.datapath.carrier import allow_fragmentation
+from rtcsend.datapath.data_channel import CONTROL_CHANNEL, DATA_CHANNEL
 from rtcsend.datapath.guarded import GuardedAssociation, make_association
 from rtcsend.errors import NoRoute, PeerProtocolError
 

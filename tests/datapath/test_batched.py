@@ -9,12 +9,12 @@ import pytest
 from OpenSSL import SSL
 
 from rtcsend.datapath.batched import (
-    DATA_CHANNEL,
     FULL_INTERVAL,
     MAX_EARLY,
     BatchedPath,
     random_identity,
 )
+from rtcsend.datapath.data_channel import DATA_CHANNEL
 from rtcsend.datapath.sctp.heartbeat import FAILURE_TIMEOUT, HEARTBEAT_INTERVAL
 from rtcsend.datapath.sctp.inbound import RECEIVE_BUFFER
 from rtcsend.datapath.sctp.wire import (

@@ -11,7 +11,7 @@ from aiortc.rtcsctptransport import RTCSctpCapabilities, RTCSctpTransport
 from google_crc32c import value as checksum
 
 from rtcsend.datapath import guarded
-from rtcsend.datapath.batched import MAX_MESSAGE_SIZE, PPID_BINARY, PPID_STRING
+from rtcsend.datapath.data_channel import MAX_MESSAGE_SIZE, PPID_BINARY, PPID_STRING
 from rtcsend.datapath.dcep import PPID_DCEP
 from rtcsend.datapath.guarded import GuardedAssociation, make_association
 from tests.fakes.clock import run_virtual

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator
 
-from rtcsend.datapath.batched import PPID_BINARY, PPID_STRING, PPID_STRING_EMPTY
+from rtcsend.datapath.data_channel import PPID_BINARY, PPID_STRING, PPID_STRING_EMPTY
 from tests.e2e.hostile.peer import Peer
 from tests.e2e.hostile.trick import Trick, says
 

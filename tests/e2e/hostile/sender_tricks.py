@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from blake3 import blake3
 
-from rtcsend.datapath.batched import PPID_BINARY_EMPTY
+from rtcsend.datapath.data_channel import PPID_BINARY_EMPTY
 from rtcsend.transfer.compression import load, pack
 from rtcsend.transfer.receiver import RECEIVE_WINDOW
 from tests.e2e.hostile.nonsense import CONTROL, DATA
