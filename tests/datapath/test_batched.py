@@ -1,6 +1,7 @@
 """Two shells with real DTLS between them, on virtual time: what they send, and when."""
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
@@ -14,9 +15,12 @@ from rtcsend.datapath.batched import (
     BatchedPath,
     random_identity,
 )
-from rtcsend.datapath.data_channel import DATA_CHANNEL
+from rtcsend.datapath.carrier import LANE_FLIGHT
+from rtcsend.datapath.data_channel import CONTROL_CHANNEL, DATA_CHANNEL, PPID_BINARY
+from rtcsend.datapath.dcep import PPID_DCEP
 from rtcsend.datapath.sctp.heartbeat import FAILURE_TIMEOUT, HEARTBEAT_INTERVAL
 from rtcsend.datapath.sctp.inbound import RECEIVE_BUFFER
+from rtcsend.datapath.sctp.rack import MAX_REORDER_STEPS
 from rtcsend.datapath.sctp.wire import (
     DATA_VALUE,
     FLAG_END,
@@ -226,6 +230,52 @@ def test_the_end_that_dtls_tells_of_is_the_end() -> None:
         assert await _until(lambda: one.path.data.readyState == "closed") <= DELAY
 
     _run(over)
+
+
+def test_what_no_application_takes_takes_no_room() -> None:
+    """Texts, what is for other streams or about channels, and empty messages."""
+
+    async def talkative(one: End, other: End) -> None:
+        send = other.path.association.send
+        for _ in range(5):
+            send(7, PPID_BINARY, bytes(FRAME))
+            send(CONTROL_CHANNEL, PPID_DCEP, bytes(FRAME))
+            other.path.control.send("x" * FRAME)
+            other.path.control.send("")
+            other.path.data.send(b"")
+        other.path.data.send(b"end")
+        outbound = other.path.association._outbound
+        await _until(lambda: not outbound.queue.size and not outbound.outstanding)
+        assert one.got == [b""] * 5 + [b"end"]
+        inbound = one.path.association._tcb.inbound
+        assert inbound is not None
+        assert inbound.untaken == len(b"end")
+        one.path.taken(len(b"end"))
+        assert inbound.a_rwnd == RECEIVE_BUFFER
+
+    _run(talkative)
+
+
+def test_several_ways_are_told_to_the_association_and_told_again_on_another_path() -> None:
+    """What they hold, and that they reorder; one way has no such bound."""
+
+    async def widened(one: End, other: End) -> None:
+        outbound = one.path.association._outbound
+
+        async def told(width: int) -> tuple[float, int]:
+            one.path._carrier.width = lambda: width  # type: ignore[method-assign]
+            one.path.wake()
+            await asyncio.sleep(0)
+            return outbound.flight_limit, outbound.rack.least_steps
+
+        assert await told(1) == (math.inf, 1)
+        assert await told(3) == (3 * LANE_FLIGHT, MAX_REORDER_STEPS)
+        one.path.path_changed()
+        assert outbound.flight_limit == math.inf
+        assert await told(3) == (3 * LANE_FLIGHT, MAX_REORDER_STEPS)
+        assert await told(1) == (math.inf, 1)
+
+    _run(widened)
 
 
 def test_what_comes_before_the_path_is_opened_has_a_bound() -> None:

@@ -126,7 +126,7 @@ async def test_dtls_comes_in_batches_and_the_rest_to_aioice(ends: Ends) -> None:
         b"".join(
             [
                 *map(framed, (DTLS, DTLS, STUN, DTLS + b"!", b"")),
-                framed(DTLS, UNBOUND),
+                *map(framed, (DTLS, STUN), (UNBOUND, UNBOUND)),  # from nobody
                 data_indication(b"indicated"),
                 framed(DTLS),
             ]
