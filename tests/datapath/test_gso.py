@@ -22,6 +22,11 @@ def unsent(
     )
 
 
+def test_a_call_has_no_more_segments_than_older_kernels_take() -> None:
+    """Their UDP_MAX_SEGMENTS is 64: with more, all would be sent one by one there."""
+    assert gso.batch_size(100) == 64 * 100
+
+
 @given(st.integers(1, gso.MAX_SEGMENT_SIZE))
 def test_a_batch_is_whole_segments_within_both_limits(segment_size: int) -> None:
     size = gso.batch_size(segment_size)
