@@ -8,8 +8,9 @@ checksum offload), both work a datagram at a time: that is noticed once, remembe
 socket, and what was under way is sent again plainly. Needs a loop with ``add_reader`` and
 ``add_writer``; all calls belong on that loop.
 
-It does not pace, retransmit or fragment (datagrams are never fragmented: path MTU discovery,
-RFC 8899, depends on that), and knows nothing of DTLS but its first byte (RFC 7983 §7).
+It does not pace, retransmit or fragment, since path MTU discovery (RFC 8899) depends on that; IP
+may where :meth:`~BatchedDatagramTransport.allow_fragmentation` lets it. And it knows nothing of
+DTLS but its first byte (RFC 7983 §7).
 
 Place in the flow: made by :mod:`rtcsend.datapath.loop`, below ICE; over the sending half,
 :mod:`rtcsend.datapath.udp_socket`, and the receiving one, :mod:`rtcsend.datapath.udp_reader`,
@@ -58,8 +59,6 @@ class BatchedDatagramTransport(asyncio.DatagramTransport):
     Attributes:
         on_writable: Called when :attr:`writable` becomes True again.
         on_batch_end: Called once a wake-up, after the last of what it received.
-        on_too_large: Called with the size in bytes of a datagram that was dropped because
-            the device's MTU is smaller; without it ``error_received`` gets EMSGSIZE.
     """
 
     def __init__(
@@ -78,13 +77,10 @@ class BatchedDatagramTransport(asyncio.DatagramTransport):
         self._sock: socket.socket | None = sock
         self._protocol = cast("asyncio.DatagramProtocol", protocol)
         # sending
-        self._sender = SegmentSender(
-            sock, offload=offload, on_error=self._on_error, on_too_large=self._on_too_large
-        )
+        self._sender = SegmentSender(sock, offload=offload, on_error=self._on_error)
         self._queue = gso.SendQueue()
         self._paused = False
         self.on_writable: Callable[[], None] | None = None
-        self.on_too_large: Callable[[int], None] | None = None
         # receiving
         self._reader = DatagramReader(
             sock, offload=offload, give=self._give, on_error=self._on_error
@@ -282,12 +278,6 @@ class BatchedDatagramTransport(asyncio.DatagramTransport):
 
     def _on_error(self, exc: OSError) -> None:
         self._protocol.error_received(exc)
-
-    def _on_too_large(self, size: int, exc: OSError) -> None:
-        if self.on_too_large is not None:
-            self.on_too_large(size)
-        else:
-            self._protocol.error_received(exc)
 
     # Receiving
 

@@ -101,8 +101,7 @@ class SegmentSender:
     Args:
         sock: Non-blocking; stays its owner's.
         offload: False: always a datagram at a time.
-        on_error: Told of each error but EMSGSIZE.
-        on_too_large: Told the size in bytes that the device does not take (EMSGSIZE).
+        on_error: Told of each error; EMSGSIZE is what the device's MTU does not take.
 
     Attributes:
         segmentation: Whether batches go out with one call.
@@ -115,11 +114,9 @@ class SegmentSender:
         *,
         offload: bool,
         on_error: Callable[[OSError], None],
-        on_too_large: Callable[[int, OSError], None],
     ) -> None:
         self._sock = sock
         self._on_error = on_error
-        self._on_too_large = on_too_large
         self._control = (0, gso.segment_control(0))  # of the last size: it seldom changes
         self.is_connected = peername(sock) is not None
         # 0 is the default, no segmentation for all calls: taken only where the option is known.
@@ -217,12 +214,8 @@ class SegmentSender:
                 if exc.errno != errno.EMSGSIZE:
                     self._on_error(exc)
                 return self._send_one(datagram, address, again=True)
-            if exc.errno == errno.EMSGSIZE:
-                self.dropped += 1
-                self._on_too_large(len(datagram), exc)
-                return _Outcome.TOO_LARGE
             self._fail(exc, 1)
-            return _Outcome.FAILED
+            return _Outcome.TOO_LARGE if exc.errno == errno.EMSGSIZE else _Outcome.FAILED
         return _Outcome.SENT
 
     def _fail(self, exc: OSError, datagrams: int) -> None:

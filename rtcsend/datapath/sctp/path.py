@@ -14,9 +14,7 @@ from rtcsend.datapath.sctp.outbound import Outbound
 from rtcsend.datapath.sctp.pmtud import PathMtu
 from rtcsend.datapath.sctp.send_queue import payload_for
 
-NARROW_PAUSE: Final = (
-    10.0  # seconds that IP cuts packets of the base size; an outage looks the same
-)
+NARROW_PAUSE: Final = 10.0  # seconds that IP cuts the smallest packets; an outage looks the same
 MAX_NARROW_PAUSE: Final = 60.0  # seconds; it doubles: a path that is so narrow stays so, mostly
 
 
@@ -35,9 +33,7 @@ class Path:
         self.outbound = Outbound(config.initial_tsn, controller=controller, now=now)
         """What goes along the path."""
         self._oversize_until = 0  # the order of the first chunk that is small again
-        self._narrow_until: float | None = (
-            None  # base packets are too large for the path, till then
-        )
+        self._narrow_until: float | None = None  # till then IP cuts packets of the base size
         self._narrow_pause = NARROW_PAUSE
         self._heartbeats = Heartbeats(now=now)
         self._since = now
