@@ -117,11 +117,23 @@ def random_file(path: Path, size: int) -> Path:
     return path
 
 
+def inherited() -> dict[str, str]:
+    """Return our variables without what would change rtcsend.
+
+    Bytecode is kept, as an installation has it: what is compiled anew at each start costs more
+    than the start.
+    """
+    return {
+        name: text
+        for name, text in os.environ.items()
+        if not name.startswith("RTCSEND_") and name != "PYTHONDONTWRITEBYTECODE"
+    }
+
+
 def environment(folder: Path) -> dict[str, str]:
     """Return variables for a command that leaves the machine alone."""
-    kept = {name: text for name, text in os.environ.items() if not name.startswith("RTCSEND_")}
     return {
-        **kept,
+        **inherited(),
         "RTCSEND_DISCOVERY": "local",
         "XDG_RUNTIME_DIR": str(folder),
         "TMPDIR": str(folder),

@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.commands import random_file
+from benchmarks.commands import inherited, random_file
 from benchmarks.figures import Figure, figure
 from benchmarks.namespaces import available
 
@@ -170,10 +170,9 @@ def _cpu_of(pid: int) -> float:
 @contextlib.contextmanager
 def _started(name: str, command: Sequence[str], folder: Path) -> Iterator["subprocess.Popen[str]"]:
     """Run a command in a namespace; end it at the end."""
-    kept = {key: value for key, value in os.environ.items() if not key.startswith("RTCSEND_")}
     process = subprocess.Popen(
         ["ip", "netns", "exec", name, *command],
-        env={**kept, "RTCSEND_DISCOVERY": "local", "XDG_RUNTIME_DIR": str(folder)},
+        env={**inherited(), "RTCSEND_DISCOVERY": "local", "XDG_RUNTIME_DIR": str(folder)},
         cwd=Path(__file__).parents[1],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,

@@ -16,10 +16,9 @@ from blake3 import blake3
 
 from benchmarks.commands import BLOCK, Command, random_file
 from benchmarks.figures import Figure, figure
-from rtcsend.options import DATAPATH_VARIABLE
+from rtcsend.options import DATAPATH_VARIABLE, STOCK
 
 HASHED = 256 << 20  # bytes
-STOCK = "stock"  # what rtcsend.datapath.choice takes; importing that would load WebRTC here
 
 
 def measure(folder: Path, *, size: int, runs: int) -> Iterator[Figure]:

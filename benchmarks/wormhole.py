@@ -19,7 +19,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.commands import random_file
+from benchmarks.commands import inherited, random_file
 from benchmarks.figures import Figure, figure
 from benchmarks.namespaces import ADDRESSES, available, veth_pair
 
@@ -157,10 +157,9 @@ def started(
     name: str | None, command: Sequence[str], folder: Path, *, text: bool = True
 ) -> Iterator["subprocess.Popen[str]"]:
     """Run a command, in a namespace if there is one; end it at the end."""
-    kept = {key: value for key, value in os.environ.items() if not key.startswith("RTCSEND_")}
     process = subprocess.Popen(
         [*(["ip", "netns", "exec", name] if name else []), *command],
-        env={**kept, "RTCSEND_DISCOVERY": "local", "XDG_RUNTIME_DIR": str(folder)},
+        env={**inherited(), "RTCSEND_DISCOVERY": "local", "XDG_RUNTIME_DIR": str(folder)},
         cwd=Path(__file__).parents[1],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE if text else subprocess.DEVNULL,
