@@ -12,7 +12,7 @@ from rtcsend.receiving import receive_from
 from rtcsend.rendezvous.ice_urls import parse_ice_url
 from rtcsend.serving.listening import serve_known
 from rtcsend.serving.one_by_one import OneByOne
-from rtcsend.session import check_datapath, loading_webrtc
+from rtcsend.session import check_environment, loading_webrtc
 from rtcsend.target import Target
 
 
@@ -24,7 +24,7 @@ async def listen(options: ReceiveOptions, *, questions: Questions, emit: Emit) -
     Raises:
         RtcsendError: Nobody can come (any more); not what goes wrong in one visit.
     """
-    check_datapath()
+    check_environment()
     ice_servers = [parse_ice_url(url) for url in options.ice]
     async with loading_webrtc() as webrtc:
         one_by_one = OneByOne(questions)

@@ -62,6 +62,10 @@ DATAPATH_VARIABLE = "RTCSEND_DATAPATH"
 """Environment variable: ``stock``, or nothing; see :mod:`rtcsend.datapath.choice`."""
 STOCK = "stock"
 """The value of it that runs on plain aiortc."""
+DISCOVERY_VARIABLE = "RTCSEND_DISCOVERY"
+"""Environment variable: ``local``, or nothing; see :mod:`rtcsend.rendezvous.lan`."""
+LOCAL_ONLY = "local"
+"""The value of it with which the LAN is left alone."""
 
 STDOUT = Path("-")
 """What stands for standard output where a path is expected."""

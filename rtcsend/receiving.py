@@ -20,7 +20,7 @@ from rtcsend.peer.signalling import SealedSignalling
 from rtcsend.reconnecting import Link, Terms
 from rtcsend.rendezvous.ice_urls import parse_ice_url
 from rtcsend.rendezvous.messages import IceServer
-from rtcsend.session import carry, check_datapath, greeting, loading_webrtc
+from rtcsend.session import carry, check_environment, greeting, loading_webrtc
 from rtcsend.standstill import told_when_still
 from rtcsend.target import Target
 from rtcsend.transfer.ports import Decide, Offer, Sink
@@ -44,7 +44,7 @@ async def receive(options: ReceiveOptions, *, questions: Questions, emit: Emit) 
     Raises:
         RtcsendError: Whatever ended it; docs/cli.md lists them all.
     """
-    check_datapath()
+    check_environment()
     async with AsyncExitStack() as stack:
         code = parse_code_untrusted(options.code) if not options.from_machines else None
         ice_servers = [parse_ice_url(url) for url in options.ice]

@@ -41,7 +41,7 @@ from rtcsend.reconnecting import Link, Terms
 from rtcsend.rendezvous.client import RendezvousClient
 from rtcsend.rendezvous.ice_urls import parse_ice_url
 from rtcsend.rendezvous.messages import IceServer
-from rtcsend.session import carry, check_datapath, greeting, loading_webrtc
+from rtcsend.session import carry, check_environment, greeting, loading_webrtc
 from rtcsend.sources import Opener, source_for_each
 from rtcsend.standstill import told_when_still
 from rtcsend.tasks import first_of
@@ -61,7 +61,7 @@ async def send(options: SendOptions, *, questions: Questions, emit: Emit) -> Don
     Raises:
         RtcsendError: Whatever ended it; docs/cli.md lists them all.
     """
-    check_datapath()
+    check_environment()
     async with AsyncExitStack() as stack:
         open_source = await stack.enter_async_context(source_for_each(options, emit=emit))
         ice_servers = [parse_ice_url(url) for url in options.ice]

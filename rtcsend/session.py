@@ -13,7 +13,13 @@ from typing import TYPE_CHECKING, Any, Final
 from rtcsend import __version__
 from rtcsend.errors import ConnectionLost, UsageError
 from rtcsend.events import Done
-from rtcsend.options import DATAPATH_VARIABLE, STOCK, CommonOptions
+from rtcsend.options import (
+    DATAPATH_VARIABLE,
+    DISCOVERY_VARIABLE,
+    LOCAL_ONLY,
+    STOCK,
+    CommonOptions,
+)
 from rtcsend.peer.signals import Hello
 from rtcsend.reconnecting import Link
 from rtcsend.tasks import first_of
@@ -26,16 +32,21 @@ if TYPE_CHECKING:
 _WEBRTC: Final = "rtcsend.connecting"  # imports aiortc, which takes a tenth of a second
 
 
-def check_datapath() -> None:
-    """Refuse a data path that there is not, before anybody is asked for anything.
+def check_environment() -> None:
+    """Refuse a variable with a value that it cannot have, before anybody is asked for anything.
 
     Raises:
-        UsageError: DATAPATH_VARIABLE has a value that it cannot have.
+        UsageError: DATAPATH_VARIABLE or DISCOVERY_VARIABLE has one.
     """
     if os.environ.get(DATAPATH_VARIABLE, "") not in ("", STOCK):
         raise UsageError(
             f"{DATAPATH_VARIABLE} names no data path that there is.",
             hint=f"Set it to {STOCK}, for plain aiortc, or leave it out.",
+        )
+    if os.environ.get(DISCOVERY_VARIABLE, "") not in ("", LOCAL_ONLY):
+        raise UsageError(
+            f"{DISCOVERY_VARIABLE} does not say where to look for the other side.",
+            hint=f"Set it to {LOCAL_ONLY}, for this machine only, or leave it out.",
         )
 
 

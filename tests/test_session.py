@@ -7,10 +7,17 @@ import pytest
 from rtcsend.cli.questions import ScriptQuestions
 from rtcsend.errors import UsageError
 from rtcsend.listening import listen
-from rtcsend.options import DATAPATH_VARIABLE, ReceiveOptions, SendOptions
+from rtcsend.options import (
+    DATAPATH_VARIABLE,
+    DISCOVERY_VARIABLE,
+    LOCAL_ONLY,
+    ReceiveOptions,
+    SendOptions,
+)
 from rtcsend.receiving import receive
+from rtcsend.rendezvous.lan import lan_allowed
 from rtcsend.sending import send
-from rtcsend.session import check_datapath
+from rtcsend.session import check_environment
 
 SENTENCE = f"{DATAPATH_VARIABLE} names no data path that there is."
 
@@ -20,7 +27,7 @@ def test_a_data_path_that_there_is_not(value: str, monkeypatch: pytest.MonkeyPat
     """A slip of the pen would otherwise run on another one than was asked for."""
     monkeypatch.setenv(DATAPATH_VARIABLE, value)
     with pytest.raises(UsageError, match=SENTENCE):
-        check_datapath()
+        check_environment()
 
 
 @pytest.mark.parametrize("value", [None, "", "stock"])
@@ -29,7 +36,23 @@ def test_both_data_paths(value: str | None, monkeypatch: pytest.MonkeyPatch) -> 
         monkeypatch.delenv(DATAPATH_VARIABLE, raising=False)
     else:
         monkeypatch.setenv(DATAPATH_VARIABLE, value)
-    check_datapath()
+    check_environment()
+
+
+@pytest.mark.parametrize("value", ["Local", "lan", "0"])
+def test_a_discovery_that_there_is_not(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who means this machine only must not be announced on the LAN for a slip of the pen."""
+    monkeypatch.setenv(DISCOVERY_VARIABLE, value)
+    with pytest.raises(UsageError, match="does not say where to look"):
+        check_environment()
+    assert not lan_allowed()
+
+
+@pytest.mark.parametrize("value", ["", LOCAL_ONLY])
+def test_both_discoveries(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(DISCOVERY_VARIABLE, value)
+    check_environment()
+    assert lan_allowed() is (value == "")
 
 
 async def test_every_way_in_asks(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from rtcsend.options import DISCOVERY_VARIABLE
 from rtcsend.rendezvous.messages import is_nameplate
 
 if TYPE_CHECKING:
@@ -31,8 +32,6 @@ if TYPE_CHECKING:
     from zeroconf import IPVersion, ServiceInfo
     from zeroconf.asyncio import AsyncZeroconf
 
-DISCOVERY_VARIABLE = "RTCSEND_DISCOVERY"
-LOCAL_ONLY = "local"  # its value when the LAN is to be left alone
 SERVICE_TYPE = "_rtcsend._tcp.local."
 TXT_VERSION = b"1"
 GRACE = 0.3  # seconds after a match, to notice a second one: answers are delayed by up to 0.12 s
@@ -47,8 +46,11 @@ _log = logging.getLogger("rtcsend.rendezvous.lan")
 
 
 def lan_allowed() -> bool:
-    """Return whether the LAN may be asked and told: not with ``RTCSEND_DISCOVERY=local``."""
-    return os.environ.get(DISCOVERY_VARIABLE) != LOCAL_ONLY
+    """Return whether the LAN may be asked and told: not with ``RTCSEND_DISCOVERY=local``.
+
+    Nor with what may have been meant for that; whoever begins a transfer refuses it.
+    """
+    return not os.environ.get(DISCOVERY_VARIABLE)
 
 
 @dataclass(frozen=True, slots=True)
