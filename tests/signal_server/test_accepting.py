@@ -63,6 +63,28 @@ def test_two_sides_meet(run: Run, tmp_path: Path, *, tls: bool) -> None:
     run(test())
 
 
+def test_what_is_small_goes_at_once(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nagle's algorithm would hold the second of two messages back for 40 ms."""
+    options: list[int] = []
+
+    async def test() -> None:
+        make = accepting.Acceptor._connect
+
+        async def noted(self: accepting.Acceptor, accepted: socket.socket, admitted: Any) -> None:
+            options.append(accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+            await make(self, accepted, admitted)
+
+        monkeypatch.setattr(accepting.Acceptor, "_connect", noted)
+        async with (
+            RendezvousServer(config()) as server,
+            RendezvousClient(f"ws://127.0.0.1:{server.port}"),
+        ):
+            assert options
+            assert all(options)
+
+    run(test())
+
+
 def test_a_flood_is_cut_and_others_are_served(run: Run) -> None:
     async def test() -> None:
         limits = Limits(sockets_per_source=2, new_sockets_per_minute=1)
