@@ -42,6 +42,7 @@ CUBIC_SECONDS = 15.0  # with loss it would take minutes
 AIORTC_SECONDS = 5.0
 SHARED_RTT, SHARED_QUEUE = 40, 500_000  # ms; bytes, one bandwidth-delay product
 SHARED_SECONDS, SETTLING = 60.0, 10.0
+ENDLESS = 1_500_000_000  # bytes; two minutes at RATE
 SLOW_RATE, SLOW_RTT, SLOW_QUEUE = 20, 20, 1_500_000  # Mbit/s, ms, bytes
 STARTING = 3.0  # seconds until a transfer has found its rate
 RELAYS: tuple[Relay, ...] = ("udp", "tcp", "tls")
@@ -87,12 +88,11 @@ class Bench:
         return path if path.exists() else random_file(path, size)
 
     def endless(self) -> Path:
-        """Return a file that no link here carries to its end; nothing of it is on the disk."""
-        path = self.folder / "endless.bin"
-        if not path.exists():  # another transfer may be reading it
-            with path.open("wb") as file:
-                file.truncate(1 << 34)
-        return path
+        """Return a file that no link here carries to its end while it is looked at.
+
+        It has to be there: holes of a file are not sent.
+        """
+        return self.file(ENDLESS)
 
     def transfer(self, source: Path, *options: str, env: dict[str, str] | None = None) -> Transfer:
         """Start one."""
