@@ -38,7 +38,8 @@ def svg(rates: list[tuple[str, float]]) -> str:
 
 
 def grouped_svg(rates: list[tuple[str, float]]) -> str:
-    """Return the picture of rates in MB/s on several links, named ``LINK: WAY``."""
+    """Return the picture of rates in MB/s on several links, named ``LINK: WAY``; of no others."""
+    rates = [each for each in rates if ": " in each[0]]
     longest = max(rate for _, rate in rates)
     lines, y = [], ROW
     for link, group in groupby(rates, key=lambda each: each[0].partition(": ")[0]):
