@@ -14,7 +14,7 @@ pytestmark = [
     pytest.mark.skipif(sys.platform != "linux", reason="peaks of memory are read from /proc"),
 ]
 
-SIZE = 160_000_000  # bytes: several windows, so that they have to hold the sender back
+SIZE = 110_000_000  # bytes: two windows, so that they have to hold the sender back
 SECONDS_PER_BLOCK = "0.05"  # 20 MB/s, where loopback carries more than 100
 MEMORY_LIMIT = 150_000_000  # bytes, as promised for files of any size
 SMALL_SIZE = 100_000

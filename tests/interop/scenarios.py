@@ -4,15 +4,16 @@ import asyncio
 import hashlib
 import os
 from collections.abc import Awaitable, Callable
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, ExitStack
+from unittest import mock
 
 import pytest
 
 from rtcsend.connecting import Connection
 from rtcsend.datapath.batched import BatchedPath
 from rtcsend.datapath.loop import new_event_loop
+from rtcsend.datapath.sctp import association, inbound, introduction, tcb
 from rtcsend.datapath.sctp.association import FAILURE_TIMEOUT
-from rtcsend.datapath.sctp.inbound import RECEIVE_BUFFER
 from rtcsend.errors import ConnectionLost
 from rtcsend.pairing.keys import Role
 from tests.interop.peers import BASE, FRAME_SIZE, TIMEOUT, StandardPeer, frames, joined
@@ -20,6 +21,7 @@ from tests.interop.peers import BASE, FRAME_SIZE, TIMEOUT, StandardPeer, frames,
 MEGABYTES = int(os.environ.get("RTCSEND_INTEROP_MB", "4"))  # of each stream, 10**6 bytes each
 FRAMES = -(-MEGABYTES * 10**6 // FRAME_SIZE)
 STREAM_TIMEOUT = TIMEOUT + 2 * MEGABYTES  # seconds; 1 MB/s is a broken data path
+SMALL_WINDOW = 4 << 20  # bytes; plain aiortc is slow to fill what we have
 PACKET = 1_500  # bytes; no packet to or from a foreign peer is larger
 SIZES = (1, 0, 16_385, 65_536, 262_144)  # bytes; the last is what both sides announce
 TEXTS = ("x", "", "grüße \N{GUITAR}", "y" * 65_536)
@@ -113,12 +115,19 @@ async def _frame(ours: Connection) -> bytes:
 
 async def our_window_is_kept(role: Role, peer: StandardPeer) -> None:
     """While nobody takes what they send, no more than our window comes in; then all of it."""
-    count = 2 * RECEIVE_BUFFER // FRAME_SIZE
+    count = 2 * SMALL_WINDOW // FRAME_SIZE
+    with ExitStack() as stack:
+        for module in (inbound, tcb, association, introduction):
+            stack.enter_context(mock.patch.object(module, "RECEIVE_BUFFER", SMALL_WINDOW))
+        await _fill_our_window(role, peer, count)
+
+
+async def _fill_our_window(role: Role, peer: StandardPeer, count: int) -> None:
     async with joined(role, peer) as ours, asyncio.timeout(STREAM_TIMEOUT):
         path = _path(ours)
         pushing = asyncio.create_task(peer.push(count))
         await _until(lambda: _room(path) < PACKET)
-        assert sum(map(len, ours.channels._inbound)) <= RECEIVE_BUFFER
+        assert sum(map(len, ours.channels._inbound)) <= SMALL_WINDOW
         assert not pushing.done()
         digest = hashlib.sha256()
         for _ in range(count):
