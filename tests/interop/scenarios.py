@@ -115,7 +115,7 @@ async def _frame(ours: Connection) -> bytes:
 
 async def our_window_is_kept(role: Role, peer: StandardPeer) -> None:
     """While nobody takes what they send, no more than our window comes in; then all of it."""
-    count = 2 * SMALL_WINDOW // FRAME_SIZE
+    count = 4 * SMALL_WINDOW // FRAME_SIZE  # more than the window and what waits over there
     with ExitStack() as stack:
         for module in (inbound, tcb, association, introduction):
             stack.enter_context(mock.patch.object(module, "RECEIVE_BUFFER", SMALL_WINDOW))
